@@ -1,0 +1,142 @@
+"""What a gateway writes down: the entries of its journal.
+
+One journal per gateway, one record per batch. A record is atomic (one checksum covers it), so whatever a batch did
+is there whole after a crash or not at all: the numbers of the sessions it touched, the commands it forwarded, the
+messages it said, and how far it has read every shard's stream. Nothing leaves the process before its record is
+written; hence no report is lost, none is sent twice under a new number, and no order is forwarded twice.
+
+A record's payload is a row of entries, big-endian:
+
+| entry | type u8 | fields |
+|---|---|---|
+| `Incarnation` | 1 | incarnation u32: the gateway process began |
+| `SessionNumbers` | 2 | session_id u32, run u32, next_in_seq u32, next_out_seq u32 |
+| `Forwarded` | 3 | shard_id u16, source_seq u64, session_id u32, session_seq u64, kind u8, length u16, body |
+| `Outbound` | 4 | session_id u32, run u32, msg_seq_num u32, length u32, the raw FIX message |
+| `StreamPosition` | 5 | shard_id u16, next_seq u64, digest u32, seen_source_seq u64: everything below is handled |
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from struct import error as LayoutError  # noqa: N812
+from typing import Final, NamedTuple
+
+INCARNATION: Final = 1
+SESSION_NUMBERS: Final = 2
+FORWARDED: Final = 3
+OUTBOUND: Final = 4
+STREAM_POSITION: Final = 5
+
+_INCARNATION: Final = Struct(">BI")
+_SESSION_NUMBERS: Final = Struct(">BIIII")
+_FORWARDED: Final = Struct(">BHQIQBH")
+_OUTBOUND: Final = Struct(">BIIII")
+_STREAM_POSITION: Final = Struct(">BHQIQ")
+
+#: Where the raw message begins after the start of its `Outbound` entry.
+OUTBOUND_HEADER_LENGTH: Final = _OUTBOUND.size
+
+
+class EntryError(ValueError):
+    """A journal record of a gateway that is not a row of entries: written by another program, or by a later one."""
+
+
+class Incarnation(NamedTuple):
+    incarnation: int
+
+    def encode(self) -> bytes:
+        return _INCARNATION.pack(INCARNATION, *self)
+
+
+class SessionNumbers(NamedTuple):
+    session_id: int
+    run: int
+    next_in_seq: int
+    next_out_seq: int
+
+    def encode(self) -> bytes:
+        return _SESSION_NUMBERS.pack(SESSION_NUMBERS, *self)
+
+
+class Forwarded(NamedTuple):
+    """A command that was given to a shard's link, and the FIX message it came from (`session_seq`)."""
+
+    shard_id: int
+    source_seq: int
+    session_id: int
+    session_seq: int
+    kind: int
+    body: bytes
+
+    def encode(self) -> bytes:
+        return _FORWARDED.pack(FORWARDED, *self[:5], len(self.body)) + self.body
+
+
+class Outbound(NamedTuple):
+    """An application message as it was first sent; what a ResendRequest(2) gets again."""
+
+    session_id: int
+    run: int
+    msg_seq_num: int
+    message: bytes
+
+    def encode(self) -> bytes:
+        return _OUTBOUND.pack(OUTBOUND, *self[:3], len(self.message)) + self.message
+
+
+class StreamPosition(NamedTuple):
+    shard_id: int
+    next_seq: int
+    digest: int
+    seen_source_seq: int
+
+    def encode(self) -> bytes:
+        return _STREAM_POSITION.pack(STREAM_POSITION, *self)
+
+
+Entry = Incarnation | SessionNumbers | Forwarded | Outbound | StreamPosition
+
+
+def decode(payload: bytes) -> Iterator[tuple[int, Entry]]:
+    """(offset in the payload, entry) for each entry of a record. Raises EntryError."""
+    offset = 0
+    try:
+        while offset < len(payload):
+            entry, end = _decode_one(payload, offset)
+            yield offset, entry
+            offset = end
+    except LayoutError as error:
+        raise EntryError(f"entry at offset {offset} is cut short: {error}") from None
+
+
+def _decode_one(payload: bytes, offset: int) -> tuple[Entry, int]:
+    kind = payload[offset]
+    if kind == SESSION_NUMBERS:
+        return SessionNumbers(*_SESSION_NUMBERS.unpack_from(payload, offset)[1:]), offset + _SESSION_NUMBERS.size
+    if kind == STREAM_POSITION:
+        return StreamPosition(*_STREAM_POSITION.unpack_from(payload, offset)[1:]), offset + _STREAM_POSITION.size
+    if kind == INCARNATION:
+        return Incarnation(*_INCARNATION.unpack_from(payload, offset)[1:]), offset + _INCARNATION.size
+    if kind == FORWARDED:
+        *fields, length = _FORWARDED.unpack_from(payload, offset)[1:]
+        body, end = _body(payload, offset + _FORWARDED.size, length)
+        return Forwarded(*fields, body), end
+    if kind == OUTBOUND:
+        *fields, length = _OUTBOUND.unpack_from(payload, offset)[1:]
+        body, end = _body(payload, offset + _OUTBOUND.size, length)
+        return Outbound(*fields, body), end
+    raise EntryError(f"entry at offset {offset} has the unknown type {kind}")
+
+
+def _body(payload: bytes, start: int, length: int) -> tuple[bytes, int]:
+    end = start + length
+    if end > len(payload):
+        raise EntryError(f"entry body at offset {start} needs {length} bytes, {len(payload) - start} are there")
+    return payload[start:end], end
+
+
+def outbound_message(payload: bytes, offset: int) -> bytes:
+    """The raw FIX message of the `Outbound` entry at this offset."""
+    _, _, _, _, length = _OUTBOUND.unpack_from(payload, offset)
+    start = offset + OUTBOUND_HEADER_LENGTH
+    return payload[start : start + length]

@@ -1,0 +1,436 @@
+"""The exchange's events → FIX ExecutionReport(8) and OrderCancelReject(9), for FIX.4.2 and FIX.4.4.
+
+Everything a report says stands in its event, so a gateway keeps no order state and a report is the same however often
+it is made. ExecID(17) is the shard and the event's number in the shard's stream, hence the same on every replay; a
+trade is one event and two reports, told apart by the side.
+
+Where the versions differ (FIX 4.2, volume 1, ExecutionReport; FIX 4.4, volume 4):
+
+| | FIX.4.2 | FIX.4.4 |
+|---|---|---|
+| ExecTransType(20) | 0 (new) | does not exist |
+| ExecType(150) of a trade | 1 partial fill, 2 fill | F trade |
+| OrdStatus(39) after a replace, nothing executed | 5 replaced | 0 new |
+| OrdRejReason(103) | 0..8 | also 11, 13, 99 |
+| CxlRejReason(102) | 0..3 | also 6, 99 |
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from fixgw.codec import utc_timestamp
+from fixgw.translate import Refused, TradedInstrument
+from matching.ids import PRICE_SCALE
+from matching.messages import (
+    CancelReason,
+    CancelRejected,
+    Event,
+    OrderAccepted,
+    OrderCanceled,
+    OrderExecuted,
+    OrderExpired,
+    OrderReduced,
+    OrderRejected,
+    OrderReplaced,
+    OrderTerms,
+    OrdStatus,
+    OrdType,
+    RejectReason,
+)
+
+EXECUTION_REPORT: Final = b"8"
+ORDER_CANCEL_REJECT: Final = b"9"
+
+_LIMIT: Final = int(OrdType.LIMIT)
+_BUY: Final = 1
+_PRICES_KEPT: Final = 1 << 16
+#: AvgPx(6) that is no whole number of 1/10,000 is rounded half up to this many decimals.
+_AVERAGE_DECIMALS: Final = 8
+_AVERAGE_SCALE: Final = 10 ** (_AVERAGE_DECIMALS - 4)
+
+
+class Dialect(NamedTuple):
+    """What one FIX version says differently."""
+
+    exec_trans_type: bytes
+    partial_fill: bytes
+    fill: bytes
+    replaced_status: bytes
+    ord_rej_reasons: Mapping[int, int]
+    cxl_rej_reasons: Mapping[int, int]
+    other_ord_rej_reason: int
+    other_cxl_rej_reason: int
+
+
+_R = RejectReason
+_OLD_ORD_REASONS: Final = {
+    int(_R.UNKNOWN_INSTRUMENT): 1,
+    int(_R.MARKET_CLOSED): 2,
+    int(_R.INSTRUMENT_HALTED): 2,
+    int(_R.COMMAND_EXPIRED): 4,
+    int(_R.DUPLICATE_CL_ORD_ID): 6,
+}
+_OLD_CXL_REASONS: Final = {int(_R.TOO_LATE): 0, int(_R.QUANTITY_ALREADY_EXECUTED): 0, int(_R.UNKNOWN_ORDER): 1}
+
+DIALECTS: Final = {
+    b"FIX.4.2": Dialect(b"20=0\x01", b"1", b"2", b"5", _OLD_ORD_REASONS, _OLD_CXL_REASONS, 0, 2),
+    b"FIX.4.4": Dialect(
+        b"",
+        b"F",
+        b"F",
+        b"0",
+        _OLD_ORD_REASONS
+        | {
+            int(_R.UNSUPPORTED_ORD_TYPE): 11,
+            int(_R.UNSUPPORTED_TIME_IN_FORCE): 11,
+            int(_R.QUANTITY_NOT_ON_LOT): 13,
+            int(_R.QUANTITY_OUT_OF_RANGE): 13,
+        },
+        _OLD_CXL_REASONS | {int(_R.DUPLICATE_CL_ORD_ID): 6},
+        99,
+        99,
+    ),
+}
+
+_CANCEL_TEXTS: Final = {
+    int(CancelReason.REQUESTED): b"",
+    int(CancelReason.IMMEDIATE_OR_CANCEL): b"58=Immediate or cancel: the rest could not be executed at once\x01",
+    int(CancelReason.FILL_OR_KILL): b"58=Fill or kill: the order could not be filled whole\x01",
+    int(CancelReason.MARKET_REMAINDER): b"58=Market orders do not rest: nothing left to execute against\x01",
+}
+
+_REASON_TEXTS: Final = {
+    _R.UNKNOWN_INSTRUMENT: "Symbol(55) is not traded on this shard",
+    _R.MARKET_CLOSED: "the market is closed",
+    _R.INSTRUMENT_HALTED: "trading in this instrument is halted; cancels are accepted",
+    _R.DUPLICATE_CL_ORD_ID: "ClOrdID(11) was used before on this session today",
+    _R.PRICE_NOT_ON_TICK: "Price(44) is not a multiple of the tick size {tick}",
+    _R.PRICE_OUT_OF_RANGE: "Price(44) is out of range",
+    _R.QUANTITY_NOT_ON_LOT: "OrderQty(38) is not a multiple of the lot size {lot}",
+    _R.QUANTITY_OUT_OF_RANGE: "OrderQty(38) is out of range",
+    _R.UNSUPPORTED_SIDE: "Side(54) is not supported",
+    _R.UNSUPPORTED_ORD_TYPE: "OrdType(40) is not supported",
+    _R.UNSUPPORTED_TIME_IN_FORCE: "TimeInForce(59) is not supported",
+    _R.COMMAND_EXPIRED: "the request reached the market too late",
+    _R.TOO_LATE: "the order is no longer open",
+    _R.UNKNOWN_ORDER: "OrigClOrdID(41) names no order of this session",
+    _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40) or TimeInForce(59) differ from the order's",
+    _R.QUANTITY_ALREADY_EXECUTED: "OrderQty(38) is not above what has been executed already",
+}
+
+
+class Report(NamedTuple):
+    """One FIX message to one session, without its header and trailer."""
+
+    session_id: int
+    msg_type: bytes
+    body: bytes
+
+
+@lru_cache(_PRICES_KEPT)
+def format_price(price: int) -> bytes:
+    """1/10,000 as FIX writes it, without needless zeros: 100250 → 10.025."""
+    whole, fraction = divmod(price, PRICE_SCALE)
+    return b"%d.%04d" % (whole, fraction) if fraction % 100 else b"%d.%02d" % (whole, fraction // 100)
+
+
+def format_average(notional: int, quantity: int) -> bytes:
+    """AvgPx(6): what was paid by what was executed; 0 before the first trade."""
+    if quantity == 0:
+        return b"0"
+    price, rest = divmod(notional, quantity)
+    if rest == 0:
+        return format_price(price)
+    scaled = (2 * notional * _AVERAGE_SCALE + quantity) // (2 * quantity)
+    whole, fraction = divmod(scaled, PRICE_SCALE * _AVERAGE_SCALE)
+    return b"%d.%08d" % (whole, fraction)
+
+
+def _terms_fields(terms: OrderTerms, symbol: bytes) -> bytes:
+    """Account(1), Symbol(55), Side(54), OrderQty(38), OrdType(40), Price(44), TimeInForce(59)."""
+    fields = b"55=%b\x0154=%d\x0138=%d\x0140=%d\x01" % (symbol, terms.side, terms.order_qty, terms.ord_type)
+    if terms.account:
+        fields = b"1=%b\x01%b" % (terms.account, fields)
+    if terms.ord_type == _LIMIT:
+        return b"%b44=%b\x0159=%d\x01" % (fields, format_price(terms.price), terms.time_in_force)
+    return b"%b59=%d\x01" % (fields, terms.time_in_force)
+
+
+_REPORT: Final = b"37=%b\x0111=%b\x01%b17=%b\x01%b150=%b\x0139=%b\x01%b%b151=%d\x0114=%d\x016=%b\x0160=%b\x01%b"
+
+
+class Reporter:
+    """Makes the reports of one gateway's sessions from one shard's events.
+
+    `dialects` maps a session id to its FIX version; sessions of other gateways are not in it and get nothing here.
+    """
+
+    def __init__(
+        self, shard_id: int, dialects: Mapping[int, Dialect], instruments: Mapping[int, TradedInstrument]
+    ) -> None:
+        self._shard_id = shard_id
+        self._dialects = dialects
+        self._instruments = instruments
+        self._makers: dict[type[Any], Callable[[Any, int, int], list[Report]]] = {
+            OrderAccepted: self._accepted,
+            OrderRejected: self._rejected,
+            OrderExecuted: self._executed,
+            OrderReduced: self._replaced,
+            OrderReplaced: self._replaced,
+            OrderCanceled: self._canceled,
+            OrderExpired: self._expired,
+            CancelRejected: self._cancel_rejected,
+        }
+
+    def reports(self, event: Event, seq: int, timestamp: int) -> list[Report]:
+        """The messages that this event means for sessions of this gateway, often none.
+
+        `seq` is the event's number in the shard's stream, `timestamp` its transaction's.
+        """
+        maker = self._makers.get(type(event))
+        return maker(event, seq, timestamp) if maker is not None else []
+
+    def _symbol(self, instrument_id: int) -> bytes:
+        instrument = self._instruments.get(instrument_id)
+        return instrument.symbol if instrument is not None else b"%d" % instrument_id
+
+    def _accepted(self, event: OrderAccepted, seq: int, timestamp: int) -> list[Report]:
+        terms = event.terms
+        dialect = self._dialects.get(terms.session_id)
+        if dialect is None:
+            return []
+        body = _REPORT % (
+            b"%d" % terms.order_id,
+            terms.cl_ord_id,
+            b"",
+            b"%d-%d" % (self._shard_id, seq),
+            dialect.exec_trans_type,
+            b"0",
+            b"0",
+            _terms_fields(terms, self._symbol(terms.instrument_id)),
+            b"",
+            terms.order_qty,
+            0,
+            b"0",
+            utc_timestamp(timestamp),
+            b"",
+        )
+        return [Report(terms.session_id, EXECUTION_REPORT, body)]
+
+    def _rejected(self, event: OrderRejected, seq: int, timestamp: int) -> list[Report]:
+        terms = event.terms
+        dialect = self._dialects.get(terms.session_id)
+        if dialect is None:
+            return []
+        refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id))
+        described = _terms_fields(terms, self._symbol(terms.instrument_id))
+        exec_id = b"%d-%d" % (self._shard_id, seq)
+        return [rejection(dialect, terms.session_id, terms.cl_ord_id, described, refused, exec_id, timestamp)]
+
+    def _executed(self, event: OrderExecuted, seq: int, timestamp: int) -> list[Report]:
+        reports = []
+        time = utc_timestamp(timestamp)
+        last = b"32=%d\x0131=%b\x01" % (event.quantity, format_price(event.price))
+        terms = event.resting
+        dialect = self._dialects.get(terms.session_id)
+        if dialect is not None:
+            leaves, cum, notional = event.resting_leaves_qty, event.resting_cum_qty, event.resting_cum_notional
+            reports.append(self._trade(dialect, terms, leaves, cum, notional, last, seq, time))
+        terms = event.incoming
+        dialect = self._dialects.get(terms.session_id)
+        if dialect is not None:
+            leaves, cum, notional = event.incoming_leaves_qty, event.incoming_cum_qty, event.incoming_cum_notional
+            reports.append(self._trade(dialect, terms, leaves, cum, notional, last, seq, time))
+        return reports
+
+    def _trade(
+        self,
+        dialect: Dialect,
+        terms: OrderTerms,
+        leaves: int,
+        cum: int,
+        notional: int,
+        last: bytes,
+        seq: int,
+        time: bytes,
+    ) -> Report:
+        body = _REPORT % (
+            b"%d" % terms.order_id,
+            terms.cl_ord_id,
+            b"",
+            b"%d-%d%b" % (self._shard_id, seq, b"B" if terms.side == _BUY else b"S"),
+            dialect.exec_trans_type,
+            dialect.partial_fill if leaves else dialect.fill,
+            b"1" if leaves else b"2",
+            _terms_fields(terms, self._symbol(terms.instrument_id)),
+            last,
+            leaves,
+            cum,
+            format_average(notional, cum),
+            time,
+            b"",
+        )
+        return Report(terms.session_id, EXECUTION_REPORT, body)
+
+    def _replaced(self, event: OrderReduced | OrderReplaced, seq: int, timestamp: int) -> list[Report]:
+        dialect = self._dialects.get(event.terms.session_id)
+        if dialect is None:
+            return []
+        status = b"1" if event.cum_qty else dialect.replaced_status
+        figures = (event.leaves_qty, event.cum_qty, event.cum_notional)
+        return [
+            self._change(
+                dialect,
+                event.terms,
+                event.terms.cl_ord_id,
+                event.orig_cl_ord_id,
+                b"5",
+                status,
+                figures,
+                b"",
+                seq,
+                timestamp,
+            )
+        ]
+
+    def _canceled(self, event: OrderCanceled, seq: int, timestamp: int) -> list[Report]:
+        dialect = self._dialects.get(event.terms.session_id)
+        if dialect is None:
+            return []
+        requested = event.cl_ord_id != event.terms.cl_ord_id
+        orig_cl_ord_id = event.terms.cl_ord_id if requested else b""
+        figures = (0, event.cum_qty, event.cum_notional)
+        text = _CANCEL_TEXTS.get(event.reason, b"")
+        return [
+            self._change(
+                dialect, event.terms, event.cl_ord_id, orig_cl_ord_id, b"4", b"4", figures, text, seq, timestamp
+            )
+        ]
+
+    def _expired(self, event: OrderExpired, seq: int, timestamp: int) -> list[Report]:
+        dialect = self._dialects.get(event.terms.session_id)
+        if dialect is None:
+            return []
+        figures = (0, event.cum_qty, event.cum_notional)
+        return [
+            self._change(dialect, event.terms, event.terms.cl_ord_id, b"", b"C", b"C", figures, b"", seq, timestamp)
+        ]
+
+    def _change(
+        self,
+        dialect: Dialect,
+        terms: OrderTerms,
+        cl_ord_id: bytes,
+        orig_cl_ord_id: bytes,
+        exec_type: bytes,
+        status: bytes,
+        figures: tuple[int, int, int],
+        text: bytes,
+        seq: int,
+        timestamp: int,
+    ) -> Report:
+        """A report about an order that was changed or closed; `figures` are leaves, cumulative quantity, notional."""
+        leaves, cum, notional = figures
+        body = _REPORT % (
+            b"%d" % terms.order_id,
+            cl_ord_id,
+            b"41=%b\x01" % orig_cl_ord_id if orig_cl_ord_id else b"",
+            b"%d-%d" % (self._shard_id, seq),
+            dialect.exec_trans_type,
+            exec_type,
+            status,
+            _terms_fields(terms, self._symbol(terms.instrument_id)),
+            b"",
+            leaves,
+            cum,
+            format_average(notional, cum),
+            utc_timestamp(timestamp),
+            text,
+        )
+        return Report(terms.session_id, EXECUTION_REPORT, body)
+
+    def _cancel_rejected(self, event: CancelRejected, _seq: int, timestamp: int) -> list[Report]:
+        dialect = self._dialects.get(event.session_id)
+        if dialect is None:
+            return []
+        refused = Refused(event.reason, self._reason_text(event.reason, 0))
+        return [
+            cancel_rejection(
+                dialect,
+                event.session_id,
+                b"%d" % event.order_id if event.order_id else b"NONE",
+                event.cl_ord_id,
+                event.orig_cl_ord_id,
+                event.response_to,
+                event.ord_status,
+                refused,
+                timestamp,
+            )
+        ]
+
+    def _reason_text(self, reason: int, instrument_id: int) -> str:
+        text = _REASON_TEXTS[RejectReason(reason)]
+        instrument = self._instruments.get(instrument_id)
+        if instrument is None:
+            return text.replace(" {tick}", "").replace(" {lot}", "")
+        return text.format(tick=format_price(instrument.tick_size).decode(), lot=instrument.lot_size)
+
+
+def rejection(
+    dialect: Dialect,
+    session_id: int,
+    cl_ord_id: bytes,
+    described: bytes,
+    refused: Refused,
+    exec_id: bytes,
+    timestamp: int,
+) -> Report:
+    """ExecutionReport Rejected: from the engine's refusal, or the gateway's own.
+
+    `described` are the order's fields as they are to be repeated, each ended by SOH.
+    """
+    reason = dialect.ord_rej_reasons.get(refused.reason, dialect.other_ord_rej_reason)
+    body = _REPORT % (
+        b"NONE",
+        cl_ord_id,
+        b"",
+        exec_id,
+        dialect.exec_trans_type,
+        b"8",
+        b"8",
+        described,
+        b"",
+        0,
+        0,
+        b"0",
+        utc_timestamp(timestamp),
+        b"103=%d\x0158=%b\x01" % (reason, refused.text.encode()),
+    )
+    return Report(session_id, EXECUTION_REPORT, body)
+
+
+def cancel_rejection(
+    dialect: Dialect,
+    session_id: int,
+    order_id: bytes,
+    cl_ord_id: bytes,
+    orig_cl_ord_id: bytes,
+    response_to: int,
+    ord_status: int,
+    refused: Refused,
+    timestamp: int,
+) -> Report:
+    """OrderCancelReject: from the engine's refusal, or the gateway's own."""
+    reason = dialect.cxl_rej_reasons.get(refused.reason, dialect.other_cxl_rej_reason)
+    body = b"37=%b\x0111=%b\x0141=%b\x0139=%c\x01434=%d\x01102=%d\x0160=%b\x0158=%b\x01" % (
+        order_id,
+        cl_ord_id,
+        orig_cl_ord_id,
+        ord_status or int(OrdStatus.REJECTED),
+        response_to,
+        reason,
+        utc_timestamp(timestamp),
+        refused.text.encode(),
+    )
+    return Report(session_id, ORDER_CANCEL_REJECT, body)

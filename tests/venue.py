@@ -1,0 +1,229 @@
+"""A whole exchange as real processes, for tests and benchmarks: made in a directory, started, killed, started again.
+
+Every role is `python -m fixgw run ROLE --name NAME exchange.yaml`, as an operator would run it. Ports are asked of the
+kernel, so several venues live side by side on one machine.
+"""
+
+import contextlib
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import argon2
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 30
+STOP_SECONDS = 10
+
+#: For tests alone: the weakest setting there is, so that a logon costs no 40 ms of a shared core.
+_HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+class ProcessFailed(AssertionError):
+    """A role ended, or did not begin to serve in time; the text holds what it printed."""
+
+
+def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[int]:
+    """Port numbers nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+class Venue:
+    """One exchange: two shards (s1: ALPHA, BETA; s2: GAMMA, DELTA), retransmitter r1, gateway g1, publishers A and B."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        sync: str = "write",
+        sessions: Sequence[tuple[str, str]] = (("BROKER1", "FIX.4.4"), ("BROKER2", "FIX.4.2"), ("BROKER3", "FIX.4.4")),
+        overrides: Mapping[str, object] | None = None,
+        orders_per_second: int = 1_000_000,
+    ) -> None:
+        self.directory = directory
+        self.password = secrets.token_hex(8)
+        tcp = free_ports(3)
+        udp = free_ports(12, socket.SOCK_DGRAM)
+        group = f"239.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
+        self.fix_port = tcp[0]
+        self.comp_id = "FIXGW"
+        self.config: dict[str, object] = {
+            "venue": {
+                "comp_id": self.comp_id,
+                "data": "var",
+                "interface": "127.0.0.1",
+                "link_key_file": "var/link.key",
+                "trading_day": {"time_zone": "UTC", "rolls_at": "00:00"},
+            },
+            "shards": [
+                {
+                    "name": f"s{number}",
+                    "id": number,
+                    "link": f"127.0.0.1:{tcp[number]}",
+                    "stream": f"{group}.{number}:{udp[number]}",
+                    "retransmit": f"127.0.0.1:{udp[2 + number]}",
+                    "sync": sync,
+                }
+                for number in (1, 2)
+            ],
+            "instruments": [
+                {"symbol": symbol, "id": number, "shard": shard, "tick_size": 0.01, "lot_size": 1}
+                for number, (symbol, shard) in enumerate(
+                    [("ALPHA", "s1"), ("BETA", "s1"), ("GAMMA", "s2"), ("DELTA", "s2")], start=1
+                )
+            ],
+            "retransmitters": [
+                {"name": "r1", "shards": ["s1", "s2"], "address": f"127.0.0.1:{udp[5]}", "sync": "write"}
+            ],
+            "gateways": [{"name": "g1", "source_id": 1, "fix": f"127.0.0.1:{self.fix_port}", "sync": sync}],
+            "feed": {
+                "channels": [
+                    {
+                        "shard": f"s{number}",
+                        "lines": {"A": f"{group}.{10 + number}:{udp[6]}", "B": f"{group}.{20 + number}:{udp[7]}"},
+                    }
+                    for number in (1, 2)
+                ],
+                "publishers": [
+                    {
+                        "name": name,
+                        "line": name,
+                        "requests": {"s1": f"127.0.0.1:{udp[8 + 2 * at]}", "s2": f"127.0.0.1:{udp[9 + 2 * at]}"},
+                    }
+                    for at, name in enumerate("AB")
+                ],
+            },
+            "participants": [
+                {"id": number, "name": f"FIRM{number}", "mpid": f"FRM{number}"}
+                for number, _ in enumerate(sessions, start=1)
+            ],
+            "sessions": [
+                {
+                    "id": number,
+                    "sender_comp_id": sender,
+                    "participant": f"FIRM{number}",
+                    "gateway": "g1",
+                    "begin_string": version,
+                    "username": sender.lower(),
+                    "password_hash": _HASHER.hash(self.password),
+                    "rate_limit": {"orders_per_second": orders_per_second, "burst": orders_per_second},
+                }
+                for number, (sender, version) in enumerate(sessions, start=1)
+            ],
+        }
+        self.config.update(overrides or {})
+        self.file = directory / "exchange.yaml"
+        self.write()
+        self.processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
+
+    def write(self) -> None:
+        """Write the configuration again, after a test changed `config`."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "var").mkdir(exist_ok=True)
+        key = self.directory / "var" / "link.key"
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_text(secrets.token_hex(32) + "\n")
+        self.file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def start(self, role: str, name: str) -> subprocess.Popen[bytes]:
+        """Start one role and wait until it says that it serves. Raises ProcessFailed."""
+        log = (self.directory / f"{role}-{name}.log").open("ab")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fixgw", "run", role, "--name", name, str(self.file)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        log.close()
+        self.processes[role, name] = process
+        assert process.stdout is not None
+        if b"ready" not in _line(process.stdout, START_SECONDS):
+            process.kill()
+            process.wait()
+            raise ProcessFailed(f"{role} {name} did not begin to serve: {self.log(role, name)}")
+        return process
+
+    def start_all(self, *, feed: bool = True) -> None:
+        """Everything, in an order that spares waiting; any order works."""
+        for role, name in [("shard", "s1"), ("shard", "s2"), ("retransmitter", "r1"), ("gateway", "g1")]:
+            self.start(role, name)
+        if feed:
+            for name in "AB":
+                self.start("publisher", name)
+
+    def kill(self, role: str, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """As if its machine's power went: no word, no clean-up."""
+        process = self.processes.pop((role, name))
+        process.send_signal(number)
+        process.wait(STOP_SECONDS)
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def log(self, role: str, name: str) -> str:
+        file = self.directory / f"{role}-{name}.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def stop(self) -> None:
+        """Ask every process to end. Raises ProcessFailed when one did not end well."""
+        failed = []
+        for process in self.processes.values():
+            process.terminate()
+        for (role, name), process in self.processes.items():
+            try:
+                code = process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+            if code != 0:
+                failed.append(f"{role} {name} ended with {code}: {self.log(role, name)}")
+        self.processes.clear()
+        if failed:
+            raise ProcessFailed("\n".join(failed))
+
+
+def _line(stream: IO[bytes], seconds: float) -> bytes:
+    """The next line of a pipe, or what came of it in time."""
+    deadline = time.monotonic() + seconds
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            break
+        byte = os.read(stream.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line
+
+
+@contextlib.contextmanager
+def running(venue: Venue, *, feed: bool = True) -> Iterator[Venue]:
+    """A venue that runs inside the block and is stopped after it, whatever happens."""
+    try:
+        venue.start_all(feed=feed)
+        yield venue
+    except BaseException:
+        for process in venue.processes.values():
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        raise
+    venue.stop()
