@@ -1,0 +1,166 @@
+"""Datagrams: packets of messages, heartbeats, and requests for what was missed.
+
+The same packet carries a message the first time and when it is asked for again. All integers are big-endian; every
+checksum is CRC-32C over the datagram with the checksum field zero.
+
+    packet (32 bytes, then the messages)         request (24 bytes)
+    ──────────────────────────────────────       ──────────────────────────────────────
+    magic       u16  0x4658 'FX'                 magic      u16  0x4652 'FR'
+    version     u8   1                           version    u8   1
+    flags       u8   see below                   flags      u8   0
+    shard_id    u16                              shard_id   u16
+    count       u16  messages that follow        count      u16  messages wanted, at least 1
+    epoch       u32                              epoch      u32  lowest that may answer, 0 = any
+    first_seq   u64  number of the first         first_seq  u64
+    commit_seq  u64  an END; 0 = nothing yet     crc32c     u32
+    crc32c      u32
+
+    heartbeat (count 0, first_seq = the next to be sent; after the header, 20 bytes: where this epoch began)
+    ──────────────────────────────────────
+    tx      u64  the last transaction before the epoch
+    seq     u64  the first message number of the epoch
+    digest  u32  the chain at seq
+
+Flags: HEARTBEAT = 1, RETRANSMITTED = 2. A packet with count 0 and no HEARTBEAT flag only advances the commit. The epoch
+lives here and nowhere else: the messages inside are the same bytes whoever sends them.
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import NamedTuple
+
+from recovery.checksum import crc32c, crc32c_extend
+from recovery.record import MAX_PACKET_BYTES, PACKET_HEADER_BYTES, StreamError
+
+PACKET_MAGIC = 0x4658
+REQUEST_MAGIC = 0x4652
+VERSION = 1
+
+HEARTBEAT = 1
+RETRANSMITTED = 2
+
+MAX_ANSWER_DATAGRAMS = 32
+"""The most datagrams one request is answered by: a burst of 44 kB, which any receive buffer holds many of."""
+MAX_COUNT = 0xFFFF
+
+_HEADER = Struct(">HBBHHIQQI")
+_EPOCH_START = Struct(">QQI")
+_REQUEST = Struct(">HBBHHIQI")
+_ZERO = bytes(4)
+_CHECKSUM_AT = PACKET_HEADER_BYTES - 4
+
+REQUEST_BYTES = _REQUEST.size
+HEARTBEAT_BYTES = PACKET_HEADER_BYTES + _EPOCH_START.size
+
+
+class GarbledPacket(StreamError):
+    """A datagram that is no packet (or request) of this protocol and version, or whose checksum is wrong."""
+
+
+class PacketHeader(NamedTuple):
+    """What a packet says ahead of its messages."""
+
+    shard_id: int
+    epoch: int
+    flags: int
+    message_count: int
+    first_seq: int
+    commit_seq: int
+
+
+class EpochStart(NamedTuple):
+    """Where an epoch began: the last transaction before it, its first message number, and the chain there."""
+
+    tx: int = 0
+    seq: int = 1
+    digest: int = 0
+
+
+class Request(NamedTuple):
+    """A reader's wish to have `count` messages from `first_seq` again."""
+
+    shard_id: int
+    epoch: int
+    first_seq: int
+    message_count: int
+
+
+def make_packet(header: PacketHeader, payload: bytes = b"") -> bytes:
+    """The datagram of `header` and the messages (or the EpochStart) that `payload` is."""
+    shard_id, epoch, flags, count, first_seq, commit_seq = header
+    fields = (PACKET_MAGIC, VERSION, flags, shard_id, count, epoch, first_seq, commit_seq)
+    return _HEADER.pack(*fields, crc32c(_HEADER.pack(*fields, 0) + payload)) + payload
+
+
+def parse_packet(data: bytes) -> PacketHeader:
+    """The header of a checked packet; its messages begin at PACKET_HEADER_BYTES. Raises GarbledPacket."""
+    if len(data) < PACKET_HEADER_BYTES:
+        raise GarbledPacket(f"{len(data)} bytes are no packet")
+    magic, version, flags, shard_id, count, epoch, first_seq, commit_seq, checksum = _HEADER.unpack_from(data)
+    if magic != PACKET_MAGIC or version != VERSION:
+        raise GarbledPacket(f"magic {magic:#06x} version {version} is not ours")
+    covered = crc32c_extend(crc32c(data[:_CHECKSUM_AT] + _ZERO), data[PACKET_HEADER_BYTES:])
+    if covered != checksum:
+        raise GarbledPacket("wrong packet checksum")
+    if flags & HEARTBEAT and (count or len(data) != HEARTBEAT_BYTES):
+        raise GarbledPacket("a heartbeat of the wrong size")
+    return PacketHeader(shard_id, epoch, flags, count, first_seq, commit_seq)
+
+
+def make_heartbeat(shard_id: int, epoch: int, next_seq: int, commit_seq: int, start: EpochStart) -> bytes:
+    """The datagram that says: this epoch is alive, began there, and will send `next_seq` next."""
+    header = PacketHeader(shard_id, epoch, HEARTBEAT, 0, next_seq, commit_seq)
+    return make_packet(header, _EPOCH_START.pack(*start))
+
+
+def epoch_start_of(heartbeat: bytes) -> EpochStart:
+    """What a heartbeat, already checked, says of its epoch."""
+    return EpochStart._make(_EPOCH_START.unpack_from(heartbeat, PACKET_HEADER_BYTES))
+
+
+def pack_messages(
+    shard_id: int,
+    epoch: int,
+    flags: int,
+    first_seq: int,
+    commit_seq: int,
+    messages: Sequence[bytes],
+    max_bytes: int = MAX_PACKET_BYTES,
+) -> list[bytes]:
+    """As few datagrams as hold `messages` in order, each of whole messages and at most `max_bytes`."""
+    datagrams = []
+    batch: list[bytes] = []
+    room = max_bytes - PACKET_HEADER_BYTES
+    for data in messages:
+        room -= len(data)
+        if room < 0 and batch:
+            header = PacketHeader(shard_id, epoch, flags, len(batch), first_seq, commit_seq)
+            datagrams.append(make_packet(header, b"".join(batch)))
+            first_seq += len(batch)
+            batch = []
+            room = max_bytes - PACKET_HEADER_BYTES - len(data)
+        batch.append(data)
+    if batch:
+        header = PacketHeader(shard_id, epoch, flags, len(batch), first_seq, commit_seq)
+        datagrams.append(make_packet(header, b"".join(batch)))
+    return datagrams
+
+
+def make_request(request: Request) -> bytes:
+    shard_id, epoch, first_seq, count = request
+    fields = (REQUEST_MAGIC, VERSION, 0, shard_id, count, epoch, first_seq)
+    return _REQUEST.pack(*fields, crc32c(_REQUEST.pack(*fields, 0)))
+
+
+def parse_request(data: bytes) -> Request:
+    """A checked request. Raises GarbledPacket; a count of 0 is garbled too."""
+    if len(data) != REQUEST_BYTES:
+        raise GarbledPacket(f"{len(data)} bytes are no request")
+    magic, version, flags, shard_id, count, epoch, first_seq, checksum = _REQUEST.unpack(data)
+    if magic != REQUEST_MAGIC or version != VERSION or flags:
+        raise GarbledPacket(f"magic {magic:#06x} version {version} flags {flags} is no request of ours")
+    if crc32c(data[:-4] + _ZERO) != checksum:
+        raise GarbledPacket("wrong request checksum")
+    if not count or not first_seq:
+        raise GarbledPacket("a request for nothing")
+    return Request(shard_id, epoch, first_seq, count)

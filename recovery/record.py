@@ -1,0 +1,220 @@
+"""The messages of a shard's stream: how one is written, checked and read, and how a transaction is numbered.
+
+A stream is a numbered sequence of byte strings. A *message* is one of them; a *transaction* is one command and all its
+events, and nothing else. Two numbers run side by side and never restart: `tx` counts transactions, `seq` counts
+messages; both begin at 1. All integers are big-endian.
+
+    message                                      FIRST message's body
+    ──────────────────────────────────────       ──────────────────────────────────────────────
+    length   u16  bytes after this field         tx            u64  number of the transaction
+    kind     u8                                  timestamp     u64  ns since the epoch, UTC
+    flags    u8   FIRST = 1, END = 2             source_id     u16  who sent the command
+    body     …                                   incarnation   u32  which life of that source
+    [digest] u32  on END messages only           source_seq    u64  its number there
+    crc32c   u32                                 session_id    u32  the FIX session, 0 = none
+                                                 session_seq   u64  run << 32 | MsgSeqNum(34)
+                                                 command       …    the command's own body
+
+The rules:
+
+- The checksum covers shard u16, seq u64, kind, flags, body and digest. Shard and seq are not in the message; the
+  packet says them. So a message that strays to another stream or another number does not check.
+- The bytes of a message depend on the log of commands alone: not on who sends it, when, in which packet or epoch.
+- The chained digest starts at 0 before seq 1 and takes in the four checksum bytes of each message in turn. (Not the
+  whole message: a CRC run over data followed by its own CRC arrives at a constant, and would forget the data.) The
+  digest of an END message is the chain over all messages before it.
+- kinds 0–15 belong to this package, 16–95 are the exchange's commands, 96–255 its events: opaque here.
+"""
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import NamedTuple
+
+import msgspec
+
+from recovery.checksum import crc32c, crc32c_extend
+
+FIRST = 1
+END = 2
+
+NOOP = 0
+"""A command refused as a duplicate: it takes its numbers and changes nothing."""
+OPEN_SOURCE = 1
+"""A source begins a new incarnation: commands of lower ones are refused from here on."""
+FIRST_OPAQUE_KIND = 16
+
+MAX_PACKET_BYTES = 1400
+"""What passes every Ethernet path, tunnels included, without fragmentation (1,500 less 100 for headers)."""
+PACKET_HEADER_BYTES = 32
+MAX_MESSAGE_BYTES = MAX_PACKET_BYTES - PACKET_HEADER_BYTES
+"""The whole message, length field included: any message fits a packet alone."""
+
+_HEAD = Struct(">HBB")
+_COVERED = Struct(">HQBB")
+_CHECKSUM = Struct(">I")
+_HEADER = Struct(">QQHIQIQ")
+
+_from_bytes = int.from_bytes
+_pack_u16 = Struct(">H").pack
+_pack_u32 = Struct(">I").pack
+_NOTHING = (0, b"")
+
+DIGEST_BYTES = 4
+COMMAND_HEADER_BYTES = _HEADER.size
+MAX_EVENT_BYTES = MAX_MESSAGE_BYTES - _HEAD.size - 4 - 4
+"""The body of an event: what is left beside head, digest and checksum."""
+MAX_COMMAND_BYTES = MAX_EVENT_BYTES - COMMAND_HEADER_BYTES
+"""The command's own body, after the command header."""
+MIN_MESSAGE_BYTES = _HEAD.size + 4
+
+
+class StreamError(Exception):
+    """What came from a stream is not what a stream may carry. The base of every such fault."""
+
+
+class GarbledMessage(StreamError):
+    """A message is cut short, mislabelled, or its checksum is wrong."""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message as its readers see it: `body` is without the digest; in a FIRST message the header begins it."""
+
+    seq: int
+    kind: int
+    flags: int
+    body: bytes
+
+
+class CommandHeader(NamedTuple):
+    """What a FIRST message says of its command, ahead of the command's own body."""
+
+    tx: int
+    timestamp: int
+    source_id: int
+    incarnation: int
+    source_seq: int
+    session_id: int
+    session_seq: int
+
+    def pack(self) -> bytes:
+        return _HEADER.pack(*self)
+
+    @classmethod
+    def unpack_from(cls, body: bytes, offset: int = 0) -> "CommandHeader":
+        """Raises GarbledMessage when the body is shorter than a header."""
+        if len(body) - offset < COMMAND_HEADER_BYTES:
+            raise GarbledMessage(f"command header cut short: {len(body) - offset} of {COMMAND_HEADER_BYTES} bytes")
+        return cls._make(_HEADER.unpack_from(body, offset))
+
+
+class Position(NamedTuple):
+    """Where a reader goes on: the next number it wants, and the chained digest of all before it."""
+
+    next_seq: int = 1
+    digest: int = 0
+
+
+Received = tuple[Message, bytes, int]
+"""A message that checked, and what following the chain takes: its checksum bytes, and its digest field (0 if none)."""
+
+
+def make(shard_id: int, seq: int, kind: int, flags: int, body: bytes, digest: int) -> bytes:
+    """The bytes of one message. `digest` is the chain before it; it is written only when `flags` has END."""
+    if flags & END:
+        body += _CHECKSUM.pack(digest)
+    checksum = crc32c(_COVERED.pack(shard_id, seq, kind, flags) + body)
+    data = _HEAD.pack(len(body) + 6, kind, flags) + body + _CHECKSUM.pack(checksum)
+    assert len(data) <= MAX_MESSAGE_BYTES, f"message of {len(data)} bytes: the state machine broke its bound"
+    return data
+
+
+def chain(digest: int, data: bytes) -> int:
+    """The chained digest after the message `data`, from the one before it."""
+    return crc32c_extend(digest, data[-4:])
+
+
+def parse(shard_id: int, seq: int, data: bytes) -> Message:
+    """The one message that `data` is, checked. Raises GarbledMessage."""
+    return parse_all(shard_id, seq, 1, data)[0][0]
+
+
+def parse_all(shard_id: int, first_seq: int, count: int, data: bytes, offset: int = 0) -> list[Received]:
+    """The `count` messages that fill `data` from `offset` to its end, all checked. Raises GarbledMessage."""
+    size = len(data)
+    messages = []
+    for seq in range(first_seq, first_seq + count):
+        if size - offset < MIN_MESSAGE_BYTES:
+            raise GarbledMessage(f"seq {seq}: cut short")
+        length, kind, flags = _HEAD.unpack_from(data, offset)
+        body = offset + 4
+        offset += 2 + length
+        body_end = offset - 4
+        if offset > size or body_end < body:
+            raise GarbledMessage(f"seq {seq}: length {length} is wrong")
+        checksum = data[body_end:offset]
+        covered = _COVERED.pack(shard_id, seq, kind, flags) + data[body:body_end]
+        if crc32c(covered) != _from_bytes(checksum, "big"):
+            raise GarbledMessage(f"seq {seq}: wrong checksum")
+        if flags & END:
+            if body_end - body < DIGEST_BYTES:
+                raise GarbledMessage(f"seq {seq}: no room for its digest")
+            digest = _from_bytes(covered[-4:], "big")
+            messages.append((Message(seq, kind, flags, covered[12:-4]), checksum, digest))
+        else:
+            messages.append((Message(seq, kind, flags, covered[12:]), checksum, 0))
+    if offset != size:
+        raise GarbledMessage(f"{size - offset} bytes after the last of {count} messages")
+    return messages
+
+
+def split(data: bytes, offset: int = 0) -> list[bytes]:
+    """Cut a buffer of whole messages into their bytes, unchecked. Raises GarbledMessage when the last is cut short."""
+    messages = []
+    size = len(data)
+    while offset < size:
+        end = offset + 2 + int.from_bytes(data[offset : offset + 2], "big")
+        if end > size or end - offset < MIN_MESSAGE_BYTES:
+            raise GarbledMessage(f"a message cut short at byte {offset} of {size}")
+        messages.append(data[offset:end])
+        offset = end
+    return messages
+
+
+class Sequencer:
+    """Numbers a shard's output: turns a command and its events into the messages of one transaction."""
+
+    def __init__(self, shard_id: int, next_tx: int = 1, position: Position = Position()) -> None:  # noqa: B008
+        self.shard_id = shard_id
+        self.next_tx = next_tx
+        self.next_seq, self.digest = position
+
+    @property
+    def position(self) -> Position:
+        return Position(self.next_seq, self.digest)
+
+    def transaction(
+        self, kind: int, header: CommandHeader, body: bytes, events: Sequence[tuple[int, bytes]]
+    ) -> list[bytes]:
+        """The messages of the transaction `header.tx`: the command, then each event (kind, body)."""
+        assert header.tx == self.next_tx, f"tx {header.tx} where {self.next_tx} is next"
+        shard_id, seq, digest = self.shard_id, self.next_seq, self.digest
+        last = seq + len(events)
+        flags = FIRST
+        body = header.pack() + body
+        messages = []
+        for next_kind, next_body in (*events, _NOTHING):
+            if seq == last:
+                flags |= END
+                body += _pack_u32(digest)
+            body = _COVERED.pack(shard_id, seq, kind, flags) + body
+            checksum = _pack_u32(crc32c(body))
+            digest = crc32c_extend(digest, checksum)
+            data = _pack_u16(len(body) - 6) + body[10:] + checksum
+            assert len(data) <= MAX_MESSAGE_BYTES, "the state machine broke the bound of a message"
+            messages.append(data)
+            seq += 1
+            flags = 0
+            kind, body = next_kind, next_body
+        self.next_tx += 1
+        self.next_seq, self.digest = seq, digest
+        return messages

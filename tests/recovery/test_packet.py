@@ -1,0 +1,94 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recovery import packet, record
+from recovery.packet import HEARTBEAT, EpochStart, GarbledPacket, PacketHeader, Request
+from recovery.record import MAX_PACKET_BYTES, PACKET_HEADER_BYTES
+
+u16 = st.integers(0, 0xFFFF)
+u32 = st.integers(0, 2**32 - 1)
+u64 = st.integers(0, 2**64 - 1)
+
+
+@given(
+    st.builds(PacketHeader, u16, u32, st.sampled_from([0, packet.RETRANSMITTED]), u16, u64, u64),
+    st.binary(max_size=100),
+)
+def test_a_packet_reads_back(header, payload):
+    data = packet.make_packet(header, payload)
+    assert packet.parse_packet(data) == header
+    assert data[PACKET_HEADER_BYTES:] == payload
+
+
+@given(u16, u32, u64, u64, st.builds(EpochStart, u64, u64, u32))
+def test_a_heartbeat_reads_back(shard_id, epoch, next_seq, commit_seq, start):
+    data = packet.make_heartbeat(shard_id, epoch, next_seq, commit_seq, start)
+    assert packet.parse_packet(data) == PacketHeader(shard_id, epoch, HEARTBEAT, 0, next_seq, commit_seq)
+    assert packet.epoch_start_of(data) == start
+
+
+@given(st.builds(Request, u16, u32, st.integers(1, 2**64 - 1), st.integers(1, 0xFFFF)))
+def test_a_request_reads_back(request):
+    data = packet.make_request(request)
+    assert len(data) == packet.REQUEST_BYTES == 24
+    assert packet.parse_request(data) == request
+
+
+def test_headers_are_the_bytes_of_the_table():
+    data = packet.make_packet(PacketHeader(3, 5, 2, 1, 41, 44), b"")
+    assert data[:28].hex() == "4658010200030001000000050000000000000029000000000000002c"
+    assert len(data) == 32
+    request = packet.make_request(Request(3, 5, 41, 9))
+    assert request[:20].hex() == "4652010000030009000000050000000000000029"
+
+
+@pytest.mark.parametrize("which", ["packet", "heartbeat", "request"])
+def test_any_changed_bit_and_any_cut_is_found(which):
+    data, parse = {
+        "packet": (packet.make_packet(PacketHeader(1, 1, 0, 1, 1, 1), b"message"), packet.parse_packet),
+        "heartbeat": (packet.make_heartbeat(1, 1, 1, 0, EpochStart()), packet.parse_packet),
+        "request": (packet.make_request(Request(1, 0, 1, 1)), packet.parse_request),
+    }[which]
+    parse(data)
+    for bit in range(len(data) * 8):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(GarbledPacket):
+            parse(bytes(changed))
+    for size in range(len(data)):
+        with pytest.raises(GarbledPacket):
+            parse(data[:size])
+
+
+@pytest.mark.parametrize("header", [PacketHeader(1, 1, HEARTBEAT, 1, 1, 1), PacketHeader(1, 1, HEARTBEAT, 0, 1, 1)])
+def test_a_heartbeat_of_the_wrong_shape_is_garbled(header):
+    with pytest.raises(GarbledPacket, match="heartbeat"):
+        packet.parse_packet(packet.make_packet(header, bytes(19)))
+
+
+@pytest.mark.parametrize("request_", [Request(1, 0, 0, 1), Request(1, 0, 1, 0)])
+def test_a_request_for_nothing_is_garbled(request_):
+    with pytest.raises(GarbledPacket, match="nothing"):
+        packet.parse_request(packet.make_request(request_))
+
+
+@given(st.lists(st.integers(record.MIN_MESSAGE_BYTES, record.MAX_MESSAGE_BYTES), max_size=40))
+def test_packing_keeps_order_and_bounds(sizes):
+    messages = [bytes([i]) * size for i, size in enumerate(sizes)]
+    datagrams = packet.pack_messages(1, 2, 0, 10, 5, messages)
+    payload, next_seq = b"", 10
+    for data in datagrams:
+        header = packet.parse_packet(data)
+        assert len(data) <= MAX_PACKET_BYTES
+        assert header.first_seq == next_seq
+        assert header.message_count > 0
+        next_seq += header.message_count
+        payload += data[PACKET_HEADER_BYTES:]
+    assert payload == b"".join(messages)
+    assert next_seq == 10 + len(messages)
+    for left, right in itertools.pairwise(datagrams):  # no packet has room for the next one's first
+        index = packet.parse_packet(right).first_seq - 10
+        assert len(left) + sizes[index] > MAX_PACKET_BYTES
