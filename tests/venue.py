@@ -42,7 +42,7 @@ def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list
 
 
 class Venue:
-    """One exchange: two shards (s1: ALPHA, BETA; s2: GAMMA, DELTA), retransmitter r1, gateway g1, publishers A and B."""
+    """One exchange: shards s1 (ALPHA, BETA) and s2 (GAMMA, DELTA), retransmitter r1, gateway g1, publishers A, B."""
 
     def __init__(
         self,
