@@ -18,6 +18,7 @@ deeper than MAX_DEPTH; a file above MAX_FILE_BYTES; what is not UTF-8 or not YAM
 """
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
@@ -52,10 +53,10 @@ class Problem(NamedTuple):
     path: Path
     text: str
 
-    def describe(self, file: str) -> str:
+    def describe(self, file: str, severity: str = "") -> str:
         """``file:line:column: path: what is wrong``, the form that editors and compilers share."""
         path = f"{path_text(self.path)}: " if self.path else ""
-        return f"{file}:{self.mark.line}:{self.mark.column}: {path}{self.text}"
+        return f"{file}:{self.mark.line}:{self.mark.column}: {severity}{path}{self.text}"
 
 
 class StrictYamlError(ValueError):
@@ -88,6 +89,11 @@ def path_text(path: Path) -> str:
     """``('shards', 0, 'link')`` as ``shards[0].link``."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path]
     return "".join(parts).removeprefix(".")
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each once, as the reader of the file meets them."""
+    return sorted(set(problems), key=lambda problem: (problem.mark, path_text(problem.path), problem.text))
 
 
 def read(file: FilePath) -> Document:

@@ -1,0 +1,295 @@
+"""What an exchange is made of: one YAML file, read strictly into frozen models.
+
+``load(file)`` gives a Config or raises ConfigError with every error at once, each as
+``file:line:column: path: what is wrong``. Three sieves, in this order: strict_yaml (the text), the models here (each
+value by itself), config_checks (what must hold between values). The last two both run whatever the other finds.
+
+Units: prices are int in 1/10,000 of the currency (``tick_size: 0.01`` is 100), quantities int shares, times as named.
+Paths in the file are taken from the file's own directory, so it does not matter where a process is started.
+What each key means to an operator is in conf/README.md; a worked file is conf/exchange.yaml.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fixgw import config_checks, strict_yaml
+from fixgw.config_values import (
+    Address as Address,  # part of what this module offers
+    AnyAddress,
+    CompId,
+    Destinations,
+    FilePath,
+    HostAddress,
+    Id16,
+    Id32,
+    Interface,
+    Line,
+    Mpid,
+    Name,
+    Network,
+    PasswordHash,
+    Price,
+    Quantity,
+    Symbol,
+    Sync,
+    TimeZone,
+    Username,
+    WallClock,
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TradingDay(_Model):
+    """When one trading day ends and the next begins."""
+
+    time_zone: TimeZone
+    rolls_at: WallClock
+
+
+class Venue(_Model):
+    """The exchange as a whole."""
+
+    comp_id: CompId  # SenderCompID(49) of everything we send
+    data: FilePath  # directory of all journals
+    interface: Interface  # multicast is sent and received here
+    link_key_file: FilePath  # the secret by which gateways log in to shards
+    trading_day: TradingDay
+
+
+class Shard(_Model):
+    """A matching engine with its own stream; a symbol lives on exactly one."""
+
+    name: Name
+    id: Id16
+    link: HostAddress  # TCP: gateways bring commands here
+    stream: Destinations  # UDP: one multicast group, or each reader's own address
+    retransmit: HostAddress  # UDP: the primary's own server of retransmissions, asked last
+    sync: Sync = "write"
+
+
+class Instrument(_Model):
+    """A symbol, its shard, and the steps of its prices and quantities."""
+
+    symbol: Symbol
+    id: Id16  # ITCH Stock Locate
+    shard: Name
+    tick_size: Price
+    lot_size: Quantity = 1
+    round_lot: Quantity = 100  # ITCH R Round Lot Size: told to vendors, enforced by nobody
+
+
+class _Reader(_Model):
+    """A process that reads shard streams; ``streams`` says where, when not at the shard's own group."""
+
+    name: Name
+    streams: dict[Name, AnyAddress] = Field(default_factory=dict)
+
+
+class Retransmitter(_Reader):
+    """Keeps the messages of the day of some shards and answers whoever missed some."""
+
+    shards: tuple[Name, ...]
+    address: HostAddress
+    sync: Sync = "write"
+
+
+class Gateway(_Reader):
+    """Where brokers connect; reads every shard's stream."""
+
+    source_id: Id16
+    fix: HostAddress
+    sync: Sync = "write"
+
+
+class Channel(_Model):
+    """One shard's market data: an ITCH stream on one or two lines that carry the same."""
+
+    shard: Name
+    lines: dict[Line, AnyAddress]
+
+
+class Publisher(_Reader):
+    """Sends one line of every channel and serves its MoldUDP64 requests, per shard at an address of its own."""
+
+    line: Line
+    requests: dict[Name, HostAddress]
+
+
+class Feed(_Model):
+    """Market data: which channels exist and who publishes them."""
+
+    channels: tuple[Channel, ...]
+    publishers: tuple[Publisher, ...]
+
+
+class Participant(_Model):
+    """A firm that trades."""
+
+    id: Id32
+    name: Name
+    mpid: Mpid
+
+
+class HeartbeatLimits(_Model):
+    """Bounds of the HeartBtInt(108) that a broker may ask for, seconds."""
+
+    least_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 1
+    most_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
+
+
+class RateLimit(_Model):
+    """A token bucket: so many orders a second on average, so many at once."""
+
+    orders_per_second: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1_000
+    burst: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 2_000
+
+
+class Session(_Model):
+    """A FIX session: the pair (sender_comp_id, venue.comp_id) of one participant on one gateway."""
+
+    id: Id32  # never used again for another session: the shards remember it
+    sender_comp_id: CompId  # the broker's SenderCompID(49)
+    participant: Name
+    gateway: Name
+    begin_string: Literal["FIX.4.2", "FIX.4.4"]
+    username: Username
+    password_hash: PasswordHash  # None: every logon is refused
+    heartbeat: HeartbeatLimits = HeartbeatLimits()
+    rate_limit: RateLimit = RateLimit()
+    allow: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"),)
+
+    def allows(self, host: str) -> bool:
+        """May the peer at this IP address log on? False too for what is not an IP address."""
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self.allow)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Named)
+
+
+def _find(items: Iterable[_T], kind: str, name: str) -> _T:
+    found = {item.name: item for item in items}
+    if name not in found:
+        raise LookupError(f"no {kind} is named {name!r}; there are: {', '.join(found) or 'none'}")
+    return found[name]
+
+
+class Config(_Model):
+    """The whole exchange. Look-ups by name raise LookupError, whose text names what there is."""
+
+    venue: Venue
+    shards: tuple[Shard, ...]
+    instruments: tuple[Instrument, ...]
+    retransmitters: tuple[Retransmitter, ...] = ()
+    gateways: tuple[Gateway, ...]
+    feed: Feed = Feed(channels=(), publishers=())
+    participants: tuple[Participant, ...]
+    sessions: tuple[Session, ...]
+
+    def shard(self, name: str) -> Shard:
+        return _find(self.shards, "shard", name)
+
+    def gateway(self, name: str) -> Gateway:
+        return _find(self.gateways, "gateway", name)
+
+    def retransmitter(self, name: str) -> Retransmitter:
+        return _find(self.retransmitters, "retransmitter", name)
+
+    def publisher(self, name: str) -> Publisher:
+        return _find(self.feed.publishers, "publisher", name)
+
+    def participant(self, name: str) -> Participant:
+        return _find(self.participants, "participant", name)
+
+    def instruments_of(self, shard: str) -> tuple[Instrument, ...]:
+        """The instruments that live on this shard, in file order."""
+        return tuple(instrument for instrument in self.instruments if instrument.shard == shard)
+
+    def sessions_of(self, gateway: str) -> tuple[Session, ...]:
+        """The sessions that log on at this gateway, in file order."""
+        return tuple(session for session in self.sessions if session.gateway == gateway)
+
+    def channel_of(self, shard: str) -> Channel | None:
+        """The market data channel of this shard, if it has one."""
+        return next((channel for channel in self.feed.channels if channel.shard == shard), None)
+
+    def retransmit_servers(self, shard: str) -> tuple[Address, ...]:
+        """Whom to ask for what was missed, in this order: the retransmitters first, the primary itself last."""
+        servers = [server.address for server in self.retransmitters if shard in server.shards]
+        return (*servers, self.shard(shard).retransmit)
+
+    def stream_address(self, reader: Retransmitter | Gateway | Publisher, shard: str) -> Address:
+        """Where this reader hears this shard's stream: its own entry in ``streams``, else the shard's group."""
+        return reader.streams.get(shard) or self.shard(shard).stream[0]
+
+    def directory(self, role: Literal["shard", "gateway", "publisher", "retransmitter"], name: str) -> Path:
+        """Where the process of this role and name keeps its files."""
+        return self.venue.data / f"{role}-{name}"
+
+    def with_passwords(self, hashes: Mapping[str, str]) -> "Config":
+        """A copy in which these sessions (by sender_comp_id) have these argon2id hashes. Raises LookupError."""
+        unknown = hashes.keys() - {session.sender_comp_id for session in self.sessions}
+        if unknown:
+            raise LookupError(f"no session has the sender_comp_id {', '.join(sorted(unknown))}")
+        sessions = tuple(
+            session.model_copy(update={"password_hash": hashes.get(session.sender_comp_id, session.password_hash)})
+            for session in self.sessions
+        )
+        return self.model_copy(update={"sessions": sessions})
+
+
+class ConfigError(ValueError):
+    """The file does not describe an exchange. ``errors`` holds every reason, each with its place, in file order."""
+
+    def __init__(self, errors: tuple[str, ...]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+class Report(NamedTuple):
+    """What ``check`` found: ``config`` is None exactly when there are errors."""
+
+    config: Config | None
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def load(file: Path) -> Config:
+    """Read a configuration. Raises ConfigError, also when the file cannot be read."""
+    report = check(file)
+    if report.config is None:
+        raise ConfigError(report.errors)
+    return report.config
+
+
+def check(file: Path) -> Report:
+    """Read a configuration and say everything that is wrong or doubtful about it, with places. Never raises."""
+    try:
+        document = strict_yaml.read(file)
+    except OSError as error:
+        return Report(None, (f"{file}:1:1: cannot be read: {error.strerror}",), ())
+    except strict_yaml.StrictYamlError as error:
+        return Report(None, tuple(problem.describe(str(file)) for problem in error.problems), ())
+    config, problems = None, config_checks.cross_check(document)
+    try:
+        config = Config.model_validate(document.value, context={"directory": file.resolve().parent})
+    except ValidationError as error:
+        problems += config_checks.explain(document, error, Config)
+    errors = tuple(problem.describe(str(file)) for problem in strict_yaml.in_order(problems))
+    warnings = tuple(problem.describe(str(file), "warning: ") for problem in config_checks.doubts(document))
+    return Report(None if errors else config, errors, warnings)
