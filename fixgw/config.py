@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fixgw import config_checks, strict_yaml
 from fixgw.config_values import (
     Address as Address,  # part of what this module offers
+)
+from fixgw.config_values import (
     AnyAddress,
     CompId,
     Destinations,

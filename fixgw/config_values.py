@@ -154,9 +154,11 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return Path(directory, Path(value).expanduser()).resolve()
 
 
-Name = Annotated[str, _spelled(r"[a-z][a-z0-9_-]{0,31}", "up to 32 of a-z, 0-9, - and _, a letter first")]
+Name = Annotated[str, _spelled(r"[A-Za-z][A-Za-z0-9_-]{0,31}", "up to 32 letters, digits, - and _, a letter first")]
 Symbol = Annotated[str, _spelled(r"[A-Z]{1,8}", "one to eight capitals A-Z")]  # ITCH Stock
-Mpid = Annotated[str, _spelled(r"[A-Z]{1,4}", "one to four capitals A-Z")]  # ITCH Attribution
+Mpid = Annotated[
+    str, _spelled(r"[A-Z][A-Z0-9]{0,3}", "up to four capitals and digits, a capital first")
+]  # ITCH Attribution
 CompId = Annotated[str, _spelled(r"[!-<>-~]{1,32}", "1 to 32 printable ASCII characters without blank and =")]
 Username = Annotated[str, _spelled(r"[!-<>-~]{1,64}", "1 to 64 printable ASCII characters without blank and =")]
 Id16 = Annotated[int, Field(strict=True, ge=1, le=2**16 - 1)]

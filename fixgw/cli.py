@@ -1,0 +1,168 @@
+"""The command ``fixgw``.
+
+Each sub-command is one function of its arguments that returns the exit code: 0 it went well, 1 it did not, 2 the
+arguments make no sense. What a sub-command needs is imported when it runs: ``check`` is done before trio would have
+been loaded, and a machine that only runs the exchange never loads the demo.
+"""
+
+import argparse
+import getpass
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fixgw import __version__
+
+if TYPE_CHECKING:
+    from fixgw.config import Config
+
+ROLES = ("shard", "gateway", "publisher", "retransmitter")
+
+DEMO_FILE = Path(__file__).resolve().parents[1] / "conf" / "exchange.yaml"
+
+# OWASP's Password Storage Cheat Sheet, argon2id, its first choice for little memory: 19 MiB, two passes, one lane.
+ARGON2_MEMORY_KIB = 19 * 1024
+ARGON2_PASSES = 2
+ARGON2_LANES = 1
+MAX_PASSWORD_BYTES = 128  # what a gateway takes from Password(554)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except KeyboardInterrupt:
+        return 130  # the shell's number for a program ended by Ctrl-C
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every sub-command and its arguments; ``command`` is the function that does it."""
+    top = argparse.ArgumentParser(prog="fixgw", description="An exchange: FIX in, matched, multicast out, ITCH out.")
+    top.add_argument("--version", action="version", version=f"fixgw {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="is this configuration right? every error, with its line")
+    check.add_argument("file", type=Path, metavar="FILE", help="such as conf/exchange.yaml")
+    check.set_defaults(command=_check)
+
+    hash_password = commands.add_parser("hash-password", help="make a password_hash for the configuration")
+    hash_password.set_defaults(command=_hash_password)
+
+    up = commands.add_parser("up", help="run a whole exchange in this process")
+    up.add_argument("file", type=Path, metavar="FILE")
+    up.set_defaults(command=_up)
+
+    run = commands.add_parser("run", help="run one role as its own process")
+    run.add_argument("role", choices=ROLES, metavar="ROLE", help=", ".join(ROLES))
+    run.add_argument("--name", required=True, help="which one of that role, as the configuration names it")
+    run.add_argument("file", type=Path, metavar="FILE")
+    run.set_defaults(command=_run)
+
+    demo = commands.add_parser("demo", help="a whole exchange with brokers trading and a vendor watching")
+    demo.add_argument("file", type=Path, nargs="?", metavar="FILE", help="instead of conf/exchange.yaml")
+    demo.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long instead of at Ctrl-C")
+    demo.add_argument("--json", type=Path, metavar="FILE", help="write the summary here")
+    demo.add_argument("--record", type=Path, metavar="DIR", help="keep every feed channel here as a BinaryFILE")
+    demo.set_defaults(command=_demo)
+    return top
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 86_400:
+        raise ValueError
+    return seconds
+
+
+def _check(options: argparse.Namespace) -> int:
+    from fixgw import config
+
+    report = config.check(options.file)
+    for line in (*report.errors, *report.warnings):
+        print(line)
+    if report.config is None:
+        print(f"{options.file}: {_count(len(report.errors), 'error')}")
+        return 1
+    counts = (
+        _count(len(report.config.shards), "shard"),
+        _count(len(report.config.instruments), "instrument"),
+        _count(len(report.config.gateways), "gateway"),
+        _count(len(report.config.sessions), "session"),
+    )
+    print(f"{options.file}: ok: {', '.join(counts)}")
+    return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _hash_password(_options: argparse.Namespace) -> int:
+    import argon2
+
+    if sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Once more: ") != password:
+            return _complain("the two passwords differ")
+    else:
+        password = sys.stdin.readline().removesuffix("\n")
+    if not password:
+        return _complain("the password is empty")
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        return _complain(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
+    if not password.isascii() or not password.isprintable():
+        return _complain("the password holds characters that FIX cannot carry everywhere: use printable ASCII")
+    hasher = argon2.PasswordHasher(
+        time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES, type=argon2.Type.ID
+    )
+    print(hasher.hash(password))
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    config = _load(options.file)
+    return 1 if config is None else int(_function("fixgw.up", "up")(config))
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = _load(options.file)
+    if config is None:
+        return 1
+    try:
+        getattr(config, options.role)(options.name)
+    except LookupError as error:
+        return _complain(str(error))
+    return int(_function("fixgw.up", "run")(config, options.role, options.name))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    config = _load(options.file or DEMO_FILE)
+    if config is None:
+        return 1
+    demo = _function("fixgw.demo", "demo")
+    return int(demo(config, seconds=options.seconds, json_file=options.json, record=options.record))
+
+
+def _function(module: str, name: str) -> Callable[..., Any]:
+    """A function of a module that is loaded only now."""
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _load(file: Path) -> "Config | None":
+    """The configuration; None after its errors were told."""
+    from fixgw import config
+
+    try:
+        return config.load(file)
+    except config.ConfigError as error:
+        print(*error.errors, sep="\n", file=sys.stderr)
+        return None
+
+
+def _complain(text: str) -> int:
+    print(f"fixgw: {text}", file=sys.stderr)
+    return 1
