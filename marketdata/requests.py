@@ -1,7 +1,8 @@
 """The MoldUDP64 request server: a listener that missed messages asks for them by number.
 
-The idea is that an answer is an ordinary downstream packet, the same bytes for the same messages as the live feed, sent
-to the asker alone. The server keeps no state of its askers but a limit, so any number of servers can stand side by side.
+The idea is that an answer is an ordinary downstream packet, the same bytes for the same messages as the live feed, but
+sent to the asker alone. The server remembers nothing of its askers but their rate, so any number of servers can stand
+side by side.
 
 Rules, in the order they are applied (anything else is dropped and counted under the reason in capitals):
 
@@ -11,8 +12,8 @@ Rules, in the order they are applied (anything else is dropped and counted under
 3. NOT_A_REQUEST: exactly twenty bytes.
 4. UNKNOWN_SESSION: one of the sessions we hold.
 5. BAD_COUNT: 0 and 0xFFFF messages cannot be asked for.
-6. OUT_OF_RANGE: the first message asked for is one we hold. What is in the store has been published: an answer never runs
-   ahead of the multicast.
+6. OUT_OF_RANGE: the first message asked for is one we hold. What is in the store has been published: an answer never
+   runs ahead of the multicast.
 7. TOTAL_RATE: all answers together stay within a number of bytes per second.
 
 The answer is ONE datagram with as many of the messages asked for as it holds; the asker asks again for the rest.
