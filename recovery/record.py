@@ -50,14 +50,13 @@ MAX_MESSAGE_BYTES = MAX_PACKET_BYTES - PACKET_HEADER_BYTES
 """The whole message, length field included: any message fits a packet alone."""
 
 _HEAD = Struct(">HBB")
-_COVERED = Struct(">HQBB")
-_CHECKSUM = Struct(">I")
 _HEADER = Struct(">QQHIQIQ")
 
 _from_bytes = int.from_bytes
-_pack_u16 = Struct(">H").pack
+_unpack_head = _HEAD.unpack_from
+_pack_head = _HEAD.pack
+_pack_name = Struct(">HQ").pack
 _pack_u32 = Struct(">I").pack
-_NOTHING = (0, b"")
 
 DIGEST_BYTES = 4
 COMMAND_HEADER_BYTES = _HEADER.size
@@ -121,10 +120,10 @@ Received = tuple[Message, bytes, int]
 def make(shard_id: int, seq: int, kind: int, flags: int, body: bytes, digest: int) -> bytes:
     """The bytes of one message. `digest` is the chain before it; it is written only when `flags` has END."""
     if flags & END:
-        body += _CHECKSUM.pack(digest)
-    checksum = crc32c(_COVERED.pack(shard_id, seq, kind, flags) + body)
-    data = _HEAD.pack(len(body) + 6, kind, flags) + body + _CHECKSUM.pack(checksum)
-    assert len(data) <= MAX_MESSAGE_BYTES, f"message of {len(data)} bytes: the state machine broke its bound"
+        body += _pack_u32(digest)
+    data = _pack_head(len(body) + 6, kind, flags) + body
+    data += _pack_u32(crc32c(_pack_name(shard_id, seq) + data[2:]))
+    assert len(data) <= MAX_MESSAGE_BYTES, "a message larger than a packet: the state machine broke its bound"
     return data
 
 
@@ -145,14 +144,14 @@ def parse_all(shard_id: int, first_seq: int, count: int, data: bytes, offset: in
     for seq in range(first_seq, first_seq + count):
         if size - offset < MIN_MESSAGE_BYTES:
             raise GarbledMessage(f"seq {seq}: cut short")
-        length, kind, flags = _HEAD.unpack_from(data, offset)
+        length, kind, flags = _unpack_head(data, offset)
         body = offset + 4
         offset += 2 + length
         body_end = offset - 4
         if offset > size or body_end < body:
             raise GarbledMessage(f"seq {seq}: length {length} is wrong")
         checksum = data[body_end:offset]
-        covered = _COVERED.pack(shard_id, seq, kind, flags) + data[body:body_end]
+        covered = _pack_name(shard_id, seq) + data[body - 2 : body_end]
         if crc32c(covered) != _from_bytes(checksum, "big"):
             raise GarbledMessage(f"seq {seq}: wrong checksum")
         if flags & END:
@@ -198,23 +197,15 @@ class Sequencer:
         """The messages of the transaction `header.tx`: the command, then each event (kind, body)."""
         assert header.tx == self.next_tx, f"tx {header.tx} where {self.next_tx} is next"
         shard_id, seq, digest = self.shard_id, self.next_seq, self.digest
+        data = make(shard_id, seq, kind, FIRST if events else FIRST | END, header.pack() + body, digest)
+        digest = crc32c_extend(digest, data[-4:])
+        messages = [data]
         last = seq + len(events)
-        flags = FIRST
-        body = header.pack() + body
-        messages = []
-        for next_kind, next_body in (*events, _NOTHING):
-            if seq == last:
-                flags |= END
-                body += _pack_u32(digest)
-            body = _COVERED.pack(shard_id, seq, kind, flags) + body
-            checksum = _pack_u32(crc32c(body))
-            digest = crc32c_extend(digest, checksum)
-            data = _pack_u16(len(body) - 6) + body[10:] + checksum
-            assert len(data) <= MAX_MESSAGE_BYTES, "the state machine broke the bound of a message"
-            messages.append(data)
+        for event_kind, event_body in events:
             seq += 1
-            flags = 0
-            kind, body = next_kind, next_body
+            data = make(shard_id, seq, event_kind, 0 if seq < last else END, event_body, digest)
+            digest = crc32c_extend(digest, data[-4:])
+            messages.append(data)
         self.next_tx += 1
-        self.next_seq, self.digest = seq, digest
+        self.next_seq, self.digest = last + 1, digest
         return messages

@@ -1,0 +1,148 @@
+"""What a reader has missed, and the asking for it.
+
+A gap is a range of numbers known to exist and not received. The rules of asking:
+
+- nothing is asked for within a grace of 2 ms: most holes are datagrams that overtook one another;
+- nothing above the commit is asked for, since no server would answer;
+- a gap has one request outstanding; an answer that does not come is asked for again after 10 ms, then twice that, up to
+  a second, and from the next server in turn; a server that answers is kept;
+- long gaps are cut into requests of at most REQUEST_MESSAGES, the earliest first, MAX_OUTSTANDING of them in flight,
+  and the next goes out as soon as one is answered: so catching up runs at the speed of the server, not of a timer;
+- an answer may be shorter than its request (MAX_ANSWER_DATAGRAMS): when that many datagrams have come, the rest is
+  asked for at once.
+"""
+
+from bisect import bisect_left
+from typing import NamedTuple
+
+from recovery.packet import MAX_ANSWER_DATAGRAMS
+
+GRACE = 2_000_000
+"""ns. Longer than reordering on a switched network, much shorter than a person or a heartbeat notices."""
+FIRST_TIMEOUT = 10_000_000
+"""ns. Many times a round trip on a local network, so that a busy server is not asked twice for the same."""
+MAX_TIMEOUT = 1_000_000_000
+"""ns. When no server has it yet, ask gently."""
+REQUEST_MESSAGES = 512
+"""With messages of up to 85 bytes, a full answer."""
+MAX_OUTSTANDING = 8
+"""Eight full answers are 360 kB: no receive buffer that we set overflows."""
+
+
+class Ask(NamedTuple):
+    """One request to be made: `message_count` messages from `first_seq`, of the server with this index."""
+
+    server: int
+    first_seq: int
+    message_count: int
+
+
+class Gap:
+    """The numbers first … last are missing; `due` is when they may be asked for (again)."""
+
+    __slots__ = ("answered", "attempts", "due", "first", "last", "server")
+
+    def __init__(self, first: int, last: int, due: int) -> None:
+        self.first = first
+        self.last = last
+        self.due = due
+        self.attempts = 0
+        self.answered = 0
+        self.server = 0
+
+
+def _last(gap: Gap) -> int:
+    return gap.last
+
+
+class Gaps:
+    """The gaps of one stream: disjoint, in order. Truth is false when nothing is missing."""
+
+    def __init__(self, server_count: int) -> None:
+        self._gaps: list[Gap] = []
+        self._server_count = server_count
+        self._server = 0
+        self.found = 0
+        self.filled = 0
+        self.asked = 0
+        self.timeouts = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._gaps)
+
+    def clear(self) -> None:
+        self._gaps.clear()
+
+    def add(self, first: int, last: int, now: int) -> None:
+        """first … last, beyond everything known so far, is missing."""
+        if self._gaps:
+            tail = self._gaps[-1]
+            if tail.last == first - 1 and not tail.attempts:
+                tail.last = last
+                return
+        self.found += 1
+        self._gaps.append(Gap(first, last, now + GRACE))
+
+    def fill(self, first: int, last: int, answer: bool, now: int) -> None:
+        """first … last came; `answer` when on request."""
+        gaps = self._gaps
+        index = bisect_left(gaps, first, key=_last)
+        while index < len(gaps) and gaps[index].first <= last:
+            gap = gaps[index]
+            if gap.first < first:
+                # The numbers before these were lost or overtaken: wait no longer for them than a grace.
+                left = Gap(gap.first, first - 1, min(gap.due, now + GRACE))
+                left.attempts, left.server = gap.attempts, gap.server
+                gaps.insert(index, left)
+                index += 1
+            if gap.last <= last:
+                del gaps[index]
+                self.filled += 1
+                continue
+            gap.first = last + 1
+            if answer and gap.attempts:
+                self._progress(gap, now)
+            index += 1
+
+    def _progress(self, gap: Gap, now: int) -> None:
+        """Part of an answer came: the rest is on its way, or has to be asked for if the answer was at its limit."""
+        gap.attempts = 1
+        gap.answered += 1
+        gap.due = now + FIRST_TIMEOUT
+        if gap.answered >= MAX_ANSWER_DATAGRAMS:
+            gap.attempts = gap.answered = 0
+            gap.due = now
+
+    def asks(self, now: int, commit_seq: int) -> list[Ask]:
+        """The requests that are due."""
+        asks = []
+        gaps = self._gaps
+        for index in range(MAX_OUTSTANDING):
+            if index >= len(gaps) or gaps[index].first > commit_seq:
+                break
+            gap = gaps[index]
+            if gap.due > now:
+                continue
+            last = min(gap.first + REQUEST_MESSAGES - 1, commit_seq)
+            if last < gap.last:
+                gaps.insert(index + 1, Gap(last + 1, gap.last, gap.due))
+                gap.last = last
+            asks.append(self._ask(gap, now))
+        return asks
+
+    def _ask(self, gap: Gap, now: int) -> Ask:
+        if gap.attempts:
+            self.timeouts += 1
+            if gap.server == self._server:
+                self._server = (self._server + 1) % self._server_count
+        gap.server = self._server
+        gap.due = now + min(FIRST_TIMEOUT << min(gap.attempts, 10), MAX_TIMEOUT)
+        gap.attempts += 1
+        gap.answered = 0
+        self.asked += 1
+        return Ask(gap.server, gap.first, gap.last - gap.first + 1)
+
+    def next_deadline(self, commit_seq: int) -> int | None:
+        """When the next request is due, ns; None when nothing can be asked for."""
+        deadlines = [gap.due for gap in self._gaps[:MAX_OUTSTANDING] if gap.first <= commit_seq]
+        return min(deadlines, default=None)

@@ -1,0 +1,304 @@
+"""Reads a shard's stream: datagrams in any order, any number of times, from any epoch in; committed transactions out.
+
+Everything downstream of a shard (gateway, feed, console, retransmitter) is a reader. It promises its owner whole
+committed transactions, each once, in order, and the bytes the log of commands dictates; or an exception.
+
+Theory of operation. Messages pass three stages:
+
+    ahead       seq > next         received, but something before them is missing
+    collected   position … next    in order, the chained digest followed; uncommitted, or an unfinished transaction
+    released    < position         whole, committed, handed over: never taken back
+
+The rules:
+
+- A datagram with a wrong checksum, another shard or a lower epoch is dropped and counted. What it should have carried
+  is a gap, and asked for again (`recovery.gaps`).
+- On a higher epoch everything not released is discarded and collected again, and the commit is unknown again: a
+  commit_seq covers only bytes received in, or fetched under, its own epoch. A deposed primary may have said a command
+  under a number that its successor gives to another one.
+- Nothing of an epoch is released before a heartbeat has told where it began (EpochStart). Then a reader that has
+  released beyond it, or another chain up to it, knows that the tail it acted on was lost: StreamForked.
+- The digest of an END message must be the chain this reader has followed itself. When it is not, and nothing of this
+  epoch had matched, then what was released before came from another history: StreamForked. Within one epoch it means
+  that somebody's bytes are not what the commands dictate: StreamDiverged. Neither can be repaired by reading on.
+- At most MAX_BUFFERED numbers beyond the position are kept; what lies further is dropped, and asked for later. So a
+  late joiner at number 1 of a stream at number ten million catches up in bounded memory.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from recovery import packet
+from recovery.checksum import crc32c_extend
+from recovery.gaps import Gaps
+from recovery.packet import HEARTBEAT, RETRANSMITTED, EpochStart, GarbledPacket, Request
+from recovery.record import (
+    END,
+    FIRST,
+    PACKET_HEADER_BYTES,
+    GarbledMessage,
+    Message,
+    Position,
+    Received,
+    StreamError,
+    parse_all,
+)
+
+MAX_BUFFERED = 65_536
+"""Messages beyond the position: a second at 65,000 a second, some 25 MB at worst."""
+
+
+class StreamForked(StreamError):
+    """What this reader has released is not part of the stream any more: a tail that nobody else had was lost."""
+
+
+class StreamDiverged(StreamError):
+    """The stream contradicts itself within one epoch: somebody makes other bytes than the commands dictate."""
+
+
+class ReaderStatistics(NamedTuple):
+    """Counts since the reader was made."""
+
+    packets: int
+    bytes: int
+    garbled: int
+    foreign: int
+    stale: int
+    duplicates: int
+    postponed: int
+    gaps_found: int
+    gaps_filled: int
+    requests: int
+    timeouts: int
+    epochs: int
+
+
+class _Transaction(NamedTuple):
+    """A collected, unreleased transaction, and where a reader stands after it."""
+
+    last_seq: int
+    digest: int
+    messages: list[Message]
+
+
+class Reader:
+    """Reads the stream of one shard from `position` on; `server_count` retransmitters can be asked for gaps."""
+
+    def __init__(self, shard_id: int, position: Position = Position(), server_count: int = 1) -> None:  # noqa: B008
+        self.shard_id = shard_id
+        self.position = position
+        """After the last released transaction."""
+        self.epoch = 0
+        """The highest heard; 0 before the first datagram."""
+        self.commit_seq = 0
+        """The highest commit heard in this epoch."""
+        self.start: EpochStart | None = None
+        self._proven = False
+        self._next, self._digest = position
+        self._open: list[Message] = []
+        self._complete: deque[_Transaction] = deque()
+        self._ahead: dict[int, Received] = {}
+        self._frontier = self._next  # all below is released, collected, ahead or in a gap
+        self._gaps = Gaps(max(server_count, 1))
+        self._can_ask = server_count > 0
+        self._requests: list[tuple[int, bytes]] = []
+        self._packets = self._bytes = self._garbled = self._foreign = self._stale = 0
+        self._duplicates = self._postponed = self._epochs = 0
+
+    @property
+    def proven_epoch(self) -> int:
+        """The epoch in which what is released is known to be the stream's own history; 0 when not known yet."""
+        return self.epoch if self._proven else 0
+
+    def receive_datagram(self, data: bytes, now: int) -> list[Message]:
+        """Take one datagram; gives the messages it releases. Raises StreamForked or StreamDiverged."""
+        self._packets += 1
+        self._bytes += len(data)
+        try:
+            shard_id, epoch, flags, count, first_seq, commit_seq = packet.parse_packet(data)
+            if shard_id != self.shard_id:
+                self._foreign += 1
+                return []
+            if epoch < self.epoch:
+                self._stale += 1
+                return []
+            messages = parse_all(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else []
+        except (GarbledPacket, GarbledMessage):
+            self._garbled += 1
+            return []
+        if epoch > self.epoch:
+            self._enter_epoch(epoch)
+        if flags & HEARTBEAT:
+            self._learn_start(packet.epoch_start_of(data))
+        if commit_seq > self.commit_seq:
+            self.commit_seq = commit_seq
+        if messages:
+            end = first_seq + count
+            if first_seq == self._next and self._frontier == first_seq and end <= self.position.next_seq + MAX_BUFFERED:
+                self._collect(messages)
+                self._frontier = end
+            else:
+                self._place(first_seq, messages, bool(flags & RETRANSMITTED), now)
+        released = self._release()
+        if self._gaps or self.commit_seq >= self._frontier:
+            self._look_for_gaps(now)
+        return released
+
+    def datagrams_to_send(self) -> list[tuple[int, bytes]]:
+        """Requests to be sent: (index of the server, datagram)."""
+        requests, self._requests = self._requests, []
+        return requests
+
+    def next_deadline(self) -> int | None:
+        return self._gaps.next_deadline(self.commit_seq) if self._can_ask and self._gaps else None
+
+    def handle_deadline(self, now: int) -> None:
+        self._ask(now)
+
+    def statistics(self) -> ReaderStatistics:
+        gaps = self._gaps
+        return ReaderStatistics(
+            self._packets,
+            self._bytes,
+            self._garbled,
+            self._foreign,
+            self._stale,
+            self._duplicates,
+            self._postponed,
+            gaps.found,
+            gaps.filled,
+            gaps.asked,
+            gaps.timeouts,
+            self._epochs,
+        )
+
+    # Epochs
+
+    def _enter_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self._epochs += 1
+        self.commit_seq = 0
+        self.start = None
+        self._proven = False
+        self._next, self._digest = self.position
+        self._frontier = self._next
+        self._open = []
+        self._complete.clear()
+        self._ahead.clear()
+        self._gaps.clear()
+
+    def _learn_start(self, start: EpochStart) -> None:
+        if self.start is not None:
+            if start != self.start:
+                raise StreamDiverged(f"epoch {self.epoch} began at {self.start} and at {start}")
+            return
+        next_seq, digest = self.position
+        if next_seq > start.seq:
+            raise StreamForked(f"released up to seq {next_seq - 1}, but epoch {self.epoch} began at seq {start.seq}")
+        if next_seq == start.seq:
+            if digest != start.digest:
+                raise StreamForked(f"chain {digest:#010x} before seq {next_seq}, epoch {self.epoch} has {start}")
+            self._proven = True
+        self.start = start
+
+    def _contradiction(self, what: str) -> StreamError:
+        """Whose history is wrong: the one released in earlier epochs, or this epoch's own?"""
+        if not self._proven and not self._complete and self.position.next_seq > 1:
+            return StreamForked(f"{what}: what was released before epoch {self.epoch} is not its history")
+        return StreamDiverged(f"{what} in epoch {self.epoch}")
+
+    # The three stages
+
+    def _place(self, first_seq: int, messages: list[Received], answer: bool, now: int) -> None:
+        """Messages that are not simply the next ones."""
+        ahead = self._ahead
+        next_seq = self._next
+        limit = self.position.next_seq + MAX_BUFFERED
+        for received in messages:
+            seq = received[0].seq
+            if seq < next_seq or seq in ahead:
+                self._duplicates += 1
+            elif seq < limit:
+                ahead[seq] = received
+            else:
+                self._postponed += 1
+        end = min(first_seq + len(messages), limit)
+        if first_seq < end:
+            if first_seq > self._frontier:
+                self._gaps.add(self._frontier, first_seq - 1, now)
+            elif self._gaps:
+                self._gaps.fill(first_seq, end - 1, answer, now)
+            self._frontier = max(self._frontier, end)
+        run: list[Received] = []
+        while (found := ahead.pop(next_seq + len(run), None)) is not None:
+            run.append(found)
+        self._collect(run)
+
+    def _collect(self, messages: list[Received]) -> None:
+        """The next messages in order: follow the chain and put transactions together."""
+        digest = self._digest
+        transaction = self._open
+        for message, checksum, field in messages:
+            flags = message.flags
+            if bool(flags & FIRST) == bool(transaction):
+                raise self._contradiction(f"seq {message.seq} is out of place in its transaction")
+            transaction.append(message)
+            if flags & END:
+                if field != digest:
+                    raise self._contradiction(
+                        f"digest {field:#010x} at seq {message.seq} where the chain is {digest:#010x}"
+                    )
+                digest = crc32c_extend(digest, checksum)
+                self._complete.append(_Transaction(message.seq, digest, transaction))
+                transaction = []
+            else:
+                digest = crc32c_extend(digest, checksum)
+        self._open = transaction
+        self._digest = digest
+        self._next += len(messages)
+
+    def _release(self) -> list[Message]:
+        complete = self._complete
+        commit_seq = self.commit_seq
+        start = self.start
+        if start is None or not complete or complete[0].last_seq > commit_seq:
+            return []
+        released: list[Message] = []
+        before_start = self.position.next_seq < start.seq
+        last_seq, digest = 0, 0
+        while complete and complete[0][0] <= commit_seq:
+            last_seq, digest, messages = complete[0]
+            if before_start:
+                before_start = self._check_start(start, last_seq, digest)
+            complete.popleft()
+            released += messages
+        self.position = Position(last_seq + 1, digest)
+        self._proven = True
+        return released
+
+    def _check_start(self, start: EpochStart, last_seq: int, digest: int) -> bool:
+        """Whether the transaction that ends at `last_seq` is still before the epoch's start. It must fit to it."""
+        if last_seq + 1 < start.seq:
+            return True
+        if last_seq + 1 > start.seq or digest != start.digest:
+            raise StreamDiverged(
+                f"seq {last_seq} ends at chain {digest:#010x}, but epoch {self.epoch} began at {start}"
+            )
+        return False
+
+    # Asking again
+
+    def _look_for_gaps(self, now: int) -> None:
+        if self.commit_seq >= self._frontier:
+            end = min(self.commit_seq + 1, self.position.next_seq + MAX_BUFFERED)
+            if end > self._frontier:
+                self._gaps.add(self._frontier, end - 1, now)
+                self._frontier = end
+        self._ask(now)
+
+    def _ask(self, now: int) -> None:
+        if not self._can_ask:
+            return
+        for server, first_seq, count in self._gaps.asks(now, self.commit_seq):
+            request = packet.make_request(Request(self.shard_id, self.epoch, first_seq, count))
+            self._requests.append((server, request))
