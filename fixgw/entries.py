@@ -118,13 +118,13 @@ def _decode_one(payload: bytes, offset: int) -> tuple[Entry, int]:
     if kind == INCARNATION:
         return Incarnation(*_INCARNATION.unpack_from(payload, offset)[1:]), offset + _INCARNATION.size
     if kind == FORWARDED:
-        *fields, length = _FORWARDED.unpack_from(payload, offset)[1:]
+        _, shard_id, source_seq, session_id, session_seq, command, length = _FORWARDED.unpack_from(payload, offset)
         body, end = _body(payload, offset + _FORWARDED.size, length)
-        return Forwarded(*fields, body), end
+        return Forwarded(shard_id, source_seq, session_id, session_seq, command, body), end
     if kind == OUTBOUND:
-        *fields, length = _OUTBOUND.unpack_from(payload, offset)[1:]
+        _, session_id, run, msg_seq_num, length = _OUTBOUND.unpack_from(payload, offset)
         body, end = _body(payload, offset + _OUTBOUND.size, length)
-        return Outbound(*fields, body), end
+        return Outbound(session_id, run, msg_seq_num, body), end
     raise EntryError(f"entry at offset {offset} has the unknown type {kind}")
 
 

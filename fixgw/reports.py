@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from fixgw.codec import utc_timestamp
+from fixgw.timestamps import format_timestamp
 from fixgw.translate import Refused, TradedInstrument
 from matching.ids import PRICE_SCALE
 from matching.messages import (
@@ -213,7 +213,7 @@ class Reporter:
             terms.order_qty,
             0,
             b"0",
-            utc_timestamp(timestamp),
+            format_timestamp(timestamp),
             b"",
         )
         return [Report(terms.session_id, EXECUTION_REPORT, body)]
@@ -230,7 +230,7 @@ class Reporter:
 
     def _executed(self, event: OrderExecuted, seq: int, timestamp: int) -> list[Report]:
         reports = []
-        time = utc_timestamp(timestamp)
+        time = format_timestamp(timestamp)
         last = b"32=%d\x0131=%b\x01" % (event.quantity, format_price(event.price))
         terms = event.resting
         dialect = self._dialects.get(terms.session_id)
@@ -345,7 +345,7 @@ class Reporter:
             leaves,
             cum,
             format_average(notional, cum),
-            utc_timestamp(timestamp),
+            format_timestamp(timestamp),
             text,
         )
         return Report(terms.session_id, EXECUTION_REPORT, body)
@@ -404,7 +404,7 @@ def rejection(
         0,
         0,
         b"0",
-        utc_timestamp(timestamp),
+        format_timestamp(timestamp),
         b"103=%d\x0158=%b\x01" % (reason, refused.text.encode()),
     )
     return Report(session_id, EXECUTION_REPORT, body)
@@ -430,7 +430,7 @@ def cancel_rejection(
         ord_status or int(OrdStatus.REJECTED),
         response_to,
         reason,
-        utc_timestamp(timestamp),
+        format_timestamp(timestamp),
         refused.text.encode(),
     )
     return Report(session_id, ORDER_CANCEL_REJECT, body)

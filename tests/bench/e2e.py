@@ -37,8 +37,13 @@ class _Load:
     def __init__(self, venue: Venue) -> None:
         self._next = FIRST_CL_ORD_ID
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.load", "--port", str(venue.fix_port), "--sender", "BROKER1"]
-            + ["--target", venue.comp_id],
+            (
+                sys.executable,
+                *("-m", "tests.bench.load"),
+                *("--port", str(venue.fix_port)),
+                *("--sender", "BROKER1"),
+                *("--target", venue.comp_id),
+            ),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,0 +1,157 @@
+"""A TCP connection that is written to without waiting.
+
+The gateway handles a batch (everything the kernel had from one peer) in one go, and what comes of it goes to many
+peers. It must never wait for one of them: `send` hands the kernel what it takes at once and keeps the rest, and a task
+of the connection's own sends that when the peer reads again. A peer that stops reading loses its connection once
+MAX_BACKLOG_BYTES are waiting for it; FIX gives it everything again when it comes back.
+
+Plain non-blocking sockets rather than trio's streams: a batch costs one readiness wait, and the common send none.
+"""
+
+import errno
+import socket
+from typing import Final
+
+import trio
+
+#: A wake-up reads this much at most; 64 KiB are some 300 orders.
+RECEIVE_BYTES: Final = 65_536
+
+#: Some 30,000 ExecutionReports, or several seconds of a session's busiest traffic.
+MAX_BACKLOG_BYTES: Final = 8 << 20
+
+#: What the writer's task gives the kernel at a time.
+_SEND_BYTES: Final = 1 << 18
+
+
+class PeerGone(Exception):
+    """The peer closed or reset the connection, or has not read for too long; the text says which."""
+
+
+class Connection:
+    """One connected socket. `run_writer` must run beside whoever uses it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._backlog = bytearray()
+        self._wake = trio.Event()
+        self._closing = False
+        self.closed = False
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that wait for the peer to read."""
+        return len(self._backlog)
+
+    async def receive(self) -> bytes:
+        """What the peer sent, at least one byte. Raises PeerGone."""
+        while True:
+            if self.closed:
+                raise PeerGone("closed by this side")
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+                data = self._socket.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except trio.ClosedResourceError:
+                raise PeerGone("closed by this side") from None
+            except OSError as error:
+                raise PeerGone(f"the connection failed: {error.strerror}") from None
+            if not data:
+                raise PeerGone("the peer closed the connection")
+            return data
+
+    def send(self, data: bytes) -> None:
+        """Send now what the kernel takes, the rest when the peer reads. A slow or gone peer is closed."""
+        if self.closed or self._closing:
+            return
+        sent = 0
+        if not self._backlog:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.close()
+                return
+            if sent == len(data):
+                return
+        self._backlog += data[sent:]
+        if len(self._backlog) > MAX_BACKLOG_BYTES:
+            self.close()
+        else:
+            self._wake.set()
+
+    def close_after_backlog(self) -> None:
+        """Close once the peer has read what waits for it."""
+        self._closing = True
+        if not self._backlog:
+            self.close()
+
+    def close(self) -> None:
+        """Close at once. May be called again."""
+        if self.closed:
+            return
+        self.closed = True
+        self._backlog.clear()
+        self._wake.set()
+        trio.lowlevel.notify_closing(self._socket)
+        self._socket.close()
+
+    async def run_writer(self) -> None:
+        """Send what waits whenever the peer reads; returns when the connection is closed."""
+        while not self.closed:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while self._backlog and not self.closed:
+                await self._send_some()
+            if self._closing:
+                self.close()
+
+    async def _send_some(self) -> None:
+        try:
+            await trio.lowlevel.wait_writable(self._socket)
+            sent = self._socket.send(self._backlog[:_SEND_BYTES])
+        except (BlockingIOError, trio.ClosedResourceError):
+            return
+        except OSError:
+            self.close()
+            return
+        del self._backlog[:sent]
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """A non-blocking listening socket. Raises OSError, whose text names the address."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
+    return sock
+
+
+#: What accept() may fail with for a moment: the peer went away, or this process is out of room.
+_PASSING: Final = {errno.ECONNABORTED, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EPERM}
+_OUT_OF_ROOM_SECONDS: Final = 0.1
+
+
+async def accept(listener: socket.socket) -> tuple[Connection, str]:
+    """The next connection and its peer's IP address. Out of file descriptors is waited out, not fatal."""
+    while True:
+        await trio.lowlevel.wait_readable(listener)
+        try:
+            sock, address = listener.accept()
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            if error.errno not in _PASSING:
+                raise
+            await trio.sleep(_OUT_OF_ROOM_SECONDS)
+            continue
+        return Connection(sock), str(address[0])

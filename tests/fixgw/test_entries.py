@@ -1,0 +1,45 @@
+"""A gateway's journal entries: what is written is read, and what was not written by us is named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixgw import entries
+from fixgw.entries import Entry, EntryError, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
+
+U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
+ENTRIES = st.one_of(
+    st.builds(Incarnation, U32),
+    st.builds(SessionNumbers, U32, U32, U32, U32),
+    st.builds(Forwarded, U16, U64, U32, U64, st.integers(0, 255), st.binary(max_size=300)),
+    st.builds(Outbound, U32, U32, U32, st.binary(max_size=300)),
+    st.builds(StreamPosition, U16, U64, U32, U64),
+)
+
+
+@given(st.lists(ENTRIES))
+def test_what_is_written_is_read(row: list[Entry]) -> None:
+    payload = b"".join(entry.encode() for entry in row)
+    assert [entry for _, entry in entries.decode(payload)] == row
+
+
+@given(st.lists(ENTRIES, min_size=1))
+def test_an_outbound_message_is_found_by_its_offset(row: list[Entry]) -> None:
+    payload = b"".join(entry.encode() for entry in row)
+    for offset, entry in entries.decode(payload):
+        if isinstance(entry, Outbound):
+            assert entries.outbound_message(payload, offset) == entry.message
+
+
+@given(st.lists(ENTRIES, min_size=1), st.data())
+def test_a_record_cut_short_is_named(row: list[Entry], data: st.DataObject) -> None:
+    last = row[-1].encode()
+    cut = data.draw(st.integers(1, len(last) - 1))
+    payload = b"".join(entry.encode() for entry in row[:-1]) + last[:cut]
+    with pytest.raises(EntryError, match="entry"):
+        list(entries.decode(payload))
+
+
+def test_an_unknown_type_is_named() -> None:
+    with pytest.raises(EntryError, match="entry at offset 5 has the unknown type 99"):
+        list(entries.decode(Incarnation(1).encode() + b"\x63"))
