@@ -21,7 +21,7 @@ participant on this shard from 1 without a hole: whoever holds 1..n holds everyt
 | `OrderRejected` | ExecutionReport Rejected | |
 | `OrderBooked` | | A or F |
 | `OrderExecuted` | ExecutionReport Trade, to both sides | E; C at another price than displayed; P when hidden |
-| `OrderReduced` | ExecutionReport Replaced | X |
+| `OrderReduced` | ExecutionReport Replaced | X, if it took quantity away |
 | `OrderReplaced`, new `order_ref` | ExecutionReport Replaced | U |
 | `OrderReplaced`, `order_ref` 0 (it goes on to trade) | ExecutionReport Replaced | D, then E/C, then A/F for the rest |
 | `OrderCanceled`, `OrderExpired` | ExecutionReport Canceled, Expired | D, if it was on the book |
@@ -345,7 +345,11 @@ class OrderExecuted(Struct, frozen=True, gc=False):
 
 
 class OrderReduced(Struct, frozen=True, gc=False):
-    """A replace that only took open quantity away: the order keeps its place and its `order_ref`."""
+    """A replace that took open quantity away, or nothing: the order keeps its place and its `order_ref`.
+
+    `canceled_qty` is 0 where only ClOrdID(11) or Account(1) are new: the participant is told, the public is not (ITCH X
+    never cancels 0 shares).
+    """
 
     terms: OrderTerms
     orig_cl_ord_id: bytes

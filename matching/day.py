@@ -1,0 +1,124 @@
+"""What operators do: days, instruments, trading states. And `Continue`, which drains what one transaction cannot hold.
+
+    StartDay    DayStarted, InstrumentListed of each instrument, SystemEventOccurred S, Q
+    EndDay      SystemEventOccurred M, OrderExpired of each resting order, SystemEventOccurred E, C, DayEnded
+
+Both take the instruments by id; orders expire bids before asks, in price-time priority. The ClOrdIDs of a day are kept
+after its end, so that a late cancel is told what became of its order, and forgotten when the next day starts. Orders
+and trading states are told to the public only while a day is open; `InstrumentListed` says them at its start.
+"""
+
+from typing import Final
+
+from matching.instruments import is_trading_state
+from matching.messages import (
+    DayEnded,
+    DayStarted,
+    DefineInstrument,
+    EndDay,
+    Event,
+    OrderExpired,
+    OrdStatus,
+    RefusalReason,
+    SetTradingState,
+    StartDay,
+    SystemEventCode,
+    SystemEventOccurred,
+    TradingStateChanged,
+)
+from matching.state import CLOSING_EVENTS, Expiry, Listing, State, Sweep
+from matching.trade import close, trade
+
+EXPIRED: Final = int(OrdStatus.EXPIRED)
+
+
+def start_day(state: State, command: StartDay, events: list[Event]) -> int:
+    """Open a day. Gives a RefusalReason, or 0."""
+    if state.day:
+        return RefusalReason.DAY_OPEN
+    if command.day <= state.last_day:
+        return RefusalReason.DAY_NOT_LATER
+    state.day = state.last_day = command.day
+    state.cl_ord_ids.clear()
+    events.append(DayStarted(command.day, command.feed_session, command.midnight))
+    _list(state, Listing(state.instruments.sorted_ids()[::-1]), events)
+    return 0
+
+
+def end_day(state: State, command: EndDay, events: list[Event]) -> int:
+    """Close the day. Gives a RefusalReason, or 0."""
+    if not state.day or state.day != command.day:
+        return RefusalReason.DAY_NOT_OPEN
+    events.append(SystemEventOccurred(SystemEventCode.END_OF_MARKET_HOURS))
+    _expire(state, Expiry(state.instruments.sorted_ids()[::-1]), events)
+    return 0
+
+
+def define_instrument(state: State, command: DefineInstrument, events: list[Event]) -> int:
+    """List or change an instrument. Gives a RefusalReason, or 0."""
+    reason = state.instruments.define(command)
+    if not reason and state.day:
+        events.append(state.instruments.by_id[command.instrument_id].listed())
+    return reason
+
+
+def set_trading_state(state: State, command: SetTradingState, events: list[Event]) -> int:
+    """Halt or resume an instrument. Gives a RefusalReason, or 0."""
+    instrument = state.instruments.by_id.get(command.instrument_id)
+    if instrument is None:
+        return RefusalReason.UNKNOWN_INSTRUMENT
+    if not is_trading_state(command.state):
+        return RefusalReason.BAD_TRADING_STATE
+    instrument.state = command.state
+    if state.day:
+        events.append(TradingStateChanged(command.instrument_id, command.state, command.reason))
+    return 0
+
+
+def go_on(state: State, events: list[Event]) -> int:
+    """Do the next part of the pending work. Gives a RefusalReason, or 0."""
+    work = state.work
+    state.work = None
+    if work is None:
+        return RefusalReason.NOTHING_TO_CONTINUE
+    if isinstance(work, Sweep):
+        trade(state, events, work.terms, work.leaves_qty, work.cum_qty, work.cum_notional)
+    elif isinstance(work, Listing):
+        _list(state, work, events)
+    else:
+        _expire(state, work, events)
+    return 0
+
+
+def _list(state: State, work: Listing, events: list[Event]) -> None:
+    while work.ids:
+        if len(events) >= state.max_events - CLOSING_EVENTS:
+            state.work = work
+            return
+        events.append(state.instruments.by_id[work.ids.pop()].listed())
+    events.append(SystemEventOccurred(SystemEventCode.START_OF_SYSTEM_HOURS))
+    events.append(SystemEventOccurred(SystemEventCode.START_OF_MARKET_HOURS))
+
+
+def _expire(state: State, work: Expiry, events: list[Event]) -> None:
+    seqs = state.participant_seqs
+    while work.ids:
+        book = state.instruments.by_id[work.ids[-1]].book
+        level = book.bids.best or book.asks.best
+        if level is None:
+            work.ids.pop()
+            continue
+        if len(events) >= state.max_events - CLOSING_EVENTS:
+            state.work = work
+            return
+        order = level.first
+        assert order is not None
+        level.side.remove(order)
+        close(state, order, EXPIRED)
+        terms = order.terms
+        seqs[terms.participant_id] = seq = seqs[terms.participant_id] + 1
+        events.append(OrderExpired(terms, order.order_ref, order.leaves_qty, seq, order.cum_qty, order.cum_notional))
+    events.append(SystemEventOccurred(SystemEventCode.END_OF_SYSTEM_HOURS))
+    events.append(SystemEventOccurred(SystemEventCode.END_OF_MESSAGES))
+    events.append(DayEnded(state.day))
+    state.day = 0

@@ -1,0 +1,131 @@
+"""The matching engine of one shard: a function of its state and a command.
+
+    events = engine.apply(command, timestamp, session_id)
+
+Same state, same command, same events, on every replica: the engine reads no clock and no configuration, and what it
+must know comes as commands. It refuses, it never raises: whatever command decodes gets at least its refusal (an
+operator's command outside a day may have nothing to say). One call gives at most `MAX_EVENTS_PER_TRANSACTION` events;
+what is left then is `pending`, is drained by `Continue`, and nothing else is taken before.
+
+Theory of the code: `state` is everything remembered; `entry`, `amend` and `day` are what the commands mean, `trade` is
+the match itself. This module only chooses between them.
+"""
+
+from collections.abc import Iterator
+
+from matching.amend import cancel_order, replace_order
+from matching.book import OrderBook
+from matching.day import define_instrument, end_day, go_on, set_trading_state, start_day
+from matching.entry import enter_order
+from matching.instruments import Instrument
+from matching.messages import (
+    CancelOrder,
+    Command,
+    CommandRefused,
+    Continue,
+    DefineInstrument,
+    EndDay,
+    Event,
+    NewOrder,
+    RefusalReason,
+    ReplaceOrder,
+    SetTradingState,
+    StartDay,
+)
+from matching.order import Order
+from matching.state import MAX_EVENTS_PER_TRANSACTION, State
+from matching.wire import KINDS
+
+
+class Engine:
+    """The engine of one shard. `max_events` is for tests: all replicas must have the same."""
+
+    __slots__ = ("_state", "shard_id")
+
+    def __init__(self, shard_id: int, max_events: int = MAX_EVENTS_PER_TRANSACTION) -> None:
+        self.shard_id = shard_id
+        self._state = State(shard_id, max_events)
+
+    def apply(self, command: Command, timestamp: int, session_id: int) -> list[Event]:
+        """Do what a command says and tell what happened.
+
+        `timestamp`: ns since the epoch, when the shard numbered it. `session_id`: the FIX session it came from, 0 an
+        operator's.
+        """
+        state = self._state
+        if state.work is not None and not isinstance(command, Continue):
+            return [_refused(command, RefusalReason.OTHER_WORK_PENDING)]
+        if isinstance(command, NewOrder):
+            return enter_order(state, command, timestamp, session_id)
+        if isinstance(command, CancelOrder):
+            return cancel_order(state, command, timestamp, session_id)
+        if isinstance(command, ReplaceOrder):
+            return replace_order(state, command, timestamp, session_id)
+        if session_id != 0:
+            return [_refused(command, RefusalReason.NOT_AN_OPERATOR)]
+        events: list[Event] = []
+        reason = self._operate(command, events)
+        return [_refused(command, reason)] if reason else events
+
+    def _operate(self, command: Command, events: list[Event]) -> int:
+        """Do an operator's command. Gives a RefusalReason, or 0."""
+        state = self._state
+        if isinstance(command, Continue):
+            return go_on(state, events)
+        if isinstance(command, StartDay):
+            return start_day(state, command, events)
+        if isinstance(command, EndDay):
+            return end_day(state, command, events)
+        if isinstance(command, DefineInstrument):
+            return define_instrument(state, command, events)
+        assert isinstance(command, SetTradingState)
+        return set_trading_state(state, command, events)
+
+    @property
+    def pending(self) -> bool:
+        """Whether work is left that only `Continue` goes on with."""
+        return self._state.work is not None
+
+    @property
+    def last_day(self) -> int:
+        """The day that was started last, as yyyymmdd; 0 when none ever was."""
+        return self._state.last_day
+
+    @property
+    def day_is_open(self) -> bool:
+        """Whether orders are taken: the last day has not ended."""
+        return self._state.day != 0
+
+    def digest(self) -> int:
+        """CRC-32C of the complete state; equal on replicas that applied the same commands. Reads everything."""
+        return self._state.digest()
+
+    # What follows is for tools and tests: it is not to be changed from outside.
+
+    def instruments(self) -> list[Instrument]:
+        """The instruments by id."""
+        table = self._state.instruments
+        return [table.by_id[instrument_id] for instrument_id in table.sorted_ids()]
+
+    def definition(self, instrument_id: int) -> DefineInstrument | None:
+        """How an instrument is defined."""
+        instrument = self._state.instruments.by_id.get(instrument_id)
+        return None if instrument is None else instrument.definition
+
+    def book(self, instrument_id: int) -> OrderBook:
+        """The book of an instrument. Raises KeyError if there is none."""
+        return self._state.instruments.by_id[instrument_id].book
+
+    def order(self, order_id: int) -> Order | None:
+        """The resting order with this id."""
+        return self._state.orders.get(order_id)
+
+    def orders(self) -> Iterator[Order]:
+        """All resting orders: by instrument, bids before asks, in price-time priority."""
+        for instrument in self.instruments():
+            yield from instrument.book.bids.orders()
+            yield from instrument.book.asks.orders()
+
+
+def _refused(command: Command, reason: int) -> CommandRefused:
+    return CommandRefused(KINDS[type(command)], reason)
