@@ -1,0 +1,76 @@
+"""Where messages are kept to be given again: the interface, and the kept-in-memory form of it."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Protocol
+
+MESSAGE_OVERHEAD_BYTES = 41
+"""What Python adds to each kept message: 33 bytes of object, 8 of reference."""
+
+
+class MessageStore(Protocol):
+    """The messages first_seq … next_seq - 1 of one stream, in order and without holes."""
+
+    @property
+    def first_seq(self) -> int: ...
+
+    @property
+    def next_seq(self) -> int: ...
+
+    def append(self, messages: Sequence[bytes]) -> None:
+        """The messages from next_seq on."""
+
+    def messages(self, first_seq: int, max_bytes: int) -> list[bytes]:
+        """Messages from `first_seq` on, in order, while they add up to at most `max_bytes`.
+
+        Empty when the store does not have `first_seq`; otherwise at least one.
+        """
+
+
+class MemoryStore:
+    """The latest messages of a stream, at most `max_bytes` of them, interpreter's overhead included."""
+
+    def __init__(self, max_bytes: int, next_seq: int = 1) -> None:
+        self.max_bytes = max_bytes
+        self.next_seq = next_seq
+        self._messages: list[bytes] = []
+        self._dropped = 0  # entries at the head of the list that are let go, kept until it is worth moving the rest
+        self._bytes = 0
+
+    @property
+    def first_seq(self) -> int:
+        return self.next_seq - len(self._messages) + self._dropped
+
+    def append(self, messages: Sequence[bytes]) -> None:
+        self._messages += messages
+        self.next_seq += len(messages)
+        self._bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD_BYTES * len(messages)
+        if self._bytes > self.max_bytes:
+            self._drop()
+
+    def _drop(self) -> None:
+        kept = self._messages
+        while self._bytes > self.max_bytes:
+            self._bytes -= len(kept[self._dropped]) + MESSAGE_OVERHEAD_BYTES
+            kept[self._dropped] = b""
+            self._dropped += 1
+        if self._dropped * 2 > len(kept):
+            del kept[: self._dropped]
+            self._dropped = 0
+
+    def messages(self, first_seq: int, max_bytes: int) -> list[bytes]:
+        if not self.first_seq <= first_seq < self.next_seq:
+            return []
+        index = len(self._messages) - (self.next_seq - first_seq)
+        return take(islice(self._messages, index, None), max_bytes)
+
+
+def take(messages: Iterable[bytes], max_bytes: int) -> list[bytes]:
+    """The first of `messages`, and those after it while all add up to at most `max_bytes`."""
+    taken: list[bytes] = []
+    for data in messages:
+        max_bytes -= len(data)
+        if max_bytes < 0 and taken:
+            break
+        taken.append(data)
+    return taken
