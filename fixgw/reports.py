@@ -38,6 +38,7 @@ from matching.messages import (
     OrdType,
     RejectReason,
 )
+from matching.wire import KINDS
 
 EXECUTION_REPORT: Final = b"8"
 ORDER_CANCEL_REJECT: Final = b"9"
@@ -118,6 +119,22 @@ _REASON_TEXTS: Final = {
     _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40) or TimeInForce(59) differ from the order's",
     _R.QUANTITY_ALREADY_EXECUTED: "OrderQty(38) is not above what has been executed already",
 }
+
+
+#: The kinds of events that mean a report to somebody; readers need not decode others.
+REPORTED_KINDS: Final = frozenset(
+    KINDS[event]
+    for event in (
+        OrderAccepted,
+        OrderRejected,
+        OrderExecuted,
+        OrderReduced,
+        OrderReplaced,
+        OrderCanceled,
+        OrderExpired,
+        CancelRejected,
+    )
+)
 
 
 class Report(NamedTuple):

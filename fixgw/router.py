@@ -1,0 +1,330 @@
+"""The gateway's core: from FIX messages to commands, from committed events to FIX messages. No I/O.
+
+One router orders everything of all its sessions; that is what takes the place of a lock per participant. Whatever
+comes of one piece of input is gathered in a `Batch`; the shell writes the batch's record to the journal, and only then
+lets anything of it leave the process: commands to the shards, messages to the brokers.
+
+    receive (a FIX message)  ─► session ─► rate limit ─► translate ─► Forwarded ─► the shard's link
+    deliver (a transaction)  ─► own command seen ─► reports ─► session numbers them ─► the broker's socket
+
+What survives a crash is what the records say (`entries`): on restart `restore` is given every one of them, and the
+router is where it was. The commands it had forwarded and not yet seen come by are forwarded again under their old
+numbers; the shard takes each once.
+
+A shard's link must have been opened once in this process's life before a command may be numbered for it: if a machine
+lost the end of its journal, the shard knows of numbers that were used and are not in it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from fixgw import entries, tags, values
+from fixgw.codec import FixMessage
+from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
+from fixgw.outbound import OutboundIndex
+from fixgw.reports import REPORTED_KINDS, Dialect, Report, Reporter, cancel_rejection, rejection
+from fixgw.session import Session
+from fixgw.session_events import Application, Disconnect, Event, Rejected
+from fixgw.throttle import TokenBucket
+from fixgw.translate import Refused, TradedInstrument, Translator
+from matching.messages import OrdStatus
+from matching.wire import decode_event, encode
+from recovery.record import FIRST, CommandHeader, Message, Position
+
+#: Commands forwarded to one shard and not yet seen come by. Some seconds of the busiest trading; while a shard is
+#: away longer than that, new orders for it are refused rather than collected.
+MAX_OUTSTANDING: Final = 20_000
+
+#: Fields of an order that a rejection by the gateway itself repeats as they came.
+_REPEATED: Final = (tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce)
+
+_CANCEL: Final = 1
+_REPLACE: Final = 2
+
+
+class Seat(Struct, eq=False):
+    """One FIX session as the router holds it."""
+
+    session_id: int
+    participant_id: int
+    session: Session
+    dialect: Dialect
+    throttle: TokenBucket
+    #: Cancels have their own: a session that sent too much must still be able to get out.
+    cancel_throttle: TokenBucket
+
+
+class Batch(Struct, frozen=True):
+    """What comes of one piece of input. Nothing of it may leave before `record` is in the journal."""
+
+    #: The payload of one journal record; empty: nothing to write down.
+    record: bytes
+    #: Commands, each for the link of its shard.
+    commands: list[Forwarded]
+    #: (session_id, bytes) for sockets.
+    sends: list[tuple[int, bytes]]
+    #: (session_id, reason): close these connections after sending.
+    closes: list[tuple[int, str]]
+
+
+class ShardState:
+    """What the router knows of one shard."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.position = Position()
+        self.next_source_seq = 1
+        self.seen_source_seq = 0
+        #: Whether the shard accepted this process's link since it started.
+        self.opened = False
+        #: Why new commands are refused, if they are.
+        self.unreachable = ""
+        self.outstanding: dict[int, Forwarded] = {}
+
+
+class Router:
+    """One gateway's core. `incarnation` is this life's number, known once `restore` is done."""
+
+    def __init__(
+        self, source_id: int, seats: Sequence[Seat], instruments: Iterable[TradedInstrument], shard_ids: Iterable[int]
+    ) -> None:
+        traded = list(instruments)
+        self.source_id = source_id
+        self.incarnation = 1
+        self.seats = {seat.session_id: seat for seat in seats}
+        self.index = OutboundIndex()
+        self._translator = Translator({each.symbol: each for each in traded})
+        dialects: Mapping[int, Dialect] = {seat.session_id: seat.dialect for seat in seats}
+        by_id = {each.instrument_id: each for each in traded}
+        self.shards = {shard_id: ShardState(Reporter(shard_id, dialects, by_id)) for shard_id in shard_ids}
+        #: The number of the journal record that the current batch becomes.
+        self._record_number = 1
+        self._record = bytearray()
+        self._commands: list[Forwarded] = []
+        self._touched: dict[int, Seat] = {}
+        self._moved: set[int] = set()
+        self._closes: list[tuple[int, str]] = []
+        self._translate: dict[bytes, Callable[[Seat, Application, int], None]] = {
+            values.NEW_ORDER_SINGLE: self._new_order,
+            values.ORDER_CANCEL_REQUEST: self._cancel_order,
+            values.ORDER_CANCEL_REPLACE_REQUEST: self._replace_order,
+        }
+
+    # --- restart ------------------------------------------------------------------------------------------------------
+
+    def restore(self, record_number: int, payload: bytes) -> None:
+        """One record of the journal, in order. Raises EntryError."""
+        for offset, entry in entries.decode(payload):
+            self._restore_entry(entry, record_number, offset)
+        self._record_number = record_number + 1
+
+    def _restore_entry(self, entry: Entry, record_number: int, offset: int) -> None:
+        if isinstance(entry, Outbound):
+            self.index.add(entry.session_id, entry.run, entry.msg_seq_num, record_number, offset)
+        elif isinstance(entry, SessionNumbers):
+            seat = self.seats.get(entry.session_id)
+            if seat is not None:
+                session = seat.session
+                session.run, session.next_in_seq, session.next_out_seq = entry[1:]
+        elif isinstance(entry, Forwarded):
+            shard = self.shards.get(entry.shard_id)
+            if shard is not None:
+                shard.outstanding[entry.source_seq] = entry
+                shard.next_source_seq = entry.source_seq + 1
+        elif isinstance(entry, StreamPosition):
+            shard = self.shards.get(entry.shard_id)
+            if shard is not None:
+                shard.position = Position(entry.next_seq, entry.digest)
+                self._seen(shard, entry.seen_source_seq)
+        else:
+            self.incarnation = entry.incarnation + 1
+
+    def begin(self) -> None:
+        """The journal is read: a new life begins. Leaves the first batch."""
+        self._record += Incarnation(self.incarnation).encode()
+
+    # --- links --------------------------------------------------------------------------------------------------------
+
+    def link_opened(self, shard_id: int, last_source_seq: int) -> list[Forwarded]:
+        """The shard accepted our link and has `last_source_seq` from us. Gives what is to be forwarded (again)."""
+        shard = self.shards[shard_id]
+        shard.opened = True
+        shard.unreachable = ""
+        shard.next_source_seq = max(shard.next_source_seq, last_source_seq + 1)
+        self._seen(shard, last_source_seq)
+        return list(shard.outstanding.values())
+
+    def link_lost(self, shard_id: int, reason: str) -> None:
+        """New commands for this shard are refused with this text until the link is opened again."""
+        self.shards[shard_id].unreachable = reason
+
+    def _seen(self, shard: ShardState, source_seq: int) -> None:
+        """The shard has our commands up to this one: they need no forwarding any more."""
+        if source_seq <= shard.seen_source_seq:
+            return
+        shard.seen_source_seq = source_seq
+        outstanding = shard.outstanding
+        while outstanding:
+            first = next(iter(outstanding))
+            if first > source_seq:
+                break
+            del outstanding[first]
+
+    # --- from brokers -------------------------------------------------------------------------------------------------
+
+    def receive(self, seat: Seat, message: FixMessage, now: int) -> bool:
+        """A message of a session that is logged on. False: the connection ends, give nothing more of it."""
+        return self.handle_events(seat, seat.session.receive(message, now), now)
+
+    def handle_events(self, seat: Seat, events: Iterable[Event], now: int) -> bool:
+        """What a session told: by `receive`, by its timers, or by its logon. False: the connection ends."""
+        self._touched[seat.session_id] = seat
+        goes_on = True
+        for event in events:
+            if isinstance(event, Application):
+                self._translate[event.message.msg_type](seat, event, now)
+            elif isinstance(event, Rejected):
+                self._store(seat, event.msg_seq_num, event.raw)
+            elif isinstance(event, Disconnect):
+                self._closes.append((seat.session_id, event.reason))
+                goes_on = False
+        return goes_on
+
+    def _new_order(self, seat: Seat, event: Application, now: int) -> None:
+        refused = _over_limit(seat.throttle, now)
+        if refused is None:
+            translated = self._translator.new_order(event.message.fields, seat.participant_id)
+            if not isinstance(translated, Refused):
+                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq)
+            else:
+                refused = translated
+        if refused is not None:
+            self._reject_order(seat, event, refused, now)
+
+    def _cancel_order(self, seat: Seat, event: Application, now: int) -> None:
+        refused = _over_limit(seat.cancel_throttle, now)
+        if refused is None:
+            translated = self._translator.cancel_order(event.message.fields, seat.participant_id)
+            if not isinstance(translated, Refused):
+                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq)
+            else:
+                refused = translated
+        if refused is not None:
+            self._reject_cancel(seat, event, _CANCEL, refused, now)
+
+    def _replace_order(self, seat: Seat, event: Application, now: int) -> None:
+        refused = _over_limit(seat.throttle, now)
+        if refused is None:
+            translated = self._translator.replace_order(event.message.fields, seat.participant_id)
+            if not isinstance(translated, Refused):
+                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq)
+            else:
+                refused = translated
+        if refused is not None:
+            self._reject_cancel(seat, event, _REPLACE, refused, now)
+
+    def _forward(self, seat: Seat, shard_id: int, kind: int, body: bytes, session_seq: int) -> Refused | None:
+        shard = self.shards[shard_id]
+        if shard.unreachable or not shard.opened:
+            return Refused(0, f"the market is not reachable now: {shard.unreachable or 'it is starting'}")
+        if len(shard.outstanding) >= MAX_OUTSTANDING:
+            return Refused(0, f"the market does not answer: {MAX_OUTSTANDING} requests are waiting for it")
+        command = Forwarded(shard_id, shard.next_source_seq, seat.session_id, session_seq, kind, body)
+        shard.next_source_seq += 1
+        shard.outstanding[command.source_seq] = command
+        self._commands.append(command)
+        self._record += command.encode()
+        return None
+
+    def _reject_order(self, seat: Seat, event: Application, refused: Refused, now: int) -> None:
+        fields = event.message.fields
+        described = b"".join(b"%d=%b\x01" % (tag, fields[tag]) for tag in _REPEATED if tag in fields)
+        exec_id = b"G%d-%d" % (seat.session_id, event.session_seq)
+        cl_ord_id = fields[tags.ClOrdID]
+        self._say(seat, rejection(seat.dialect, seat.session_id, cl_ord_id, described, refused, exec_id, now), now)
+
+    def _reject_cancel(self, seat: Seat, event: Application, response_to: int, refused: Refused, now: int) -> None:
+        fields = event.message.fields
+        report = cancel_rejection(
+            seat.dialect,
+            seat.session_id,
+            b"NONE",
+            fields[tags.ClOrdID],
+            fields[tags.OrigClOrdID],
+            response_to,
+            OrdStatus.REJECTED,
+            refused,
+            now,
+        )
+        self._say(seat, report, now)
+
+    def _say(self, seat: Seat, report: Report, now: int) -> None:
+        """A report gets its number, and its place in the record."""
+        msg_seq_num, raw = seat.session.send_application(report.msg_type, report.body, now)
+        self._store(seat, msg_seq_num, raw)
+
+    def _store(self, seat: Seat, msg_seq_num: int, raw: bytes) -> None:
+        run = seat.session.run
+        self._touched[seat.session_id] = seat
+        self.index.add(seat.session_id, run, msg_seq_num, self._record_number, len(self._record))
+        self._record += Outbound(seat.session_id, run, msg_seq_num, raw).encode()
+
+    # --- from shards --------------------------------------------------------------------------------------------------
+
+    def deliver(self, shard_id: int, messages: Sequence[Message], position: Position, now: int) -> None:
+        """Whole committed transactions of one shard; `position` is where its reader stands after them."""
+        shard = self.shards[shard_id]
+        reports = shard.reporter.reports
+        seats = self.seats
+        timestamp = 0
+        for message in messages:
+            kind = message.kind
+            if message.flags & FIRST:
+                header = CommandHeader.unpack_from(message.body, 0)
+                timestamp = header.timestamp
+                if header.source_id == self.source_id:
+                    self._seen(shard, header.source_seq)
+            elif kind in REPORTED_KINDS:
+                for report in reports(decode_event(kind, message.body), message.seq, timestamp):
+                    self._say(seats[report.session_id], report, now)
+        shard.position = position
+        self._moved.add(shard_id)
+
+    # --- time, resends, output ----------------------------------------------------------------------------------------
+
+    def handle_deadline(self, now: int) -> None:
+        """Timers of all sessions that are due: heartbeats, test requests, time-outs."""
+        for seat in self.seats.values():
+            deadline = seat.session.next_deadline()
+            if deadline is not None and deadline <= now:
+                self.handle_events(seat, seat.session.handle_deadline(now), now)
+
+    def take_batch(self) -> Batch:
+        """Everything that came of the input since the last call. The caller writes `record` as the next record."""
+        sends = []
+        for session_id, seat in self._touched.items():
+            session = seat.session
+            self._record += SessionNumbers(session_id, session.run, session.next_in_seq, session.next_out_seq).encode()
+            data = session.data_to_send()
+            if data:
+                sends.append((session_id, data))
+        for shard_id in sorted(self._moved):
+            shard = self.shards[shard_id]
+            self._record += StreamPosition(shard_id, *shard.position, shard.seen_source_seq).encode()
+        batch = Batch(bytes(self._record), self._commands, sends, self._closes)
+        if batch.record:
+            self._record_number += 1
+        self._record = bytearray()
+        self._commands = []
+        self._touched = {}
+        self._moved = set()
+        self._closes = []
+        return batch
+
+
+def _over_limit(throttle: TokenBucket, now: int) -> Refused | None:
+    if throttle.take(now):
+        return None
+    return Refused(0, f"rate limit exceeded: {throttle.per_second} requests a second")
