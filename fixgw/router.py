@@ -9,10 +9,7 @@ lets anything of it leave the process: commands to the shards, messages to the b
 
 What survives a crash is what the records say (`entries`): on restart `restore` is given every one of them, and the
 router is where it was. The commands it had forwarded and not yet seen come by are forwarded again under their old
-numbers; the shard takes each once.
-
-A shard's link must have been opened once in this process's life before a command may be numbered for it: if a machine
-lost the end of its journal, the shard knows of numbers that were used and are not in it.
+numbers (`recovery.link`); the shard takes each once.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,19 +20,17 @@ from msgspec import Struct
 from fixgw import entries, tags, values
 from fixgw.codec import FixMessage
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
-from fixgw.outbound import OutboundIndex
 from fixgw.reports import REPORTED_KINDS, Dialect, Report, Reporter, cancel_rejection, rejection
+from fixgw.sent import SentIndex
 from fixgw.session import Session
 from fixgw.session_events import Application, Disconnect, Event, Rejected
 from fixgw.throttle import TokenBucket
 from fixgw.translate import Refused, TradedInstrument, Translator
 from matching.messages import OrdStatus
 from matching.wire import decode_event, encode
+from recovery.link import Command as LinkCommand
+from recovery.link import LinkClient
 from recovery.record import FIRST, CommandHeader, Message, Position
-
-#: Commands forwarded to one shard and not yet seen come by. Some seconds of the busiest trading; while a shard is
-#: away longer than that, new orders for it are refused rather than collected.
-MAX_OUTSTANDING: Final = 20_000
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
 _REPEATED: Final = (tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce)
@@ -61,8 +56,8 @@ class Batch(Struct, frozen=True):
 
     #: The payload of one journal record; empty: nothing to write down.
     record: bytes
-    #: Commands, each for the link of its shard.
-    commands: list[Forwarded]
+    #: (shard_id, bytes) for links.
+    commands: list[tuple[int, bytes]]
     #: (session_id, bytes) for sockets.
     sends: list[tuple[int, bytes]]
     #: (session_id, reason): close these connections after sending.
@@ -75,34 +70,39 @@ class ShardState:
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self.position = Position()
-        self.next_source_seq = 1
         self.seen_source_seq = 0
-        #: Whether the shard accepted this process's link since it started.
-        self.opened = False
         #: Why new commands are refused, if they are.
         self.unreachable = ""
-        self.outstanding: dict[int, Forwarded] = {}
+        #: What the journal said was forwarded and not seen to come by; the link's from `begin` on.
+        self.forwarded: list[Forwarded] = []
+        self.link: LinkClient
 
 
 class Router:
     """One gateway's core. `incarnation` is this life's number, known once `restore` is done."""
 
     def __init__(
-        self, source_id: int, seats: Sequence[Seat], instruments: Iterable[TradedInstrument], shard_ids: Iterable[int]
+        self,
+        source_id: int,
+        link_key: bytes,
+        seats: Sequence[Seat],
+        instruments: Iterable[TradedInstrument],
+        shard_ids: Iterable[int],
     ) -> None:
         traded = list(instruments)
         self.source_id = source_id
+        self._link_key = link_key
         self.incarnation = 1
         self.seats = {seat.session_id: seat for seat in seats}
-        self.index = OutboundIndex()
+        self.index = SentIndex()
         self._translator = Translator({each.symbol: each for each in traded})
         dialects: Mapping[int, Dialect] = {seat.session_id: seat.dialect for seat in seats}
         by_id = {each.instrument_id: each for each in traded}
         self.shards = {shard_id: ShardState(Reporter(shard_id, dialects, by_id)) for shard_id in shard_ids}
+        self._numbers: dict[int, SessionNumbers] = {}
         #: The number of the journal record that the current batch becomes.
         self._record_number = 1
         self._record = bytearray()
-        self._commands: list[Forwarded] = []
         self._touched: dict[int, Seat] = {}
         self._moved: set[int] = set()
         self._closes: list[tuple[int, str]] = []
@@ -124,53 +124,39 @@ class Router:
         if isinstance(entry, Outbound):
             self.index.add(entry.session_id, entry.run, entry.msg_seq_num, record_number, offset)
         elif isinstance(entry, SessionNumbers):
-            seat = self.seats.get(entry.session_id)
-            if seat is not None:
-                session = seat.session
-                session.run, session.next_in_seq, session.next_out_seq = entry[1:]
+            self._numbers[entry.session_id] = entry
         elif isinstance(entry, Forwarded):
             shard = self.shards.get(entry.shard_id)
             if shard is not None:
-                shard.outstanding[entry.source_seq] = entry
-                shard.next_source_seq = entry.source_seq + 1
+                shard.forwarded.append(entry)
         elif isinstance(entry, StreamPosition):
             shard = self.shards.get(entry.shard_id)
             if shard is not None:
                 shard.position = Position(entry.next_seq, entry.digest)
-                self._seen(shard, entry.seen_source_seq)
+                shard.seen_source_seq = entry.seen_source_seq
         else:
             self.incarnation = entry.incarnation + 1
 
     def begin(self) -> None:
-        """The journal is read: a new life begins. Leaves the first batch."""
+        """The journal is read: a new life begins, and links may connect. Leaves the first batch."""
         self._record += Incarnation(self.incarnation).encode()
-
-    # --- links --------------------------------------------------------------------------------------------------------
-
-    def link_opened(self, shard_id: int, last_source_seq: int) -> list[Forwarded]:
-        """The shard accepted our link and has `last_source_seq` from us. Gives what is to be forwarded (again)."""
-        shard = self.shards[shard_id]
-        shard.opened = True
-        shard.unreachable = ""
-        shard.next_source_seq = max(shard.next_source_seq, last_source_seq + 1)
-        self._seen(shard, last_source_seq)
-        return list(shard.outstanding.values())
-
-    def link_lost(self, shard_id: int, reason: str) -> None:
-        """New commands for this shard are refused with this text until the link is opened again."""
-        self.shards[shard_id].unreachable = reason
-
-    def _seen(self, shard: ShardState, source_seq: int) -> None:
-        """The shard has our commands up to this one: they need no forwarding any more."""
-        if source_seq <= shard.seen_source_seq:
-            return
-        shard.seen_source_seq = source_seq
-        outstanding = shard.outstanding
-        while outstanding:
-            first = next(iter(outstanding))
-            if first > source_seq:
-                break
-            del outstanding[first]
+        for session_id, numbers in self._numbers.items():
+            seat = self.seats.get(session_id)
+            if seat is not None:
+                _, run, next_in_seq, next_out_seq = numbers
+                seat.session = Session(seat.session.identity, next_in_seq, next_out_seq, run)
+        for shard_id, shard in self.shards.items():
+            seen = shard.seen_source_seq
+            unseen = [each for each in shard.forwarded if each.source_seq > seen]
+            shard.link = LinkClient(
+                shard_id,
+                self.source_id,
+                self.incarnation,
+                self._link_key,
+                next_source_seq=unseen[-1].source_seq + 1 if unseen else seen + 1,
+                unseen=[LinkCommand(*each[1:]) for each in unseen],
+            )
+            shard.forwarded = []
 
     # --- from brokers -------------------------------------------------------------------------------------------------
 
@@ -197,7 +183,7 @@ class Router:
         if refused is None:
             translated = self._translator.new_order(event.message.fields, seat.participant_id)
             if not isinstance(translated, Refused):
-                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq)
+                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq, now)
             else:
                 refused = translated
         if refused is not None:
@@ -208,7 +194,7 @@ class Router:
         if refused is None:
             translated = self._translator.cancel_order(event.message.fields, seat.participant_id)
             if not isinstance(translated, Refused):
-                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq)
+                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq, now)
             else:
                 refused = translated
         if refused is not None:
@@ -219,23 +205,21 @@ class Router:
         if refused is None:
             translated = self._translator.replace_order(event.message.fields, seat.participant_id)
             if not isinstance(translated, Refused):
-                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq)
+                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq, now)
             else:
                 refused = translated
         if refused is not None:
             self._reject_cancel(seat, event, _REPLACE, refused, now)
 
-    def _forward(self, seat: Seat, shard_id: int, kind: int, body: bytes, session_seq: int) -> Refused | None:
+    def _forward(self, seat: Seat, shard_id: int, kind: int, body: bytes, session_seq: int, now: int) -> Refused | None:
         shard = self.shards[shard_id]
-        if shard.unreachable or not shard.opened:
-            return Refused(0, f"the market is not reachable now: {shard.unreachable or 'it is starting'}")
-        if len(shard.outstanding) >= MAX_OUTSTANDING:
-            return Refused(0, f"the market does not answer: {MAX_OUTSTANDING} requests are waiting for it")
-        command = Forwarded(shard_id, shard.next_source_seq, seat.session_id, session_seq, kind, body)
-        shard.next_source_seq += 1
-        shard.outstanding[command.source_seq] = command
-        self._commands.append(command)
-        self._record += command.encode()
+        if shard.unreachable:
+            return Refused(0, f"the market is not reachable now: {shard.unreachable}")
+        link = shard.link
+        if not link.room:
+            return Refused(0, "the market does not answer now: too many requests wait for it")
+        source_seq = link.forward(seat.session_id, session_seq, kind, body, now)
+        self._record += Forwarded(shard_id, source_seq, seat.session_id, session_seq, kind, body).encode()
         return None
 
     def _reject_order(self, seat: Seat, event: Application, refused: Refused, now: int) -> None:
@@ -285,7 +269,8 @@ class Router:
                 header = CommandHeader.unpack_from(message.body, 0)
                 timestamp = header.timestamp
                 if header.source_id == self.source_id:
-                    self._seen(shard, header.source_seq)
+                    shard.seen_source_seq = header.source_seq
+                    shard.link.seen(header.source_seq)
             elif kind in REPORTED_KINDS:
                 for report in reports(decode_event(kind, message.body), message.seq, timestamp):
                     self._say(seats[report.session_id], report, now)
@@ -313,11 +298,11 @@ class Router:
         for shard_id in sorted(self._moved):
             shard = self.shards[shard_id]
             self._record += StreamPosition(shard_id, *shard.position, shard.seen_source_seq).encode()
-        batch = Batch(bytes(self._record), self._commands, sends, self._closes)
+        commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
+        batch = Batch(bytes(self._record), commands, sends, self._closes)
         if batch.record:
             self._record_number += 1
         self._record = bytearray()
-        self._commands = []
         self._touched = {}
         self._moved = set()
         self._closes = []

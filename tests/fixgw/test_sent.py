@@ -1,7 +1,7 @@
 """Messages are found again by session and number, through what a journal would give back."""
 
 from fixgw.entries import Outbound, SessionNumbers
-from fixgw.outbound import OutboundIndex
+from fixgw.sent import SentIndex
 
 
 class Journal:
@@ -16,7 +16,7 @@ class Journal:
         return self.records[number]
 
 
-def write(journal: Journal, index: OutboundIndex, number: int, row: list[Outbound]) -> None:
+def write(journal: Journal, index: SentIndex, number: int, row: list[Outbound]) -> None:
     payload = SessionNumbers(1, 1, 1, 1).encode()
     for entry in row:
         index.add(entry.session_id, entry.run, entry.msg_seq_num, number, len(payload))
@@ -25,7 +25,7 @@ def write(journal: Journal, index: OutboundIndex, number: int, row: list[Outboun
 
 
 def test_messages_of_a_range_and_the_holes_that_admin_messages_left() -> None:
-    journal, index = Journal(), OutboundIndex()
+    journal, index = Journal(), SentIndex()
     write(journal, index, 1, [Outbound(4, 1, 2, b"two"), Outbound(5, 1, 2, b"other"), Outbound(4, 1, 3, b"three")])
     write(journal, index, 2, [Outbound(4, 1, 7, b"seven"), Outbound(4, 1, 8, b"eight")])
     assert index.messages(4, 1, 1, 7, journal.read) == [(2, b"two"), (3, b"three"), (7, b"seven")]
@@ -35,7 +35,7 @@ def test_messages_of_a_range_and_the_holes_that_admin_messages_left() -> None:
 
 
 def test_a_new_run_forgets_the_old_one() -> None:
-    journal, index = Journal(), OutboundIndex()
+    journal, index = Journal(), SentIndex()
     write(journal, index, 1, [Outbound(4, 1, 2, b"old")])
     write(journal, index, 2, [Outbound(4, 9, 2, b"new")])
     assert index.messages(4, 9, 1, 9, journal.read) == [(2, b"new")]
@@ -43,7 +43,7 @@ def test_a_new_run_forgets_the_old_one() -> None:
 
 
 def test_a_number_used_again_after_a_lost_tail_is_the_later_message() -> None:
-    journal, index = Journal(), OutboundIndex()
+    journal, index = Journal(), SentIndex()
     write(journal, index, 1, [Outbound(4, 1, 2, b"lost"), Outbound(4, 1, 3, b"three")])
     write(journal, index, 2, [Outbound(4, 1, 2, b"kept")])
     assert index.messages(4, 1, 1, 3, journal.read) == [(2, b"kept"), (3, b"three")]
