@@ -16,22 +16,38 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 
 # A pure module takes bytes, messages and `now`, and gives back events and bytes; see FORBIDDEN_IN_PURE.
 PURE = {
-    "recovery": "checksum clock gaps link outbox packet primary query reader record replica sequencer snapshot sources state_machine "
-    "store",
-    "matching": "amend auction book config day engine entry ids instruments messages operations order shard snapshot "
-    "state trade wire",
-    "marketdata": "book channel capture config feed gaps glimpse itch moldudp64 receiver requests session soupbintcp "
-    "translate",
-    "fixgw": "auth codec config config_checks config_values dictionary dropcopy entries logon outbound reports resend risk "
-    "router session session_events strict_yaml tags throttle timestamps translate values",
+    "recovery": """
+        checksum clock gaps link outbox packet primary query reader record replica sequencer snapshot sources
+        state_machine store
+    """,
+    "matching": """
+        amend auction book config day engine entry ids instruments messages operations order shard snapshot
+        state trade wire
+    """,
+    "marketdata": """
+        book capture channel config feed gaps glimpse itch moldudp64 receiver requests session soupbintcp
+        translate
+    """,
+    "fixgw": """
+        auth codec config config_checks config_values dictionary dropcopy entries logon outbound reports
+        resend risk router session session_events strict_yaml tags throttle timestamps translate values
+    """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
-    "recovery": "coordinator journal link_client link_server links multicast node retransmitter sockets stream "
-    "zookeeper",
-    "matching": "host ledger",
-    "marketdata": "publisher request_server vendor",
-    "fixgw": "__main__ cli connection demo gateway journal logging store up console",
+    "recovery": """
+        coordinator journal link_client link_server links multicast node retransmitter sockets stream
+        zookeeper
+    """,
+    "matching": """
+        host ledger
+    """,
+    "marketdata": """
+        publisher request_server vendor
+    """,
+    "fixgw": """
+        __main__ cli connection console demo gateway journal logging store up
+    """,
 }
 
 FORBIDDEN_IN_PURE = (
