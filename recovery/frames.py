@@ -1,0 +1,81 @@
+"""Frames on a TCP link: cutting them out of the bytes, collecting what is to be sent, heartbeats and silence.
+
+A frame is `length u16 (bytes after this field) · type u8 · payload`, big-endian; `recovery.link` says what the types
+mean.
+"""
+
+from enum import IntEnum
+from struct import Struct
+
+from recovery.record import MAX_COMMAND_BYTES
+
+HEARTBEAT_INTERVAL = 1_000_000_000
+"""ns without another frame before a HEARTBEAT goes out."""
+SILENCE_LIMIT = 3_000_000_000
+"""ns without a frame before the peer is given up: two heartbeats may be late."""
+
+_FRAME = Struct(">HB")
+
+COMMAND_NUMBERS = Struct(">QIQB")
+"""What a COMMAND frame says ahead of the command's body: source_seq, session_id, session_seq, kind."""
+MAX_FRAME_BYTES = _FRAME.size + COMMAND_NUMBERS.size + MAX_COMMAND_BYTES
+
+
+class FrameType(IntEnum):
+    CHALLENGE = 1
+    LOGIN = 2
+    ACCEPTED = 3
+    REJECTED = 4
+    COMMAND = 5
+    HEARTBEAT = 6
+    REFUSED = 7
+
+
+class LinkError(Exception):
+    """The peer broke the protocol, is who it says it is not, went silent, or ended the link itself. Close it."""
+
+
+class Frames:
+    """One connection's frames, either way."""
+
+    def __init__(self, now: int) -> None:
+        self._buffer = b""
+        self._to_send: list[bytes] = []
+        self._send_deadline = now + HEARTBEAT_INTERVAL
+        self._silence_deadline = now + SILENCE_LIMIT
+
+    def cut(self, data: bytes, now: int) -> list[tuple[int, bytes]]:
+        """The whole frames (type, payload) that have come."""
+        self._silence_deadline = now + SILENCE_LIMIT
+        data = self._buffer + data if self._buffer else data
+        frames = []
+        offset, size = 0, len(data)
+        while size - offset >= _FRAME.size:
+            length, frame_type = _FRAME.unpack_from(data, offset)
+            if not 1 <= length <= MAX_FRAME_BYTES - 2:
+                raise LinkError(f"a frame of {length} bytes")
+            end = offset + 2 + length
+            if end > size:
+                break
+            frames.append((frame_type, data[offset + 3 : end]))
+            offset = end
+        self._buffer = data[offset:]
+        return frames
+
+    def put(self, frame_type: FrameType, payload: bytes, now: int) -> None:
+        self._to_send.append(_FRAME.pack(len(payload) + 1, frame_type) + payload)
+        self._send_deadline = now + HEARTBEAT_INTERVAL
+
+    def data_to_send(self) -> bytes:
+        data = b"".join(self._to_send)
+        self._to_send.clear()
+        return data
+
+    def next_deadline(self) -> int:
+        return min(self._send_deadline, self._silence_deadline)
+
+    def handle_deadline(self, now: int) -> None:
+        if now >= self._silence_deadline:
+            raise LinkError("silent for 3 s")
+        if now >= self._send_deadline:
+            self.put(FrameType.HEARTBEAT, b"", now)

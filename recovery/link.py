@@ -1,0 +1,328 @@
+"""The link that carries a gateway's commands to a primary over TCP: frames, login, and both ends as pure cores.
+
+    frame                                        types
+    ──────────────────────────────────────       ──────────────────────────────────────────────────────────────
+    length   u16  bytes after this field         1 CHALLENGE  version u8 · shard_id u16 · nonce 32      server
+    type     u8                                  2 LOGIN      source_id u16 · incarnation u32 ·
+    payload  …                                                nonce 32 · proof 32                       client
+                                                 3 ACCEPTED   last_source_seq u64 · proof 32            server
+                                                 4 REJECTED   text                                      server
+                                                 5 COMMAND    source_seq u64 · session_id u32 ·
+                                                              session_seq u64 · kind u8 · body          client
+                                                 6 HEARTBEAT                                            both
+                                                 7 REFUSED    text                                      server
+
+The rules:
+
+- Both sides prove that they hold the source's key, neither sends it. proof = HMAC-SHA256(key, role · version ·
+  shard_id · server's nonce · client's nonce · source_id · incarnation [· last_source_seq]), role being b"client" or
+  b"server". The nonces are fresh random bytes, so that a proof overheard once is worth nothing. (The link is not
+  encrypted, and after the login not signed frame by frame: it belongs on a network of the venue's own.)
+- ACCEPTED tells the last command taken from this source; the client sends on from the next. There are no
+  acknowledgements: the client sees its own commands come by on the shard's stream, and keeps them until then.
+- Each side says HEARTBEAT after a second in which it said nothing else, and closes after three without a word.
+- A frame is at most MAX_FRAME_BYTES, so that a peer can make us hold no more than that. Whatever breaks a rule is
+  LinkError; the server says why in REFUSED, and the link is closed. Nothing is repaired within a link: the next one
+  does.
+- source_seq never restarts, over incarnations neither. A client that lost its own count takes the server's word: so it
+  numbers nothing before its first login in a new incarnation.
+"""
+
+import hashlib
+import hmac
+from collections import deque
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from struct import Struct
+from typing import NamedTuple
+
+from recovery.frames import COMMAND_NUMBERS, SILENCE_LIMIT, Frames, FrameType, LinkError
+from recovery.record import MAX_COMMAND_BYTES
+
+VERSION = 1
+NONCE_BYTES = 32
+PROOF_BYTES = 32
+
+MAX_TEXT_BYTES = 200
+MAX_UNSEEN = 65_536
+"""Commands forwarded and not yet seen to come by: several seconds' worth; then the gateway refuses new ones."""
+
+FIRST_COMMAND_KIND, LAST_COMMAND_KIND = 16, 95
+"""What may come over a link. 0–15 are the primary's own to sequence, above are events."""
+
+_CHALLENGE = Struct(">BH32s")
+_LOGIN = Struct(">HI32s32s")
+_ACCEPTED = Struct(">Q32s")
+_PROVEN = Struct(">BH32s32sHI")
+
+
+class LinkForked(Exception):
+    """The primary has lost commands that were seen to come by: its history is not the one we acted on."""
+
+
+class LinkFull(Exception):
+    """MAX_UNSEEN commands are forwarded and not seen to come by; refuse new ones."""
+
+
+class Login(NamedTuple):
+    """A source has proved itself. Answer with `accept` or `reject`."""
+
+    source_id: int
+    incarnation: int
+
+
+class Command(NamedTuple):
+    """A command from the source that is logged in."""
+
+    source_seq: int
+    session_id: int
+    session_seq: int
+    kind: int
+    body: bytes
+
+
+def _prove(key: bytes, role: bytes, proven: bytes) -> bytes:
+    return hmac.digest(key, role + proven, hashlib.sha256)
+
+
+def _text(text: str) -> bytes:
+    return text.encode()[:MAX_TEXT_BYTES]
+
+
+class ServerState(Enum):
+    CHALLENGED = "challenged"
+    PROVED = "proved"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class LinkServer:
+    """The primary's end of one connection. `keys`: source_id → key. `nonce`: 32 fresh random bytes."""
+
+    def __init__(self, shard_id: int, keys: Mapping[int, bytes], nonce: bytes, now: int) -> None:
+        assert len(nonce) == NONCE_BYTES
+        self.state = ServerState.CHALLENGED
+        self.login: Login | None = None
+        self._shard_id = shard_id
+        self._keys = keys
+        self._nonce = nonce
+        self._key = b""
+        self._proven = b""
+        self._frames = Frames(now)
+        # A stranger has SILENCE_LIMIT to log in, whatever else it says: this deadline does not move.
+        self._login_deadline = now + SILENCE_LIMIT
+        self._frames.put(FrameType.CHALLENGE, _CHALLENGE.pack(VERSION, shard_id, nonce), now)
+
+    def receive_data(self, data: bytes, now: int) -> list[Login | Command]:
+        """Bytes from the gateway. Raises LinkError: send what is left to send, then close."""
+        events: list[Login | Command] = []
+        try:
+            for frame_type, payload in self._frames.cut(data, now):
+                if frame_type == FrameType.COMMAND:
+                    events.append(self._command(payload))
+                elif frame_type == FrameType.LOGIN:
+                    events.append(self._login(payload, now))
+                elif frame_type != FrameType.HEARTBEAT or payload:
+                    raise LinkError(f"frame type {frame_type} from a gateway")
+        except LinkError as error:
+            if not self.closed:
+                self.refuse(str(error), now)
+            raise
+        return events
+
+    @property
+    def closed(self) -> bool:
+        return self.state is ServerState.CLOSED
+
+    def _command(self, payload: bytes) -> Command:
+        if self.state is not ServerState.OPEN:
+            raise LinkError("a command before the login is accepted")
+        if len(payload) < COMMAND_NUMBERS.size:
+            raise LinkError("a command cut short")
+        command = Command._make((*COMMAND_NUMBERS.unpack_from(payload), payload[COMMAND_NUMBERS.size :]))
+        if not FIRST_COMMAND_KIND <= command.kind <= LAST_COMMAND_KIND:
+            raise LinkError(f"kind {command.kind} is no command")
+        return command
+
+    def _login(self, payload: bytes, now: int) -> Login:
+        if self.state is not ServerState.CHALLENGED or len(payload) != _LOGIN.size:
+            raise LinkError("a login out of place")
+        source_id, incarnation, nonce, proof = _LOGIN.unpack(payload)
+        proven = _PROVEN.pack(VERSION, self._shard_id, self._nonce, nonce, source_id, incarnation)
+        # An unknown source costs and says the same as a wrong key.
+        key = self._keys.get(source_id, b"")
+        expected = _prove(key, b"client", proven)
+        if not hmac.compare_digest(expected, proof) or source_id not in self._keys:
+            self.reject("login refused", now)
+            raise LinkError(f"login refused for source {source_id}")
+        self._key, self._proven = key, proven
+        self.login = Login(source_id, incarnation)
+        self.state = ServerState.PROVED
+        return self.login
+
+    def accept(self, last_source_seq: int, now: int) -> None:
+        """The source may send on from last_source_seq + 1."""
+        assert self.state is ServerState.PROVED
+        self.state = ServerState.OPEN
+        proof = _prove(self._key, b"server", self._proven + last_source_seq.to_bytes(8, "big"))
+        self._frames.put(FrameType.ACCEPTED, _ACCEPTED.pack(last_source_seq, proof), now)
+
+    def reject(self, text: str, now: int) -> None:
+        """The login is not accepted; send, then close."""
+        assert self.state in (ServerState.CHALLENGED, ServerState.PROVED)
+        self.state = ServerState.CLOSED
+        self._frames.put(FrameType.REJECTED, _text(text), now)
+
+    def refuse(self, text: str, now: int) -> None:
+        """The link ends for a reason; send, then close."""
+        self.state = ServerState.CLOSED
+        self._frames.put(FrameType.REFUSED, _text(text), now)
+
+    def data_to_send(self) -> bytes:
+        return self._frames.data_to_send()
+
+    def next_deadline(self) -> int:
+        deadline = self._frames.next_deadline()
+        return deadline if self.state is ServerState.OPEN else min(deadline, self._login_deadline)
+
+    def handle_deadline(self, now: int) -> None:
+        """Raises LinkError when the peer was silent, or did not log in in time."""
+        if self.state is not ServerState.OPEN and now >= self._login_deadline:
+            raise LinkError("no login within 3 s")
+        self._frames.handle_deadline(now)
+
+
+class LinkClient:
+    """A source's end, over all its connections to one shard: numbers commands and keeps them until they come by.
+
+    `next_source_seq` and `unseen` are what a restarted gateway has in its journal: the number after the last that it
+    forwarded, and the commands it has not seen come by.
+    """
+
+    def __init__(
+        self,
+        shard_id: int,
+        source_id: int,
+        incarnation: int,
+        key: bytes,
+        *,
+        next_source_seq: int = 1,
+        unseen: Iterable[Command] = (),
+    ) -> None:
+        self.shard_id = shard_id
+        self.source_id = source_id
+        self.incarnation = incarnation
+        self.next_source_seq = next_source_seq
+        self.open = False
+        """Logged in on the present connection."""
+        self.ready = False
+        """Has been logged in in this incarnation, so that numbers may be given out."""
+        self._key = key
+        self._unseen: deque[tuple[int, bytes]] = deque()  # (source_seq, payload)
+        for command in unseen:
+            self._unseen.append((command.source_seq, COMMAND_NUMBERS.pack(*command[:4]) + command.body))
+        self._nonce = b""
+        self._proven = b""
+        self._frames: Frames | None = None
+
+    # Commands
+
+    @property
+    def room(self) -> int:
+        """How many commands may be forwarded now."""
+        return MAX_UNSEEN - len(self._unseen) if self.ready else 0
+
+    def forward(self, session_id: int, session_seq: int, kind: int, body: bytes, now: int) -> int:
+        """Number a command, keep it, and send it now or on the next connection; gives its source_seq.
+
+        Raises LinkFull when `room` is 0. Write it down before you send what `data_to_send` gives.
+        """
+        if not self.room:
+            raise LinkFull(f"{len(self._unseen)} commands to shard {self.shard_id} are under way")
+        assert len(body) <= MAX_COMMAND_BYTES
+        source_seq = self.next_source_seq
+        self.next_source_seq = source_seq + 1
+        payload = COMMAND_NUMBERS.pack(source_seq, session_id, session_seq, kind) + body
+        self._unseen.append((source_seq, payload))
+        if self.open and self._frames is not None:
+            self._frames.put(FrameType.COMMAND, payload, now)
+        return source_seq
+
+    def seen(self, source_seq: int) -> None:
+        """This source's command came by on the stream; so did all before it."""
+        unseen = self._unseen
+        while unseen and unseen[0][0] <= source_seq:
+            unseen.popleft()
+
+    @property
+    def unseen(self) -> int:
+        return len(self._unseen)
+
+    # Connection
+
+    def connected(self, nonce: bytes, now: int) -> None:
+        """A new connection stands. `nonce`: 32 fresh random bytes."""
+        assert len(nonce) == NONCE_BYTES
+        self.open = False
+        self._nonce = nonce
+        self._proven = b""
+        self._frames = Frames(now)
+
+    def disconnected(self) -> None:
+        self.open = False
+        self._frames = None
+
+    def receive_data(self, data: bytes, now: int) -> None:
+        """Bytes from the primary. Raises LinkError, and LinkForked when our past is not the primary's."""
+        assert self._frames is not None
+        for frame_type, payload in self._frames.cut(data, now):
+            if frame_type == FrameType.CHALLENGE:
+                self._challenge(payload, now)
+            elif frame_type == FrameType.ACCEPTED:
+                self._accepted(payload, now)
+            elif frame_type in (FrameType.REJECTED, FrameType.REFUSED):
+                raise LinkError(f"shard {self.shard_id} says: {payload[:MAX_TEXT_BYTES].decode(errors='replace')}")
+            elif frame_type != FrameType.HEARTBEAT or payload:
+                raise LinkError(f"frame type {frame_type} from a primary")
+
+    def _challenge(self, payload: bytes, now: int) -> None:
+        assert self._frames is not None
+        if self._proven or len(payload) != _CHALLENGE.size:
+            raise LinkError("a challenge out of place")
+        version, shard_id, nonce = _CHALLENGE.unpack(payload)
+        if (version, shard_id) != (VERSION, self.shard_id):
+            raise LinkError(f"version {version} of shard {shard_id}, not version {VERSION} of shard {self.shard_id}")
+        self._proven = _PROVEN.pack(VERSION, shard_id, nonce, self._nonce, self.source_id, self.incarnation)
+        proof = _prove(self._key, b"client", self._proven)
+        login = _LOGIN.pack(self.source_id, self.incarnation, self._nonce, proof)
+        self._frames.put(FrameType.LOGIN, login, now)
+
+    def _accepted(self, payload: bytes, now: int) -> None:
+        assert self._frames is not None
+        if self.open or not self._proven or len(payload) != _ACCEPTED.size:
+            raise LinkError("an acceptance out of place")
+        last, proof = _ACCEPTED.unpack(payload)
+        if not hmac.compare_digest(_prove(self._key, b"server", self._proven + payload[:8]), proof):
+            raise LinkError("the primary does not hold our key")
+        oldest = self._unseen[0][0] if self._unseen else self.next_source_seq
+        if last + 1 < oldest:
+            raise LinkForked(f"shard {self.shard_id} has {last} commands of ours, and {oldest - 1} have come by")
+        if not self.ready:
+            self.next_source_seq = max(self.next_source_seq, last + 1)
+        elif last >= self.next_source_seq:
+            raise LinkError(f"shard {self.shard_id} has command {last} of ours, which was never sent")
+        self.open = self.ready = True
+        for source_seq, command in self._unseen:
+            if source_seq > last:
+                self._frames.put(FrameType.COMMAND, command, now)
+
+    def data_to_send(self) -> bytes:
+        return self._frames.data_to_send() if self._frames is not None else b""
+
+    def next_deadline(self) -> int | None:
+        return self._frames.next_deadline() if self._frames is not None else None
+
+    def handle_deadline(self, now: int) -> None:
+        """Raises LinkError when the primary was silent."""
+        if self._frames is not None:
+            self._frames.handle_deadline(now)
