@@ -1,62 +1,99 @@
-"""Where every application message that was ever sent stands in the gateway's journal.
+"""The numbered stream from us to the peer: numbers, what is in line for the socket, and an open resend.
 
-FIX asks for messages again by session and MsgSeqNum(34). The messages themselves stay in the journal; here is eight
-bytes for each: the record and the offset of its entry in it. Numbers that admin messages used hold nothing: a resend
-fills them with a SequenceReset-GapFill.
+`Session` decides what is said and when; here is how it gets its number and its place in line.
 """
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Final
 
-from fixgw import entries
+from fixgw import tags, values
+from fixgw.codec import Encoder, FixMessage, clean
+from fixgw.logon import Identity
+from fixgw.resend import Resend
+from fixgw.timestamps import format_timestamp
+from fixgw.values import BusinessRejectReason, Fault
 
-#: A record is a batch, bounded far below this many bytes; what is left of 64 bits numbers records.
-_OFFSET_BITS: Final = 26
-MAX_RECORD_BYTES: Final = 1 << _OFFSET_BITS
-_OFFSET_MASK: Final = MAX_RECORD_BYTES - 1
-_NOTHING: Final = 0
+#: SessionRejectReason(373) ends here in FIX 4.2; it is left out where it would not be understood.
+LAST_REASON_OF_42: Final = 11
 
 
-class OutboundIndex:
-    """The places of the messages of all sessions, each under its latest run of numbers."""
+class Outbound:
+    """The outgoing half of a session. `next_out_seq`: the MsgSeqNum(34) that the next message gets."""
 
-    def __init__(self) -> None:
-        self._runs: dict[int, int] = {}
-        self._places: dict[int, array[int]] = {}
+    def __init__(self, identity: Identity, next_out_seq: int) -> None:
+        self.next_out_seq = next_out_seq
+        self.last_sent = 0
+        self.resend: Resend | None = None
+        self.encoder = Encoder(*identity)
+        self._output: list[bytes] = []
 
-    def add(self, session_id: int, run: int, msg_seq_num: int, record_number: int, offset: int) -> None:
-        """Remember one message. Numbers of a session grow; a new run forgets the one before it."""
-        if self._runs.get(session_id) != run:
-            self._runs[session_id] = run
-            self._places[session_id] = array("Q")
-        places = self._places[session_id]
-        missing = msg_seq_num - 1 - len(places)
-        if missing > 0:
-            places.extend([_NOTHING] * missing)
-        place = record_number << _OFFSET_BITS | offset
-        if missing < 0:
-            # A number is used twice only after its first use was lost with the machine that made it.
-            places[msg_seq_num - 1] = place
+    def number(self, msg_type: bytes, body: bytes, now: int, *, live: bool) -> tuple[int, bytes]:
+        """Number a message that the owner stores. It gets in line if the session is `live` and no resend is open:
+        otherwise a resend will come to it."""
+        number = self.next_out_seq
+        raw = self.encoder.encode(msg_type, number, format_timestamp(now), body)
+        self.next_out_seq = number + 1
+        if live and self.resend is None:
+            self._output.append(raw)
+            self.last_sent = now
+        return number, raw
+
+    def send_admin(self, msg_type: bytes, body: bytes, now: int) -> None:
+        """Number and send a message that nobody stores."""
+        number = self.next_out_seq
+        raw = self.encoder.encode(msg_type, number, format_timestamp(now), body)
+        self.next_out_seq = number + 1
+        self.last_sent = now
+        if self.resend is None:
+            self._output.append(raw)
         else:
-            places.append(place)
+            self.resend.hold(number, raw)
 
-    def messages(
-        self, session_id: int, run: int, first: int, last: int, read: Callable[[int], bytes]
-    ) -> list[tuple[int, bytes]]:
-        """(MsgSeqNum, raw message) of the application messages from `first` to `last`, both included.
+    def send_logout(self, text: str, now: int) -> None:
+        """Logout(5) goes out before anything else: an open resend ends, and what it has not sent can be asked for
+        again."""
+        self.resend = None
+        self.send_admin(values.LOGOUT, b"58=%b\x01" % clean(text.encode()) if text else b"", now)
 
-        `read` gives a journal record's payload by its number; records in a row are read once.
-        """
-        if self._runs.get(session_id) != run:
-            return []
-        found = []
-        payload, loaded = b"", 0
-        for at, place in enumerate(self._places[session_id][first - 1 : last], start=first):
-            if place == _NOTHING:
-                continue
-            number = place >> _OFFSET_BITS
-            if number != loaded:
-                payload, loaded = read(number), number
-            found.append((at, entries.outbound_message(payload, place & _OFFSET_MASK)))
-        return found
+    def open_resend(self, first: int, last: int) -> None:
+        """Serve a ResendRequest; one that is open is widened by it."""
+        if self.resend is None:
+            self.resend = Resend(first, last, self.next_out_seq)
+        else:
+            self.resend.widen(first, last)
+
+    def pump(self, first: int, last: int, stored: Iterable[tuple[int, bytes]], now: int, *, live: bool) -> None:
+        """Go on with the open resend. If the session is not `live`, only with what was asked for."""
+        resend = self.resend
+        if resend is None or first != resend.cursor:
+            return
+        self._output += resend.write(last, stored, self.encoder, format_timestamp(now))
+        self.last_sent = now
+        if resend.wanted(self.next_out_seq) is None or (resend.answered and not live):
+            self.resend = None
+
+    def drain(self) -> bytes:
+        """Everything in line, which is then empty."""
+        data = b"".join(self._output)
+        self._output.clear()
+        return data
+
+    def disconnect(self) -> None:
+        """Forget what belonged to the connection."""
+        self._output.clear()
+        self.resend = None
+
+
+def reject_body(message: FixMessage, fault: Fault, begin_string: bytes) -> tuple[bytes, bytes]:
+    """MsgType and body of the Reject(3) or BusinessMessageReject(j) that answers `fault`."""
+    reason = fault.reason
+    number, text = message.msg_seq_num, clean(fault.text.encode())
+    msg_type = clean(message.msg_type)
+    if isinstance(reason, BusinessRejectReason):
+        cl_ord_id = message.fields.get(tags.ClOrdID)
+        reference = b"379=%b\x01" % clean(cl_ord_id) if cl_ord_id else b""
+        body = b"45=%d\x01372=%b\x01%b380=%d\x0158=%b\x01" % (number, msg_type, reference, reason, text)
+        return values.BUSINESS_MESSAGE_REJECT, body
+    tag = b"371=%d\x01" % fault.tag if fault.tag else b""
+    code = b"373=%d\x01" % reason if reason <= LAST_REASON_OF_42 or begin_string != b"FIX.4.2" else b""
+    return values.REJECT, b"45=%d\x01%b372=%b\x01%b58=%b\x01" % (number, tag, msg_type, code, text)
