@@ -17,8 +17,8 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 # A pure module takes bytes, messages and `now`, and gives back events and bytes; see FORBIDDEN_IN_PURE.
 PURE = {
     "recovery": """
-        checksum clock gaps link outbox packet primary query reader record replica sequencer snapshot sources
-        state_machine store
+        checksum clock frames gaps link outbox packet primary query reader record replica retransmitter
+        sequencer snapshot sources state_machine store
     """,
     "matching": """
         amend auction book config day engine entry ids instruments messages operations order shard snapshot
@@ -29,14 +29,15 @@ PURE = {
         translate
     """,
     "fixgw": """
-        auth codec config config_checks config_values dictionary dropcopy entries logon outbound reports
-        resend risk router session session_events strict_yaml tags throttle timestamps translate values
+        auth codec config config_checks config_values dictionary dropcopy entries header logon outbound
+        reports resend risk router sent session session_events session_state strict_yaml tags throttle
+        timestamps translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        coordinator journal link_client link_server links multicast node retransmitter sockets stream
+        coordinator journal link_client link_server links multicast node retransmit_server sockets stream
         zookeeper
     """,
     "matching": """
