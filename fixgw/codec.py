@@ -56,6 +56,9 @@ DATA_TAGS: Final = frozenset(LENGTH_TAGS.values())
 MAX_TAG_LENGTH: Final = 9
 MAX_NUMBER_LENGTH: Final = 18
 
+#: A MsgSeqNum has 32 bits wherever it meets others. At 10,000 messages a second without a reset: five days.
+MAX_MSG_SEQ_NUM: Final = 2**32 - 1
+
 #: Tags as written in messages. Not in it, so that their messages are read carefully: lengths and their data fields.
 TAG_NUMBERS: Final = {b"%d" % tag: tag for tag in range(1, 10_000) if tag not in LENGTH_TAGS and tag not in DATA_TAGS}
 _tag_number = TAG_NUMBERS.__getitem__
@@ -186,7 +189,7 @@ class FixMessage(msgspec.Struct, frozen=True, gc=False):
     raw: bytes
     msg_type: bytes
     msg_seq_num: int
-    """MsgSeqNum(34); 0 where it is missing or no number."""
+    """MsgSeqNum(34); 0 where it is missing or no number in range."""
     fields: dict[int, bytes]
     """Values by tag, in the order of the message. Of a repeated tag the first value."""
     repeated: tuple[int, ...] = ()
@@ -211,10 +214,11 @@ def decode(raw: bytes) -> FixMessage:
 
 
 def sequence_number(value: bytes | None) -> int:
-    """A SeqNum value; 0, which is none, where it is missing, not all digits or absurdly long."""
+    """A SeqNum value; 0, which is none, where it is missing, not all digits, or above MAX_MSG_SEQ_NUM."""
     if value is None or not value.isdigit() or len(value) > MAX_NUMBER_LENGTH:
         return 0
-    return int(value)
+    number = int(value)
+    return number if number <= MAX_MSG_SEQ_NUM else 0
 
 
 def _decode_carefully(raw: bytes) -> FixMessage:

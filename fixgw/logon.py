@@ -64,7 +64,7 @@ def check_logon(message: FixMessage, now: int, *, test_traffic: bool) -> str | N
     if not is_current(fields[tags.SendingTime], now):
         return "SendingTime(52) accuracy problem"
     if message.msg_seq_num == 0:
-        return "MsgSeqNum(34) is not a number above 0"
+        return "MsgSeqNum(34) is missing or not a number above 0"
     if fields[tags.EncryptMethod] != b"0":
         return "EncryptMethod(98) must be 0, none"
     if not 0 <= int(fields[tags.HeartBtInt]) <= MAX_HEART_BT_INT:

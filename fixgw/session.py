@@ -75,9 +75,6 @@ LOGOUT_TIMEOUT: Final = 10 * SECOND
 RESEND_TIMEOUT: Final = 30 * SECOND
 MAX_RESEND_REQUESTS: Final = 3
 
-#: MsgSeqNum has 32 bits in a session_seq. At 10,000 messages a second without a reset that is five days.
-MAX_MSG_SEQ_NUM: Final = 2**32 - 1
-
 LOWERING: Final = Fault(
     SessionRejectReason.VALUE_IS_INCORRECT, 36, "Attempt to lower sequence number, invalid NewSeqNo(36)"
 )
@@ -295,7 +292,7 @@ class Session:
     def _receive_gap_fill(self, message: FixMessage, now: int) -> list[Event]:
         """10: the number is the expected one, and consumed; jump to NewSeqNo(36)."""
         new_seq_no = sequence_number(message.fields[tags.NewSeqNo])
-        if not self.next_in_seq <= new_seq_no <= MAX_MSG_SEQ_NUM:
+        if new_seq_no < self.next_in_seq:
             return self._rejected(message, LOWERING, now)
         self._advance(new_seq_no, now)
         return []
@@ -304,7 +301,7 @@ class Session:
         """11, SequenceReset-Reset: its own MsgSeqNum(34) means nothing."""
         fault = self._dictionary.check(message)
         new_seq_no = sequence_number(message.fields.get(tags.NewSeqNo))
-        if fault is None and not self.next_in_seq <= new_seq_no <= MAX_MSG_SEQ_NUM:
+        if fault is None and new_seq_no < self.next_in_seq:
             fault = LOWERING
         if fault is not None:
             return self._rejected(message, fault, now)

@@ -1,0 +1,134 @@
+"""Who may log on: passwords, and what guessing them costs.
+
+Passwords are kept as argon2id hashes with OWASP's parameters (19 MiB, 2 passes, 1 lane): about 40 ms of work, so
+`Accounts.verify` is called in a thread, and by few threads at a time. It tells nothing by its answer or its time:
+an unknown CompID is checked against a hash nobody has the password of. For that all hashes must cost the same,
+which `check_hash` sees to when the configuration is read.
+
+`LogonGuard` counts failures by CompID and by address. After a few free ones each further failure doubles the time
+in which the CompID, or the address, is refused without a look at the password. The rule is harsh to the owner of
+a CompID that strangers guess at; so networks are checked first (`Account.networks`), and a failure from a network
+the CompID may not come from is counted for its address alone.
+
+Source: OWASP Password Storage Cheat Sheet; RFC 9106 (argon2); NIST SP 800-63B §5.2.2 (rate limiting).
+"""
+
+import hmac
+from ipaddress import ip_address, ip_network
+from typing import Final
+
+import msgspec
+from argon2 import PasswordHasher, Type, extract_parameters
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from fixgw.timestamps import SECOND
+
+HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+
+#: Verified for unknown CompIDs, so that they take as long as known ones. Its password was random and is forgotten.
+DECOY_HASH: Final = "$argon2id$v=19$m=19456,t=2,p=1$rojyEEZs7dfKubFCmvGLsw$qgIXQhjRjN1Qg539U7gsk0Dj2Dnr4oIZeqpbwgnwXV4"
+
+#: Failures that cost nothing: a typing error or a forgotten change is no attack.
+FREE_FAILURES: Final = 3
+
+#: The first back-off, doubled by each further failure up to the last (ns): a minute of guesses becomes a day.
+FIRST_BACK_OFF: Final = 1 * SECOND
+LAST_BACK_OFF: Final = 15 * 60 * SECOND
+
+#: Failures are forgotten after so much quiet (ns).
+FORGIVEN_AFTER: Final = 60 * 60 * SECOND
+
+#: CompIDs and addresses remembered. When full, the ones longest quiet are forgotten first.
+MAX_REMEMBERED: Final = 10_000
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What a Logon for one CompID must offer. `networks`: CIDR texts it may come from."""
+
+    username: bytes
+    password_hash: str
+    networks: tuple[str, ...]
+
+
+def check_hash(password_hash: str) -> str | None:
+    """Why this hash cannot be used, or None. One with other parameters would tell known CompIDs from unknown ones
+    by the time it takes."""
+    try:
+        parameters = extract_parameters(password_hash)
+    except InvalidHashError:
+        return "is not an argon2 hash"
+    ours = extract_parameters(DECOY_HASH)
+    if parameters != ours:
+        return f"must be argon2id with m={ours.memory_cost},t={ours.time_cost},p={ours.parallelism}"
+    return None
+
+
+class Accounts:
+    """The accounts of a gateway by CompID. Nothing here changes after it is made: safe to use from threads."""
+
+    def __init__(self, accounts: dict[bytes, Account]) -> None:
+        self._accounts = accounts
+        self._networks = {
+            comp_id: [ip_network(network) for network in account.networks] for comp_id, account in accounts.items()
+        }
+
+    def allows(self, comp_id: bytes, address: str) -> bool:
+        """May this CompID come from this address?"""
+        peer = ip_address(address)
+        return any(peer in network for network in self._networks.get(comp_id, ()))
+
+    def verify(self, comp_id: bytes, username: bytes, password: bytes) -> bool:
+        """Are the credentials right? Takes about 40 ms whatever the answer: call it in a thread."""
+        account = self._accounts.get(comp_id)
+        try:
+            HASHER.verify(account.password_hash if account is not None else DECOY_HASH, password)
+        except VerificationError:  # a mismatch is one of these
+            return False
+        return account is not None and hmac.compare_digest(account.username, username)
+
+
+class Failures(msgspec.Struct):
+    """What is remembered of one CompID or address."""
+
+    count: int = 0
+    last: int = 0
+    """When the last failure was (ns)."""
+    refused_until: int = 0
+
+
+class LogonGuard:
+    """Back-off and lock-out, by CompID and by address."""
+
+    def __init__(self) -> None:
+        self._failures: dict[bytes | str, Failures] = {}
+
+    def refused_until(self, comp_id: bytes, address: str, now: int) -> int:
+        """0 if a Logon may be tried now, else when it may be tried again (ns)."""
+        known = (self._failures.get(comp_id), self._failures.get(address))
+        until = max([failures.refused_until for failures in known if failures is not None], default=0)
+        return until if until > now else 0
+
+    def failed(self, comp_id: bytes | None, address: str, now: int) -> None:
+        """A Logon failed. `comp_id` is None where it came from a network that CompID may not come from, or where
+        there is no such CompID."""
+        if comp_id is not None:
+            self._count(comp_id, now)
+        self._count(address, now)
+
+    def succeeded(self, comp_id: bytes, address: str) -> None:
+        """The password was right: what went before was its owner's mistake."""
+        self._failures.pop(comp_id, None)
+        self._failures.pop(address, None)
+
+    def _count(self, key: bytes | str, now: int) -> None:
+        failures = self._failures.pop(key, None)
+        if failures is None or now - failures.last > FORGIVEN_AFTER:
+            failures = Failures()
+        failures.count += 1
+        failures.last = now
+        doublings = failures.count - FREE_FAILURES - 1
+        if doublings >= 0:
+            failures.refused_until = now + min(FIRST_BACK_OFF << min(doublings, 40), LAST_BACK_OFF)
+        while len(self._failures) >= MAX_REMEMBERED:
+            del self._failures[next(iter(self._failures))]
+        self._failures[key] = failures  # last in the dict: the order is that of the last failure

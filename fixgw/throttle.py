@@ -1,0 +1,34 @@
+"""Message rates: a token bucket in integers.
+
+A bucket holds up to `burst` tokens and gains `rate` of them a second; a message takes one. Tokens are counted in
+billionths, which is what a nanosecond brings per token of rate: no division, so nothing is ever lost to rounding.
+"""
+
+from fixgw.timestamps import SECOND
+
+
+class TokenBucket:
+    """Lets `burst` messages pass at once and `rate` a second in the long run. Begins full."""
+
+    def __init__(self, rate: int, burst: int, now: int) -> None:
+        assert rate > 0, "a rate of 0 would never let anything pass again"
+        assert burst > 0
+        self._rate = rate
+        self._full = burst * SECOND
+        self._level = self._full
+        self._filled = now  # when the level was true
+
+    def take(self, now: int) -> bool:
+        """May one more message pass at `now` (ns)? If so it is counted. Time that runs back brings nothing."""
+        if now > self._filled:
+            self._level = min(self._full, self._level + (now - self._filled) * self._rate)
+            self._filled = now
+        if self._level < SECOND:
+            return False
+        self._level -= SECOND
+        return True
+
+    def next_take(self) -> int:
+        """When `take` next says yes, if nothing is taken before (ns); not after now if it would at once."""
+        missing = max(0, SECOND - self._level)
+        return self._filled - (-missing // self._rate)
