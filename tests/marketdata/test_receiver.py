@@ -34,6 +34,7 @@ from marketdata.requests import RequestServer, SessionStore
 MS = 1_000_000
 SESSION = b"261121A001"
 NEXT_SESSION = b"261121A002"
+MAX_STEPS = 10_000
 
 
 def body(number: int) -> bytes:
@@ -297,7 +298,7 @@ class World:
 
     def pass_time(self, until: int) -> None:
         """Let everything happen that is due up to `until`."""
-        while True:
+        for _ in range(MAX_STEPS):
             for _server, request in self.receiver.datagrams_to_send():
                 self.fly("request", request)
             due = [d for d in (self.receiver.next_deadline(), self.sender.next_deadline()) if d is not None]
@@ -313,6 +314,7 @@ class World:
             self.receiver.handle_deadline(self.now)
             self.sender.handle_deadline(self.now)
             self.publish()
+        raise AssertionError("time stands still: some deadline is always due")
 
     def send_batch(self, count: int) -> None:
         batch = [body(self.sent + n + 1) for n in range(count)]
