@@ -8,7 +8,9 @@ MAX_BACKLOG_BYTES are waiting for it; FIX gives it everything again when it come
 Plain non-blocking sockets rather than trio's streams: a batch costs one readiness wait, and the common send none.
 """
 
+import contextlib
 import errno
+import os
 import socket
 from typing import Final
 
@@ -37,7 +39,8 @@ class Connection:
         self._socket = sock
         self._backlog = bytearray()
         self._wake = trio.Event()
-        self._closing = False
+        #: Nothing is sent any more but what waits.
+        self.finishing = False
         self.closed = False
 
     @property
@@ -65,7 +68,7 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send now what the kernel takes, the rest when the peer reads. A slow or gone peer is closed."""
-        if self.closed or self._closing:
+        if self.closed or self.finishing:
             return
         sent = 0
         if not self._backlog:
@@ -84,11 +87,18 @@ class Connection:
         else:
             self._wake.set()
 
-    def close_after_backlog(self) -> None:
-        """Close once the peer has read what waits for it."""
-        self._closing = True
-        if not self._backlog:
-            self.close()
+    def finish(self) -> None:
+        """Send what waits, then no more: the peer reads to the end. `close` is still to be called.
+
+        A close while the peer's bytes are unread would make the kernel throw away what the peer has not read yet.
+        """
+        self.finishing = True
+        if not self._backlog and not self.closed:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close at once. May be called again."""
@@ -107,8 +117,8 @@ class Connection:
             self._wake = trio.Event()
             while self._backlog and not self.closed:
                 await self._send_some()
-            if self._closing:
-                self.close()
+            if self.finishing and not self.closed:
+                self._shut_down()
 
     async def _send_some(self) -> None:
         try:
@@ -120,6 +130,24 @@ class Connection:
             self.close()
             return
         del self._backlog[:sent]
+
+
+async def connect(host: str, port: int) -> Connection:
+    """Connect to a numeric address or a name. Raises OSError."""
+    family, kind, protocol, _, address = (await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        error = sock.connect_ex(address)
+        if error == errno.EINPROGRESS:
+            await trio.lowlevel.wait_writable(sock)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, f"cannot connect to {host}:{port}: {os.strerror(error)}")
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(sock)
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:

@@ -62,6 +62,8 @@ class Batch(Struct, frozen=True):
     sends: list[tuple[int, bytes]]
     #: (session_id, reason): close these connections after sending.
     closes: list[tuple[int, str]]
+    #: session_id → the number its next message gets, for every session the batch touched.
+    next_out_seqs: dict[int, int]
 
 
 class ShardState:
@@ -158,6 +160,16 @@ class Router:
             )
             shard.forwarded = []
 
+    # --- links --------------------------------------------------------------------------------------------------------
+
+    def link_lost(self, shard_id: int, reason: str) -> None:
+        """Until the link is opened again, new commands for this shard are refused with this text."""
+        self.shards[shard_id].unreachable = reason
+
+    def link_opened(self, shard_id: int) -> None:
+        """The shard has accepted our link."""
+        self.shards[shard_id].unreachable = ""
+
     # --- from brokers -------------------------------------------------------------------------------------------------
 
     def receive(self, seat: Seat, message: FixMessage, now: int) -> bool:
@@ -216,6 +228,8 @@ class Router:
         if shard.unreachable:
             return Refused(0, f"the market is not reachable now: {shard.unreachable}")
         link = shard.link
+        if not link.ready:
+            return Refused(0, "the market is not reachable yet: this gateway has just started")
         if not link.room:
             return Refused(0, "the market does not answer now: too many requests wait for it")
         source_seq = link.forward(seat.session_id, session_seq, kind, body, now)
@@ -286,6 +300,20 @@ class Router:
             if deadline is not None and deadline <= now:
                 self.handle_events(seat, seat.session.handle_deadline(now), now)
 
+    def resend(self, seat: Seat, below: int, read: Callable[[int], bytes], now: int) -> bytes:
+        """The next piece of the session's open resend, for its socket; empty when there is none.
+
+        `below`: numbers from it on are not written down yet and must not be said. `read` gives the payload of a
+        journal record. What is sent again changes no number and needs no record.
+        """
+        wanted = seat.session.resend_wanted()
+        if wanted is None or wanted[0] >= below:
+            return b""
+        first, last = wanted[0], min(wanted[1], below - 1)
+        stored = self.index.messages(seat.session_id, seat.session.run, first, last, read)
+        seat.session.resend(first, last, stored, now)
+        return seat.session.data_to_send()
+
     def take_batch(self) -> Batch:
         """Everything that came of the input since the last call. The caller writes `record` as the next record."""
         sends = []
@@ -299,7 +327,8 @@ class Router:
             shard = self.shards[shard_id]
             self._record += StreamPosition(shard_id, *shard.position, shard.seen_source_seq).encode()
         commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
-        batch = Batch(bytes(self._record), commands, sends, self._closes)
+        next_out_seqs = {session_id: seat.session.next_out_seq for session_id, seat in self._touched.items()}
+        batch = Batch(bytes(self._record), commands, sends, self._closes, next_out_seqs)
         if batch.record:
             self._record_number += 1
         self._record = bytearray()
@@ -312,4 +341,4 @@ class Router:
 def _over_limit(throttle: TokenBucket, now: int) -> Refused | None:
     if throttle.take(now):
         return None
-    return Refused(0, f"rate limit exceeded: {throttle.per_second} requests a second")
+    return Refused(0, "rate limit exceeded")

@@ -50,22 +50,20 @@ async def test_a_peer_that_does_not_read_is_closed(pair: tuple[socket.socket, so
     pair[1].close()
 
 
-async def test_close_after_backlog_lets_the_peer_read_all(
-    pair: tuple[socket.socket, socket.socket], nursery: trio.Nursery
-) -> None:
+async def test_finish_lets_the_peer_read_all(pair: tuple[socket.socket, socket.socket], nursery: trio.Nursery) -> None:
     sender, peer = Connection(pair[0]), Connection(pair[1])
     nursery.start_soon(sender.run_writer)
     size = 6 << 20
     sender.send(bytes(size))
-    sender.close_after_backlog()
-    assert not sender.closed
+    sender.finish()
     received = 0
     while received < size:
         received += len(await peer.receive())
     with pytest.raises(PeerGone):
         await peer.receive()
     assert received == size
-    assert sender.closed
+    sender.send(b"nothing happens")
+    sender.close()
     peer.close()
 
 
@@ -92,3 +90,12 @@ def test_an_address_in_use_is_named() -> None:
         port = listener.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
             connection.listen("127.0.0.1", port, 1)
+
+
+async def test_connect_names_the_address_that_refuses() -> None:
+    with connection.listen("127.0.0.1", 0, 1) as listener:
+        port = listener.getsockname()[1]
+        peer = await connection.connect("127.0.0.1", port)
+        peer.close()
+    with pytest.raises(OSError, match=f"cannot connect to 127.0.0.1:{port}"):
+        await connection.connect("127.0.0.1", port)
