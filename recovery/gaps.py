@@ -91,9 +91,7 @@ class Gaps:
             gap = gaps[index]
             if gap.first < first:
                 # The numbers before these were lost or overtaken: wait no longer for them than a grace.
-                left = Gap(gap.first, first - 1, min(gap.due, now + GRACE))
-                left.attempts, left.server = gap.attempts, gap.server
-                gaps.insert(index, left)
+                gaps.insert(index, Gap(gap.first, first - 1, min(gap.due, now + GRACE)))
                 index += 1
             if gap.last <= last:
                 del gaps[index]

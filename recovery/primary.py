@@ -140,6 +140,11 @@ class Primary:
         return self.outbox.commit_seq
 
     @property
+    def proven_epoch(self) -> int:
+        """What is kept in `store` is history by definition: this primary makes it."""
+        return self.epoch
+
+    @property
     def outbox(self) -> Outbox:
         assert self._outbox is not None, "not started"
         return self._outbox

@@ -82,18 +82,30 @@ class _Transaction(NamedTuple):
 
 
 class Reader:
-    """Reads the stream of one shard from `position` on; `server_count` retransmitters can be asked for gaps."""
+    """Reads the stream of one shard from `position` on; `server_count` retransmitters can be asked for gaps.
 
-    def __init__(self, shard_id: int, position: Position = Position(), server_count: int = 1) -> None:  # noqa: B008
+    `epoch` is the `proven_epoch` at which `position` was written down. Without it (0) a reader that was released beyond
+    a fork in an earlier life finds that out at the first digest, and not at the first heartbeat.
+    """
+
+    def __init__(
+        self,
+        shard_id: int,
+        position: Position = Position(),  # noqa: B008
+        server_count: int = 1,
+        *,
+        epoch: int = 0,
+    ) -> None:
         self.shard_id = shard_id
         self.position = position
         """After the last released transaction."""
-        self.epoch = 0
+        self.epoch = epoch
         """The highest heard; 0 before the first datagram."""
         self.commit_seq = 0
         """The highest commit heard in this epoch."""
         self.start: EpochStart | None = None
-        self._proven = False
+        self._proven = epoch > 0
+        self._position_epoch = 0  # an epoch before the present one in which the position was history; 0 = unknown
         self._next, self._digest = position
         self._open: list[Message] = []
         self._complete: deque[_Transaction] = deque()
@@ -140,8 +152,10 @@ class Reader:
             else:
                 self._place(first_seq, messages, bool(flags & RETRANSMITTED), now)
         released = self._release()
-        if self._gaps or self.commit_seq >= self._frontier:
-            self._look_for_gaps(now)
+        if self.commit_seq >= self._frontier and (not count or flags & RETRANSMITTED):
+            self._find_tail(now)
+        if self._gaps:
+            self._ask(now)
         return released
 
     def datagrams_to_send(self) -> list[tuple[int, bytes]]:
@@ -175,6 +189,7 @@ class Reader:
     # Epochs
 
     def _enter_epoch(self, epoch: int) -> None:
+        self._position_epoch = self.proven_epoch or self._position_epoch
         self.epoch = epoch
         self._epochs += 1
         self.commit_seq = 0
@@ -192,14 +207,16 @@ class Reader:
             if start != self.start:
                 raise StreamDiverged(f"epoch {self.epoch} began at {self.start} and at {start}")
             return
+        self.start = start
         next_seq, digest = self.position
-        if next_seq > start.seq:
+        if self._proven or next_seq < start.seq:
+            return
+        if next_seq > start.seq and self._position_epoch:
             raise StreamForked(f"released up to seq {next_seq - 1}, but epoch {self.epoch} began at seq {start.seq}")
         if next_seq == start.seq:
             if digest != start.digest:
                 raise StreamForked(f"chain {digest:#010x} before seq {next_seq}, epoch {self.epoch} has {start}")
             self._proven = True
-        self.start = start
 
     def _contradiction(self, what: str) -> StreamError:
         """Whose history is wrong: the one released in earlier epochs, or this epoch's own?"""
@@ -288,13 +305,16 @@ class Reader:
 
     # Asking again
 
-    def _look_for_gaps(self, now: int) -> None:
-        if self.commit_seq >= self._frontier:
-            end = min(self.commit_seq + 1, self.position.next_seq + MAX_BUFFERED)
-            if end > self._frontier:
-                self._gaps.add(self._frontier, end - 1, now)
-                self._frontier = end
-        self._ask(now)
+    def _find_tail(self, now: int) -> None:
+        """Committed numbers that have not come are missing.
+
+        Not looked for when a packet of new messages says so: the commit it carries is its batch's, and the rest of that
+        batch is right behind it. If that is lost, the next packet or heartbeat tells.
+        """
+        end = min(self.commit_seq + 1, self.position.next_seq + MAX_BUFFERED)
+        if end > self._frontier:
+            self._gaps.add(self._frontier, end - 1, now)
+            self._frontier = end
 
     def _ask(self, now: int) -> None:
         if not self._can_ask:
