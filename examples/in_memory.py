@@ -14,6 +14,8 @@ This is the place to start reading: `Exchange.pump` is the whole path of an orde
 from collections.abc import Sequence
 from typing import Final
 
+from marketdata.feed import Feed
+
 from fixgw.codec import Encoder, Framer, decode
 from fixgw.logon import Identity
 from fixgw.reports import DIALECTS
@@ -23,7 +25,6 @@ from fixgw.throttle import TokenBucket
 from fixgw.timestamps import format_timestamp
 from fixgw.translate import TradedInstrument
 from marketdata import itch
-from marketdata.feed import Feed
 from marketdata.moldudp64 import DownstreamPacket
 from matching.messages import DefineInstrument, StartDay
 from matching.shard import Shard

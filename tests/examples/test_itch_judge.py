@@ -10,8 +10,7 @@ from pathlib import Path
 from struct import pack
 
 import pytest
-
-from examples.itch_judge import BadFeed, read_books
+from itch_judge import BadFeed, read_books
 
 LOCATE = 7
 
