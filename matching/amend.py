@@ -23,6 +23,7 @@ its participant replaced belongs to that session from then on.
 
 from typing import Final
 
+from matching.book import unlink
 from matching.entry import figures_fault
 from matching.instruments import TRADING
 from matching.messages import (
@@ -39,12 +40,11 @@ from matching.messages import (
     ReplaceOrder,
 )
 from matching.order import Order
-from matching.state import STATUS_BITS, STATUS_MASK, State
-from matching.trade import BUY, CANCELED, close, reach, trade
+from matching.state import ORDER_ID_MASK, STATUS_SHIFT, Session, State
+from matching.trade import CANCELED, REPLACED, close, rest, trade
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
-REPLACED: Final = int(OrdStatus.REPLACED)
 REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
 
@@ -55,44 +55,52 @@ TO_REPLACE: Final = 2
 
 def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a cancel request."""
-    cl_ord_ids = state.cl_ord_ids.get(session_id)
-    if cl_ord_ids is None:
-        cl_ord_ids = state.cl_ord_ids[session_id] = {}
-    order = cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
-    reason = _fault(command, cl_ord_ids, order, timestamp)
+    participant_id = command.participant_id
+    session = state.sessions.get(session_id)
+    if session is None or session.participant_id != participant_id:
+        session = state.session(session_id, participant_id)
+    participant = session.participant
+    participant.seq = seq = participant.seq + 1
+    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
+    reason = _fault(command, session, order, timestamp)
     if reason:
-        return _rejected(state, command, session_id, TO_CANCEL, order, reason)
+        return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
     assert isinstance(order, Order)
-    order.level.side.remove(order)
     close(state, order, CANCELED)
     terms = order.terms
     cl_ord_id = command.cl_ord_id
-    cl_ord_ids[cl_ord_id] = terms.order_id << STATUS_BITS | CANCELED
-    seqs = state.participant_seqs
-    seqs[terms.participant_id] = seq = seqs[terms.participant_id] + 1
-    leaves_qty = order.leaves_qty
+    session.cl_ord_ids[cl_ord_id] = CANCELED | terms.order_id
     return [
-        OrderCanceled(terms, cl_ord_id, order.order_ref, leaves_qty, REQUESTED, seq, order.cum_qty, order.cum_notional)
+        OrderCanceled(
+            terms,
+            cl_ord_id,
+            order.order_ref,
+            order.leaves_qty,
+            REQUESTED,
+            seq,
+            order.cum_qty,
+            order.cum_notional,
+        )
     ]
 
 
 def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a cancel/replace request."""
-    cl_ord_ids = state.cl_ord_ids.get(session_id)
-    if cl_ord_ids is None:
-        cl_ord_ids = state.cl_ord_ids[session_id] = {}
-    order = cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
-    reason = _fault(command, cl_ord_ids, order, timestamp) or _replace_fault(state, command, order)
+    participant_id = command.participant_id
+    session = state.sessions.get(session_id)
+    if session is None or session.participant_id != participant_id:
+        session = state.session(session_id, participant_id)
+    participant = session.participant
+    participant.seq = seq = participant.seq + 1
+    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
+    reason = _fault(command, session, order, timestamp) or _replace_fault(state, command, order)
     if reason:
-        return _rejected(state, command, session_id, TO_REPLACE, order, reason)
+        return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
     assert isinstance(order, Order)
     old = order.terms
-    state.cl_ord_ids[old.session_id][old.cl_ord_id] = old.order_id << STATUS_BITS | REPLACED
-    seqs = state.participant_seqs
-    seqs[old.participant_id] = seq = seqs[old.participant_id] + 1
     terms = OrderTerms(
         old.order_id,
-        old.participant_id,
+        participant_id,
         session_id,
         old.instrument_id,
         old.side,
@@ -103,57 +111,43 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         command.cl_ord_id,
         command.account,
     )
+    order.session.cl_ord_ids[old.cl_ord_id] = REPLACED | old.order_id
     if terms.price == old.price and terms.order_qty <= old.order_qty:
-        cl_ord_ids[terms.cl_ord_id] = order
-        return [_reduced(order, terms, seq)]
-    return _requeued(state, order, terms, seq)
+        return [_reduced(order, session, terms, seq)]
+    return _requeued(state, order, session, terms, seq)
 
 
-def _reduced(order: Order, terms: OrderTerms, seq: int) -> OrderReduced:
+def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> OrderReduced:
     """The order stays where it is and takes its new terms."""
-    canceled_qty = order.terms.order_qty - terms.order_qty
     orig_cl_ord_id = order.terms.cl_ord_id
-    order.terms = terms
-    order.leaves_qty -= canceled_qty
+    canceled_qty = order.terms.order_qty - terms.order_qty
+    order.leaves_qty = leaves_qty = order.leaves_qty - canceled_qty
     order.level.quantity -= canceled_qty
+    order.terms = terms
+    order.session = session
+    session.cl_ord_ids[terms.cl_ord_id] = order
     return OrderReduced(
-        terms,
-        orig_cl_ord_id,
-        order.order_ref,
-        canceled_qty,
-        seq,
-        order.cum_qty,
-        order.leaves_qty,
-        order.cum_notional,
+        terms, orig_cl_ord_id, order.order_ref, canceled_qty, seq, order.cum_qty, leaves_qty, order.cum_notional
     )
 
 
-def _requeued(state: State, order: Order, terms: OrderTerms, seq: int) -> list[Event]:
+def _requeued(state: State, order: Order, session: Session, terms: OrderTerms, seq: int) -> list[Event]:
     """The order leaves its queue and comes in again: at the end of one, or by trading first."""
     side = order.level.side
-    side.remove(order)
-    orig_cl_ord_id = order.terms.cl_ord_id
-    orig_order_ref = order.order_ref
+    unlink(order)
     cum_qty = order.cum_qty
     cum_notional = order.cum_notional
     leaves_qty = terms.order_qty - cum_qty
-    book = state.instruments.by_id[terms.instrument_id].book
-    best = book.asks.best if terms.side == BUY else book.bids.best
-    trades = best is not None and best.rank >= reach(terms.side, terms.ord_type, terms.price)
-    order_ref = 0
-    if not trades:
-        state.last_order_ref = order_ref = state.last_order_ref + 1
-    replaced = OrderReplaced(terms, orig_cl_ord_id, orig_order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional)
+    best = side.opposite.best
+    trades = best is not None and best.rank + side.sign * terms.price >= 0
+    order_ref = 0 if trades else rest(state, session, side, terms, leaves_qty, cum_qty, cum_notional)
+    replaced = OrderReplaced(
+        terms, order.terms.cl_ord_id, order.order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional
+    )
     events: list[Event] = [replaced]
     if trades:
         del state.orders[terms.order_id]
-        trade(state, events, terms, leaves_qty, cum_qty, cum_notional)
-    else:
-        state.cl_ord_ids[terms.session_id][terms.cl_ord_id] = order
-        order.terms = terms
-        order.order_ref = order_ref
-        order.leaves_qty = leaves_qty
-        side.add(order, terms.price)
+        trade(state, events, session, side, terms, leaves_qty, cum_qty, cum_notional)
     return events
 
 
@@ -165,12 +159,7 @@ def _by_order_id(state: State, command: CancelOrder | ReplaceOrder) -> Order | N
     return order
 
 
-def _fault(
-    command: CancelOrder | ReplaceOrder,
-    cl_ord_ids: dict[bytes, Order | int],
-    order: Order | int | None,
-    timestamp: int,
-) -> int:
+def _fault(command: CancelOrder | ReplaceOrder, session: Session, order: Order | int | None, timestamp: int) -> int:
     """The first RejectReason that holds against any request, or 0: then the order rests."""
     if 0 < command.expires_at < timestamp:
         return RejectReason.COMMAND_EXPIRED
@@ -178,7 +167,7 @@ def _fault(
         return RejectReason.UNKNOWN_ORDER
     if isinstance(order, int):
         return RejectReason.TOO_LATE
-    if command.cl_ord_id in cl_ord_ids:
+    if command.cl_ord_id in session.cl_ord_ids:
         return RejectReason.DUPLICATE_CL_ORD_ID
     terms = order.terms
     if command.instrument_id != terms.instrument_id or command.side != terms.side:
@@ -202,33 +191,28 @@ def _replace_fault(state: State, command: ReplaceOrder, order: Order | int | Non
 
 
 def _rejected(
-    state: State,
     command: CancelOrder | ReplaceOrder,
     session_id: int,
+    seq: int,
     response_to: int,
     order: Order | int | None,
     reason: int,
-) -> list[Event]:
+) -> CancelRejected:
     """The refusal, with the OrderID and OrdStatus of the order it names; FIX calls an unknown order's Rejected."""
     if order is None:
         order_id, ord_status = 0, REJECTED
     elif isinstance(order, int):
-        order_id, ord_status = order >> STATUS_BITS, order & STATUS_MASK
+        order_id, ord_status = order & ORDER_ID_MASK, order >> STATUS_SHIFT
     else:
         order_id, ord_status = order.terms.order_id, PARTIALLY_FILLED if order.cum_qty else NEW
-    participant_id = command.participant_id
-    seqs = state.participant_seqs
-    seqs[participant_id] = seq = seqs.get(participant_id, 0) + 1
-    return [
-        CancelRejected(
-            participant_id,
-            session_id,
-            seq,
-            order_id,
-            command.cl_ord_id,
-            command.orig_cl_ord_id,
-            response_to,
-            reason,
-            ord_status,
-        )
-    ]
+    return CancelRejected(
+        command.participant_id,
+        session_id,
+        seq,
+        order_id,
+        command.cl_ord_id,
+        command.orig_cl_ord_id,
+        response_to,
+        reason,
+        ord_status,
+    )

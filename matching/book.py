@@ -1,11 +1,11 @@
 """The resting orders of one instrument: two sides, each in price-time priority.
 
-    levels   rank → PriceLevel          finds the queue of a price without a search
-    ranks    the ranks in order         only touched when a level appears or empties
-    best     the level to trade with    at hand
+    best      the level to trade with, at hand
+    others    the ranks of the levels behind it, in order; touched only when a level opens or closes
+    levels    rank → PriceLevel: the queue of a price without a search
 
-A *rank* makes one code serve both sides: it is the price for bids and the negative price for asks, so a higher rank is
-a better price, and an incoming order reaches a level exactly if `level.rank >= reach(...)`.
+A *rank* makes one code serve both sides: it is the price for bids and the negative price for asks. So a higher rank is
+a better price, and a bid and an ask agree on a price exactly if the sum of their ranks is not negative.
 """
 
 from __future__ import annotations
@@ -15,98 +15,82 @@ from typing import TYPE_CHECKING, Final
 from sortedcontainers import SortedList
 
 from matching.ids import MAX_PRICE
-from matching.order import Order, PriceLevel
+from matching.order import PriceLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matching.messages import OrderTerms
+    from matching.order import Order
 
-#: A rank below that of every price: a market order reaches every level.
-REACHES_ALL: Final = -MAX_PRICE - 1
+
+#: The rank of a market order: it agrees with every price.
+MARKET_RANK: Final = MAX_PRICE + 1
 
 
 class BookSide:
     """The bids or the asks of one instrument."""
 
-    __slots__ = ("best", "levels", "ranks", "sign")
+    __slots__ = ("best", "levels", "opposite", "others", "sign")
+
+    #: The other side of the same book.
+    opposite: BookSide
 
     def __init__(self, sign: int) -> None:
-        #: 1 for bids, -1 for asks.
+        #: Makes a rank of a price: 1 for bids, -1 for asks.
         self.sign: int = sign
-        self.levels: dict[int, PriceLevel] = {}
-        self.ranks = SortedList()
         self.best: PriceLevel | None = None
+        self.others = SortedList()
+        self.levels: dict[int, PriceLevel] = {}
 
-    def add(self, order: Order, price: int) -> None:
-        """Put an order at the end of its price's queue."""
-        rank = self.sign * price
-        level = self.levels.get(rank)
-        if level is None:
-            level = PriceLevel()
-            level.side = self
-            level.price = price
-            level.rank = rank
-            level.quantity = order.leaves_qty
-            level.first = order
-            order.ahead = None
-            self.levels[rank] = level
-            self.ranks.add(rank)
-            if self.best is None or rank > self.best.rank:
-                self.best = level
+    def open(self, rank: int, price: int) -> PriceLevel:
+        """A new level, which is to get its first order now."""
+        level = PriceLevel()
+        level.side = self
+        level.price = price
+        level.rank = rank
+        level.quantity = 0
+        level.first = None
+        level.last = None
+        self.levels[rank] = level
+        best = self.best
+        if best is None:
+            self.best = level
+        elif rank > best.rank:
+            self.others.add(best.rank)
+            self.best = level
         else:
-            last = level.last
-            assert last is not None
-            last.behind = order
-            order.ahead = last
-            level.quantity += order.leaves_qty
-        level.last = order
-        order.behind = None
-        order.level = level
-
-    def remove(self, order: Order) -> None:
-        """Take an order out of its queue, wherever it stands."""
-        level = order.level
-        ahead = order.ahead
-        behind = order.behind
-        level.quantity -= order.leaves_qty
-        if ahead is not None:
-            ahead.behind = behind
-        else:
-            level.first = behind
-        if behind is not None:
-            behind.ahead = ahead
-        else:
-            level.last = ahead
-            if ahead is None:
-                self.close(level)
+            self.others.add(rank)
+        return level
 
     def close(self, level: PriceLevel) -> None:
-        """Drop a level that has become empty."""
+        """Drop a level that has lost its last order."""
         del self.levels[level.rank]
-        if level is self.best:
-            self.ranks.pop()
-            self.best = self.levels[self.ranks[-1]] if self.levels else None
+        if level is not self.best:
+            self.others.remove(level.rank)
+        elif self.levels:
+            self.best = self.levels[self.others.pop()]
         else:
-            self.ranks.remove(level.rank)
+            self.best = None
 
-    def can_fill(self, quantity: int, reach: int) -> bool:
-        """Whether this much rests at ranks of at least `reach`. Adds up levels, not orders."""
-        for rank in reversed(self.ranks):
-            if rank < reach:
+    def can_fill(self, quantity: int, rank: int) -> bool:
+        """Whether this much rests where an order of this rank agrees. Adds up levels, not orders."""
+        for level in self.queues():
+            if level.rank + rank < 0:
                 return False
-            quantity -= self.levels[rank].quantity
+            quantity -= level.quantity
             if quantity <= 0:
                 return True
         return False
 
     def queues(self) -> Iterator[PriceLevel]:
-        """The levels, best first. For tools and tests."""
-        for rank in reversed(self.ranks):
+        """The levels, best first."""
+        if self.best is not None:
+            yield self.best
+        for rank in reversed(self.others):
             yield self.levels[rank]
 
     def orders(self) -> Iterator[Order]:
-        """The orders in price-time priority. For tools and tests."""
+        """The orders in price-time priority."""
         for level in self.queues():
             order = level.first
             while order is not None:
@@ -136,6 +120,8 @@ class OrderBook:
     def __init__(self) -> None:
         self.bids = BookSide(1)
         self.asks = BookSide(-1)
+        self.bids.opposite = self.asks
+        self.asks.opposite = self.bids
 
     @property
     def best_bid(self) -> int | None:
@@ -152,13 +138,19 @@ class OrderBook:
         return self.bids.best is None and self.asks.best is None
 
 
-def rest(side: BookSide, terms: OrderTerms, order_ref: int, leaves_qty: int, cum_qty: int, cum_notional: int) -> Order:
-    """Make what is left of an order a resting one, last in the queue of its price."""
-    order = Order()
-    order.terms = terms
-    order.order_ref = order_ref
-    order.leaves_qty = leaves_qty
-    order.cum_qty = cum_qty
-    order.cum_notional = cum_notional
-    side.add(order, terms.price)
-    return order
+def unlink(order: Order) -> None:
+    """Take an order out of its queue, wherever it stands."""
+    level = order.level
+    ahead = order.ahead
+    behind = order.behind
+    level.quantity -= order.leaves_qty
+    if ahead is not None:
+        ahead.behind = behind
+    else:
+        level.first = behind
+    if behind is not None:
+        behind.ahead = ahead
+    else:
+        level.last = ahead
+        if ahead is None:
+            level.side.close(level)

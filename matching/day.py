@@ -8,8 +8,6 @@ after its end, so that a late cancel is told what became of its order, and forgo
 and trading states are told to the public only while a day is open; `InstrumentListed` says them at its start.
 """
 
-from typing import Final
-
 from matching.instruments import is_trading_state
 from matching.messages import (
     DayEnded,
@@ -18,7 +16,6 @@ from matching.messages import (
     EndDay,
     Event,
     OrderExpired,
-    OrdStatus,
     RefusalReason,
     SetTradingState,
     StartDay,
@@ -27,9 +24,7 @@ from matching.messages import (
     TradingStateChanged,
 )
 from matching.state import CLOSING_EVENTS, Expiry, Listing, State, Sweep
-from matching.trade import close, trade
-
-EXPIRED: Final = int(OrdStatus.EXPIRED)
+from matching.trade import BUY, EXPIRED, close, trade
 
 
 def start_day(state: State, command: StartDay, events: list[Event]) -> int:
@@ -39,7 +34,8 @@ def start_day(state: State, command: StartDay, events: list[Event]) -> int:
     if command.day <= state.last_day:
         return RefusalReason.DAY_NOT_LATER
     state.day = state.last_day = command.day
-    state.cl_ord_ids.clear()
+    for session in state.sessions.values():
+        session.cl_ord_ids.clear()
     events.append(DayStarted(command.day, command.feed_session, command.midnight))
     _list(state, Listing(state.instruments.sorted_ids()[::-1]), events)
     return 0
@@ -82,7 +78,10 @@ def go_on(state: State, events: list[Event]) -> int:
     if work is None:
         return RefusalReason.NOTHING_TO_CONTINUE
     if isinstance(work, Sweep):
-        trade(state, events, work.terms, work.leaves_qty, work.cum_qty, work.cum_notional)
+        terms = work.terms
+        book = state.instruments.by_id[terms.instrument_id].book
+        side = book.bids if terms.side == BUY else book.asks
+        trade(state, events, work.session, side, terms, work.leaves_qty, work.cum_qty, work.cum_notional)
     elif isinstance(work, Listing):
         _list(state, work, events)
     else:
@@ -101,7 +100,6 @@ def _list(state: State, work: Listing, events: list[Event]) -> None:
 
 
 def _expire(state: State, work: Expiry, events: list[Event]) -> None:
-    seqs = state.participant_seqs
     while work.ids:
         book = state.instruments.by_id[work.ids[-1]].book
         level = book.bids.best or book.asks.best
@@ -113,11 +111,14 @@ def _expire(state: State, work: Expiry, events: list[Event]) -> None:
             return
         order = level.first
         assert order is not None
-        level.side.remove(order)
         close(state, order, EXPIRED)
-        terms = order.terms
-        seqs[terms.participant_id] = seq = seqs[terms.participant_id] + 1
-        events.append(OrderExpired(terms, order.order_ref, order.leaves_qty, seq, order.cum_qty, order.cum_notional))
+        participant = order.session.participant
+        participant.seq += 1
+        events.append(
+            OrderExpired(
+                order.terms, order.order_ref, order.leaves_qty, participant.seq, order.cum_qty, order.cum_notional
+            )
+        )
     events.append(SystemEventOccurred(SystemEventCode.END_OF_SYSTEM_HOURS))
     events.append(SystemEventOccurred(SystemEventCode.END_OF_MESSAGES))
     events.append(DayEnded(state.day))

@@ -55,11 +55,11 @@ class Engine:
         state = self._state
         if state.work is not None and not isinstance(command, Continue):
             return [_refused(command, RefusalReason.OTHER_WORK_PENDING)]
-        if isinstance(command, NewOrder):
+        if type(command) is NewOrder:
             return enter_order(state, command, timestamp, session_id)
-        if isinstance(command, CancelOrder):
+        if type(command) is CancelOrder:
             return cancel_order(state, command, timestamp, session_id)
-        if isinstance(command, ReplaceOrder):
+        if type(command) is ReplaceOrder:
             return replace_order(state, command, timestamp, session_id)
         if session_id != 0:
             return [_refused(command, RefusalReason.NOT_AN_OPERATOR)]

@@ -14,97 +14,72 @@
 A rejected order leaves nothing behind but its `participant_seq`; its ClOrdID may be used again.
 """
 
-from typing import Final
-
+from matching.book import MARKET_RANK
 from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.instruments import TRADING, Instrument
-from matching.messages import (
-    Event,
-    NewOrder,
-    OrderAccepted,
-    OrderRejected,
-    OrderTerms,
-    OrdType,
-    RejectReason,
-)
-from matching.order import Order
+from matching.messages import Event, NewOrder, OrderAccepted, OrderRejected, OrderTerms, RejectReason
 from matching.state import State
-from matching.trade import BUY, DAY, FOK, IOC, LIMIT, SELL, reach, settle, trade
-
-MARKET: Final = int(OrdType.MARKET)
+from matching.trade import BUY, DAY, FOK, IOC, LIMIT, MARKET, SELL, settle, trade
 
 
 def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a new order."""
     participant_id = command.participant_id
-    seqs = state.participant_seqs
-    seqs[participant_id] = seq = seqs.get(participant_id, 0) + 1
-    cl_ord_ids = state.cl_ord_ids.get(session_id)
-    if cl_ord_ids is None:
-        cl_ord_ids = state.cl_ord_ids[session_id] = {}
+    session = state.sessions.get(session_id)
+    if session is None or session.participant_id != participant_id:
+        session = state.session(session_id, participant_id)
+    session.participant.seq = seq = session.participant.seq + 1
     instrument = state.instruments.by_id.get(command.instrument_id)
-    reason = _fault(state, instrument, cl_ord_ids, command, timestamp)
+    cl_ord_id = command.cl_ord_id
+    side = command.side
+    ord_type = command.ord_type
+    time_in_force = command.time_in_force
+    price = command.price
+    quantity = command.quantity
+    if 0 < command.expires_at < timestamp:
+        reason: int = RejectReason.COMMAND_EXPIRED
+    elif not state.day:
+        reason = RejectReason.MARKET_CLOSED
+    elif instrument is None:
+        reason = RejectReason.UNKNOWN_INSTRUMENT
+    elif instrument.state != TRADING:
+        reason = RejectReason.INSTRUMENT_HALTED
+    elif cl_ord_id in session.cl_ord_ids:
+        reason = RejectReason.DUPLICATE_CL_ORD_ID
+    elif side != BUY and side != SELL:
+        reason = RejectReason.UNSUPPORTED_SIDE
+    elif ord_type != LIMIT and ord_type != MARKET:
+        reason = RejectReason.UNSUPPORTED_ORD_TYPE
+    elif time_in_force != DAY and time_in_force != IOC and time_in_force != FOK:
+        reason = RejectReason.UNSUPPORTED_TIME_IN_FORCE
+    else:
+        reason = figures_fault(instrument, ord_type, price, quantity)
     if reason:
-        return [OrderRejected(_terms(0, session_id, command), seq, reason)]
+        return [_rejected(command, session_id, seq, reason)]
     assert instrument is not None
     state.last_order_id = order_id = state.last_order_id + 1
-    terms = _terms(order_id, session_id, command)
-    events: list[Event] = [OrderAccepted(terms, seq)]
-    quantity = command.quantity
-    if command.time_in_force == FOK:
-        side = command.side
-        opposite = instrument.book.asks if side == BUY else instrument.book.bids
-        if not opposite.can_fill(quantity, reach(side, command.ord_type, command.price)):
-            settle(state, events, terms, quantity, 0, 0)
-            return events
-    trade(state, events, terms, quantity, 0, 0)
-    return events
-
-
-def _terms(order_id: int, session_id: int, command: NewOrder) -> OrderTerms:
-    return OrderTerms(
+    terms = OrderTerms(
         order_id,
-        command.participant_id,
+        participant_id,
         session_id,
         command.instrument_id,
-        command.side,
-        command.ord_type,
-        command.time_in_force,
-        command.price,
-        command.quantity,
-        command.cl_ord_id,
+        side,
+        ord_type,
+        time_in_force,
+        price,
+        quantity,
+        cl_ord_id,
         command.account,
     )
-
-
-def _fault(
-    state: State,
-    instrument: Instrument | None,
-    cl_ord_ids: dict[bytes, Order | int],
-    command: NewOrder,
-    timestamp: int,
-) -> int:
-    """The first RejectReason that holds, or 0."""
-    if 0 < command.expires_at < timestamp:
-        return RejectReason.COMMAND_EXPIRED
-    if not state.day:
-        return RejectReason.MARKET_CLOSED
-    if instrument is None:
-        return RejectReason.UNKNOWN_INSTRUMENT
-    if instrument.state != TRADING:
-        return RejectReason.INSTRUMENT_HALTED
-    if command.cl_ord_id in cl_ord_ids:
-        return RejectReason.DUPLICATE_CL_ORD_ID
-    side = command.side
-    if side != BUY and side != SELL:
-        return RejectReason.UNSUPPORTED_SIDE
-    ord_type = command.ord_type
-    if ord_type != LIMIT and ord_type != MARKET:
-        return RejectReason.UNSUPPORTED_ORD_TYPE
-    time_in_force = command.time_in_force
-    if time_in_force != DAY and time_in_force != IOC and time_in_force != FOK:
-        return RejectReason.UNSUPPORTED_TIME_IN_FORCE
-    return figures_fault(instrument, ord_type, command.price, command.quantity)
+    own = instrument.book.bids if side == BUY else instrument.book.asks
+    opposite = own.opposite
+    best = opposite.best
+    rank = own.sign * price if ord_type == LIMIT else MARKET_RANK
+    if best is None or best.rank + rank < 0 or (time_in_force == FOK and not opposite.can_fill(quantity, rank)):
+        return [OrderAccepted(terms, seq), settle(state, session, own, terms, quantity, 0, 0)]
+    events: list[Event] = [OrderAccepted(terms, seq)]
+    trade(state, events, session, own, terms, quantity, 0, 0)
+    return events
 
 
 def figures_fault(instrument: Instrument, ord_type: int, price: int, quantity: int) -> int:
@@ -121,3 +96,20 @@ def figures_fault(instrument: Instrument, ord_type: int, price: int, quantity: i
     if quantity % instrument.lot_size:
         return RejectReason.QUANTITY_NOT_ON_LOT
     return 0
+
+
+def _rejected(command: NewOrder, session_id: int, seq: int, reason: int) -> OrderRejected:
+    terms = OrderTerms(
+        0,
+        command.participant_id,
+        session_id,
+        command.instrument_id,
+        command.side,
+        command.ord_type,
+        command.time_in_force,
+        command.price,
+        command.quantity,
+        command.cl_ord_id,
+        command.account,
+    )
+    return OrderRejected(terms, seq, reason)

@@ -2,10 +2,10 @@
 
 An `Order` exists only while it rests on a book: an incoming order that is executed at once never becomes one. The
 orders at one price form a doubly linked queue through their own `ahead` and `behind`, so joining the end and leaving
-from anywhere cost the same however long the queue is, and an order that has left is free of cycles: reference counting
+from anywhere cost the same however long the queue is. An order that has left is part of no cycle: reference counting
 alone returns its memory.
 
-Neither class has an `__init__`: an order is made by `book.rest`, a level by `BookSide.add`, and these set every
+Neither class has an `__init__`: an order is made by `trade.rest`, a level by `BookSide.open`, and these set every
 field. In the interpreter that halves the cost of a new order.
 """
 
@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matching.book import BookSide
     from matching.messages import OrderTerms
+    from matching.state import Session
 
 
 class Order:
     """What rests of one order. Figures are totals over the order's life, replaces included."""
 
-    __slots__ = ("ahead", "behind", "cum_notional", "cum_qty", "leaves_qty", "level", "order_ref", "terms")
+    __slots__ = ("ahead", "behind", "cum_notional", "cum_qty", "leaves_qty", "level", "order_ref", "session", "terms")
 
     terms: OrderTerms
+    #: Whose ClOrdIDs it stands in.
+    session: Session
     #: The ITCH order reference number under which the feed knows it.
     order_ref: int
     leaves_qty: int
