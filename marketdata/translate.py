@@ -1,0 +1,189 @@
+"""What the public is told: events of a shard in, ITCH 5.0 messages out.
+
+The idea: the feed is a pure function of the committed stream. Whoever translates the same events from a `DayStarted` on
+makes the same bytes, so two publishers need not know of each other. All a translator remembers is the day's midnight
+and the instruments' symbols, and both are said by the events of the day itself.
+
+| event | ITCH 5.0 |
+|---|---|
+| `DayStarted` | S 'O' |
+| `InstrumentListed` | R, H, Y '0' |
+| `SystemEventOccurred` | S |
+| `TradingStateChanged` | H |
+| `OrderBooked` | A; F where the participant's orders are attributed |
+| `OrderExecuted` | E; C where the price is not the resting order's displayed one; P where that is not displayed |
+| `OrderReduced` | X; nothing when no quantity was taken away |
+| `OrderReplaced` | U; D when the order left the book to trade |
+| `OrderCanceled`, `OrderExpired` | D, if the order was on the book |
+| all others | nothing: they are between the exchange and one participant |
+
+`timestamp` in a message is nanoseconds since the day's midnight, which `DayStarted` says: this module knows no time
+zone. All events of a transaction have their command's timestamp. A stamp outside of the field's 48 bits (three days)
+shows as its nearest end: a wrong midnight must not stop the feed.
+
+Source: "Nasdaq TotalView-ITCH 5.0" sections 4.1 to 4.5.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from marketdata import itch
+from matching import messages, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+BUY: Final = b"B"
+SELL: Final = b"S"
+_SIDES: Final = {int(messages.Side.BUY): BUY, int(messages.Side.SELL): SELL}
+
+#: Wire kinds of the events that have a row in the table above; the feed leaves all others undecoded.
+PUBLIC_KINDS: Final = frozenset(
+    wire.KINDS[event]
+    for event in (
+        messages.DayStarted,
+        messages.InstrumentListed,
+        messages.SystemEventOccurred,
+        messages.TradingStateChanged,
+        messages.OrderBooked,
+        messages.OrderExecuted,
+        messages.OrderReduced,
+        messages.OrderReplaced,
+        messages.OrderCanceled,
+        messages.OrderExpired,
+    )
+)
+
+
+class Translator:
+    """Translates the events of one shard, from a `DayStarted` on."""
+
+    def __init__(self, attributions: "Mapping[int, bytes] | None" = None) -> None:
+        """`attributions`: the four-byte MPID of each participant whose orders show it, by participant id.
+
+        It is part of the function: every publisher of a channel must have the same.
+        """
+        self.attributions = dict(attributions or {})
+        self.midnight = 0
+        self._stocks: dict[int, bytes] = {}
+        self._translations: dict[type, Callable[[Any, int], list[bytes]]] = {
+            messages.DayStarted: self._day_started,
+            messages.InstrumentListed: self._instrument_listed,
+            messages.SystemEventOccurred: self._system_event_occurred,
+            messages.TradingStateChanged: self._trading_state_changed,
+            messages.OrderBooked: self._order_booked,
+            messages.OrderExecuted: self._order_executed,
+            messages.OrderReduced: self._order_reduced,
+            messages.OrderReplaced: self._order_replaced,
+            messages.OrderCanceled: self._order_gone,
+            messages.OrderExpired: self._order_gone,
+        }
+
+    def translate(self, event: "messages.Event", timestamp_ns: int) -> list[bytes]:
+        """The messages that say `event` to the public; `timestamp_ns` is its command's, ns since the Unix epoch."""
+        if type(event) is messages.DayStarted:
+            self.midnight = event.midnight
+            self._stocks.clear()
+        translation = self._translations.get(type(event))
+        if translation is None:
+            return []
+        return translation(event, min(max(timestamp_ns - self.midnight, 0), itch.TIMESTAMP_MASK))
+
+    def _day_started(self, _: "messages.DayStarted", timestamp: int) -> list[bytes]:
+        return [itch.encode(itch.SystemEvent(0, 0, timestamp, b"O"))]
+
+    def _instrument_listed(self, event: "messages.InstrumentListed", timestamp: int) -> list[bytes]:
+        stock = self._stocks[event.instrument_id] = event.symbol.ljust(8)
+        only_round_lots = event.lot_size > 1 and event.lot_size % event.round_lot_size == 0
+        return [
+            itch.encode(
+                itch.StockDirectory(
+                    stock_locate=event.instrument_id,
+                    tracking_number=0,
+                    timestamp=timestamp,
+                    stock=stock,
+                    market_category=b" ",
+                    financial_status_indicator=b" ",
+                    round_lot_size=event.round_lot_size,
+                    round_lots_only=b"Y" if only_round_lots else b"N",
+                    issue_classification=b"C",
+                    issue_sub_type=b"Z ",
+                    authenticity=b"P",
+                    short_sale_threshold_indicator=b" ",
+                    ipo_flag=b" ",
+                    luld_reference_price_tier=b" ",
+                    etp_flag=b" ",
+                    etp_leverage_factor=0,
+                    inverse_indicator=b"N",
+                )
+            ),
+            self._trading_action(event.instrument_id, timestamp, event.state, b""),
+            itch.encode(itch.RegSHORestriction(event.instrument_id, 0, timestamp, stock, b"0")),
+        ]
+
+    def _system_event_occurred(self, event: "messages.SystemEventOccurred", timestamp: int) -> list[bytes]:
+        return [itch.encode(itch.SystemEvent(0, 0, timestamp, bytes([event.event_code])))]
+
+    def _trading_state_changed(self, event: "messages.TradingStateChanged", timestamp: int) -> list[bytes]:
+        return [self._trading_action(event.instrument_id, timestamp, event.state, event.reason)]
+
+    def _trading_action(self, instrument_id: int, timestamp: int, state: int, reason: bytes) -> bytes:
+        stock = self._stocks[instrument_id]
+        action = itch.StockTradingAction(instrument_id, 0, timestamp, stock, bytes([state]), b" ", reason.ljust(4))
+        return itch.encode(action)
+
+    def _order_booked(self, event: "messages.OrderBooked", timestamp: int) -> list[bytes]:
+        instrument_id = event.instrument_id
+        mpid = self.attributions.get(event.participant_id)
+        side = _SIDES[event.side]
+        stock = self._stocks[instrument_id]
+        if mpid is None:
+            return [
+                itch.encode_add_order(
+                    instrument_id, timestamp, event.order_ref, side, event.quantity, stock, event.price
+                )
+            ]
+        return [
+            itch.encode_add_order_with_mpid(
+                instrument_id, timestamp, event.order_ref, side, event.quantity, stock, event.price, mpid
+            )
+        ]
+
+    def _order_executed(self, event: "messages.OrderExecuted", timestamp: int) -> list[bytes]:
+        instrument_id = event.resting.instrument_id
+        order_ref, quantity, price, match_number = (
+            event.resting_order_ref,
+            event.quantity,
+            event.price,
+            event.match_number,
+        )
+        if order_ref == 0:
+            # Section 4.5.1: the reference number is zero since 2010, and the side is always B since 2014.
+            stock = self._stocks[instrument_id]
+            return [itch.encode_trade(instrument_id, timestamp, 0, BUY, quantity, stock, price, match_number)]
+        if price == event.resting.price:
+            return [itch.encode_order_executed(instrument_id, timestamp, order_ref, quantity, match_number)]
+        return [
+            itch.encode_order_executed_with_price(
+                instrument_id, timestamp, order_ref, quantity, match_number, b"Y", price
+            )
+        ]
+
+    def _order_reduced(self, event: "messages.OrderReduced", timestamp: int) -> list[bytes]:
+        if event.canceled_qty == 0:
+            return []
+        return [itch.encode_order_cancel(event.terms.instrument_id, timestamp, event.order_ref, event.canceled_qty)]
+
+    def _order_replaced(self, event: "messages.OrderReplaced", timestamp: int) -> list[bytes]:
+        terms = event.terms
+        if event.order_ref == 0:
+            return [itch.encode_order_delete(terms.instrument_id, timestamp, event.orig_order_ref)]
+        return [
+            itch.encode_order_replace(
+                terms.instrument_id, timestamp, event.orig_order_ref, event.order_ref, event.leaves_qty, terms.price
+            )
+        ]
+
+    def _order_gone(self, event: "messages.OrderCanceled | messages.OrderExpired", timestamp: int) -> list[bytes]:
+        if event.order_ref == 0:
+            return []
+        return [itch.encode_order_delete(event.terms.instrument_id, timestamp, event.order_ref)]
