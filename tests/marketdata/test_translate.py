@@ -1,0 +1,170 @@
+"""Event by event, what the public is told; then a day of an engine against the book a vendor builds from it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketdata import itch, translate
+from marketdata.book import BookBuilder
+from marketdata.translate import Translator
+from matching import messages, wire
+from matching.messages import Side
+from tests.marketdata.stream import AAPL, MIDNIGHT, MSFT, ShardStream
+
+NOW = MIDNIGHT + 5
+STOCK = b"AAPL    "
+
+
+def terms(price: int = 100_0000, side: Side = Side.BUY) -> messages.OrderTerms:
+    return messages.OrderTerms(77, 7, 70, AAPL, side, 2, 0, price, 500, b"C1", b"")
+
+
+def executed(price: int, resting_order_ref: int, resting_price: int = 100_0000) -> messages.OrderExecuted:
+    return messages.OrderExecuted(
+        9, price, 300, terms(resting_price), resting_order_ref, 1, 300, 200, 0, terms(side=Side.SELL), 2, 300, 0, 0
+    )
+
+
+def translated(event: messages.Event, translator: Translator | None = None) -> list[itch.Message]:
+    """What a translator says that knows the day and AAPL."""
+    translator = translator or Translator()
+    translator.translate(messages.DayStarted(20251121, b"251121A001", MIDNIGHT), MIDNIGHT)
+    translator.translate(messages.InstrumentListed(AAPL, b"AAPL", 100, 1, 100, ord("T")), MIDNIGHT)
+    return [itch.decode(data) for data in translator.translate(event, NOW)]
+
+
+CASES = {
+    "day started": (messages.DayStarted(20251122, b"251122A001", MIDNIGHT), [itch.SystemEvent(0, 0, 5, b"O")]),
+    "system event": (messages.SystemEventOccurred(ord("Q")), [itch.SystemEvent(0, 0, 5, b"Q")]),
+    "instrument listed": (
+        messages.InstrumentListed(MSFT, b"MSFT", 100, 100, 100, ord("H")),
+        [
+            itch.StockDirectory(
+                MSFT, 0, 5, b"MSFT    ", b" ", b" ", 100, b"Y", b"C", b"Z ", b"P", b" ", b" ", b" ", b" ", 0, b"N"
+            ),
+            itch.StockTradingAction(MSFT, 0, 5, b"MSFT    ", b"H", b" ", b"    "),
+            itch.RegSHORestriction(MSFT, 0, 5, b"MSFT    ", b"0"),
+        ],
+    ),
+    "trading state changed": (
+        messages.TradingStateChanged(AAPL, ord("H"), b"T1"),
+        [itch.StockTradingAction(AAPL, 0, 5, STOCK, b"H", b" ", b"T1  ")],
+    ),
+    "order accepted": (messages.OrderAccepted(terms(), 1), []),
+    "order rejected": (messages.OrderRejected(terms(), 1, 1), []),
+    "cancel rejected": (messages.CancelRejected(7, 70, 1, 0, b"C2", b"C1", 1, 14, ord("8")), []),
+    "command refused": (messages.CommandRefused(20, 2), []),
+    "day ended": (messages.DayEnded(20251121), []),
+    "order booked": (
+        messages.OrderBooked(5, 77, 7, AAPL, Side.BUY, 100_0000, 200),
+        [itch.AddOrder(AAPL, 0, 5, 5, b"B", 200, STOCK, 100_0000)],
+    ),
+    "sell order booked": (
+        messages.OrderBooked(5, 77, 7, AAPL, Side.SELL, 100_0000, 200),
+        [itch.AddOrder(AAPL, 0, 5, 5, b"S", 200, STOCK, 100_0000)],
+    ),
+    "executed at the displayed price": (executed(100_0000, 5), [itch.OrderExecuted(AAPL, 0, 5, 5, 300, 9)]),
+    "executed at another price": (
+        executed(99_5000, 5),
+        [itch.OrderExecutedWithPrice(AAPL, 0, 5, 5, 300, 9, b"Y", 99_5000)],
+    ),
+    "executed against what is not displayed": (
+        executed(100_0000, 0),
+        [itch.Trade(AAPL, 0, 5, 0, b"B", 300, STOCK, 100_0000, 9)],
+    ),
+    "order reduced": (
+        messages.OrderReduced(terms(), b"C0", 5, 100, 3, 0, 400, 0),
+        [itch.OrderCancel(AAPL, 0, 5, 5, 100)],
+    ),
+    "only the name of an order changed": (messages.OrderReduced(terms(), b"C0", 5, 0, 3, 0, 500, 0), []),
+    "order replaced": (
+        messages.OrderReplaced(terms(101_0000), b"C0", 5, 6, 3, 100, 400, 0),
+        [itch.OrderReplace(AAPL, 0, 5, 5, 6, 400, 101_0000)],
+    ),
+    "order replaced and about to trade": (
+        messages.OrderReplaced(terms(101_0000), b"C0", 5, 0, 3, 100, 400, 0),
+        [itch.OrderDelete(AAPL, 0, 5, 5)],
+    ),
+    "order canceled": (
+        messages.OrderCanceled(terms(), b"C2", 5, 200, 1, 3, 300, 0),
+        [itch.OrderDelete(AAPL, 0, 5, 5)],
+    ),
+    "order canceled that was never booked": (messages.OrderCanceled(terms(), b"C1", 0, 200, 2, 3, 300, 0), []),
+    "order expired": (messages.OrderExpired(terms(), 5, 200, 3, 300, 0), [itch.OrderDelete(AAPL, 0, 5, 5)]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_the_public_is_told(case: str) -> None:
+    event, said = CASES[case]
+    assert translated(event) == said
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_events_the_feed_leaves_undecoded_say_nothing(case: str) -> None:
+    event, said = CASES[case]
+    assert wire.KINDS[type(event)] in translate.PUBLIC_KINDS or not said
+
+
+def test_every_event_of_the_language_has_a_case() -> None:
+    assert {wire.KINDS[type(event)] for event, _ in CASES.values()} == set(wire.KINDS.values()) - wire.COMMAND_KINDS
+
+
+def test_an_attributed_order_shows_its_mpid() -> None:
+    booked = messages.OrderBooked(5, 77, 7, AAPL, Side.BUY, 100_0000, 200)
+    assert translated(booked, Translator({7: b"FIRM"})) == [
+        itch.AddOrderWithMPID(AAPL, 0, 5, 5, b"B", 200, STOCK, 100_0000, b"FIRM")
+    ]
+    assert translated(booked, Translator({8: b"FIRM"})) == [itch.AddOrder(AAPL, 0, 5, 5, b"B", 200, STOCK, 100_0000)]
+
+
+@pytest.mark.parametrize(("stamp", "shown"), [(MIDNIGHT - 1, 0), (MIDNIGHT, 0), (1 << 62, itch.TIMESTAMP_MASK)])
+def test_a_stamp_outside_of_the_day_shows_as_its_nearest_end(stamp: int, shown: int) -> None:
+    translator = Translator()
+    translator.translate(messages.DayStarted(20251121, b"251121A001", MIDNIGHT), MIDNIGHT)
+    (data,) = translator.translate(messages.SystemEventOccurred(ord("Q")), stamp)
+    assert itch.decode(data) == itch.SystemEvent(0, 0, shown, b"Q")
+
+
+actions = st.lists(
+    st.tuples(
+        st.sampled_from(["enter", "enter", "enter", "IOC", "cancel", "replace"]),
+        st.sampled_from([AAPL, MSFT]),
+        st.sampled_from(list(Side)),
+        st.integers(1, 400),
+        st.integers(995, 1005),
+        st.integers(0, 1000),
+    ),
+    max_size=50,
+)
+
+
+@given(actions)
+def test_the_vendors_book_is_the_engines(actions: list[tuple[str, int, Side, int, int, int]]) -> None:
+    stream = ShardStream(max_events=7)  # so that sweeps and listings take several transactions
+    stream.start_day()
+    for action, instrument_id, side, quantity, price, which in actions:
+        resting = [order.terms for order in stream.engine.orders()]
+        chosen = resting[which % len(resting)] if resting else None
+        if action == "cancel" and chosen is not None:
+            stream.cancel(chosen)
+        elif action == "replace" and chosen is not None:
+            stream.replace(chosen, quantity, price * 1000)
+        else:
+            tif = messages.TimeInForce.IOC if action == "IOC" else messages.TimeInForce.DAY
+            stream.enter(side, quantity, price * 1000, instrument_id=instrument_id, time_in_force=tif)
+    translator, builder = Translator(), BookBuilder()
+    for released, _ in stream.released():
+        for message in released:
+            if message.kind in translate.PUBLIC_KINDS:
+                for data in translator.translate(wire.decode_event(message.kind, message.body), MIDNIGHT):
+                    builder.receive_message(itch.decode(data))
+    shown = {
+        (locate, ref): (order.side, order.shares, order.price)
+        for locate, book in builder.books.items()
+        for ref, order in book.orders.items()
+    }
+    assert shown == {
+        (o.terms.instrument_id, o.order_ref): (b"B" if o.terms.side == Side.BUY else b"S", o.leaves_qty, o.terms.price)
+        for o in stream.engine.orders()
+    }
