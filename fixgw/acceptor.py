@@ -79,7 +79,7 @@ class Acceptor:
     async def _serve(self, connection: Connection, host: str) -> None:
         """One connection from its first byte to its last. Whatever happens here stays here."""
         try:
-            async with trio.open_nursery(strict_exception_groups=False) as nursery:
+            async with trio.open_nursery() as nursery:
                 nursery.start_soon(connection.run_writer)
                 framer = Framer()
                 seat, rest = await self._log_on(connection, host, framer)
@@ -88,9 +88,9 @@ class Acceptor:
                 connection.finish()
                 await _linger(connection)
                 connection.close()
-        except (PeerGone, FixProtocolError) as end:
-            _log.info("connection from %s: %s", host, end)
-        except Exception:
+        except* (PeerGone, FixProtocolError) as ends:
+            _log.info("connection from %s: %s", host, ends.exceptions[0])
+        except* Exception:
             _log.exception("connection from %s ended by a fault of ours", host)
         finally:
             connection.close()

@@ -52,11 +52,13 @@ def demo(config: Config, *, seconds: float | None, json_file: Path | None, recor
         print(f"the demo needs the example programs, expected in {EXAMPLES}: run it from a checkout", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="fixgw-demo-") as directory:
+        summary: dict[str, Any] = {}
         try:
             summary = trio.run(_demo, config, Path(directory), seconds, record)
         except* (DemoFailed, OSError) as failures:
-            for failure in failures.exceptions:
+            for failure in up.leaves(failures):
                 print(f"fixgw demo: {failure}", file=sys.stderr)
+        if not summary:
             return 1
     _print_summary(summary)
     if json_file is not None:

@@ -14,17 +14,18 @@ from collections import deque
 from typing import Final
 
 import trio
-from recovery.journal import Journal
-from recovery.stream import read_stream
 
 from fixgw import connection as tcp
 from fixgw.config import Config
 from fixgw.connection import Connection, PeerGone
 from fixgw.router import Batch, Router, Seat
 from recovery.frames import LinkError
+from recovery.journal import Journal
 from recovery.link import NONCE_BYTES
+from recovery.multicast import open_receiver
 from recovery.reader import Reader
 from recovery.record import Message
+from recovery.stream import read_stream
 
 _log: Final = logging.getLogger("fixgw.gateway")
 
@@ -68,8 +69,8 @@ class Gateway:
 
         Raises what makes it impossible to go on: JournalFailed, StreamForked, StreamDiverged, LinkForked.
         """
-        for number, _kind, payload in self._journal.replay():
-            self.router.restore(number, payload)
+        for record in self._journal.replay():
+            self.router.restore(record.number, record.payload)
         self.router.begin()
         async with trio.open_nursery() as nursery:
             if self._to_disk:
@@ -87,7 +88,7 @@ class Gateway:
         """Write down what came of the last input, and let it out."""
         batch = self.router.take_batch()
         if batch.record:
-            self._journal.append(BATCH_RECORD, batch.record)
+            self.router.written(self._journal.append(BATCH_RECORD, batch.record), batch)
         if self._to_disk:
             self._waiting.append(batch)
             self._wake.set()
@@ -130,10 +131,13 @@ class Gateway:
         peer = self.connections.get(seat.session_id)
         below = self._written.get(seat.session_id, seat.session.next_out_seq)
         while peer is not None and not peer.closed and peer.backlog_bytes < RESEND_BACKLOG_BYTES:
-            data = self.router.resend(seat, below, self._journal.read, time.time_ns())
+            data = self.router.resend(seat, below, self._read_record, time.time_ns())
             if not data:
                 return
             peer.send(data)
+
+    def _read_record(self, number: int) -> bytes:
+        return self._journal.read(number).payload
 
     async def _tick(self) -> None:
         while True:
@@ -156,7 +160,9 @@ class Gateway:
 
         address = self.config.stream_address(self.settings, shard_name)
         interface = str(self.config.venue.interface)
-        await read_stream(reader, address, interface, servers, deliver, task_status=task_status)
+        with open_receiver(address, interface) as receiver, open_receiver((interface, 0)) as requests:
+            task_status.started()
+            await read_stream(reader, receiver, requests, servers, deliver)
 
     async def _keep_link(self, shard_name: str) -> None:
         """Keep a link to the shard's primary, for ever."""
@@ -169,24 +175,24 @@ class Gateway:
                 with trio.fail_after(_CONNECT_SECONDS):
                     peer = await tcp.connect(shard.link.host, shard.link.port)
                 await self._run_link(shard.id, peer)
-            except (OSError, PeerGone, LinkError, trio.TooSlowError) as error:
+            except* (OSError, PeerGone, LinkError, trio.TooSlowError) as errors:
                 if link.open:
                     lost_at, retry = trio.current_time(), _FIRST_RETRY_SECONDS
                 link.disconnected()
-                if retry == _LAST_RETRY_SECONDS or isinstance(error, LinkError):
-                    _log.warning("no link to shard %s: %s", shard_name, str(error) or "it does not answer")
+                if retry in (_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS):
+                    _log.warning("no link to shard %s: %s", shard_name, errors.exceptions[0] or "it does not answer")
             if trio.current_time() - lost_at > GRACE_SECONDS:
                 self.router.link_lost(shard.id, "its shard does not answer")
             await trio.sleep(retry)
             retry = min(2 * retry, _LAST_RETRY_SECONDS)
 
     async def _run_link(self, shard_id: int, peer: Connection) -> None:
-        """One connection to a primary, until it ends. Raises PeerGone or LinkError."""
+        """One connection to a primary, until it ends. Raises a group of PeerGone and LinkError."""
         link = self.router.shards[shard_id].link
         self._links[shard_id] = peer
         link.connected(secrets.token_bytes(NONCE_BYTES), time.time_ns())
         try:
-            async with trio.open_nursery(strict_exception_groups=False) as nursery:
+            async with trio.open_nursery() as nursery:
                 nursery.start_soon(peer.run_writer)
                 nursery.start_soon(self._link_timer, shard_id)
                 while True:

@@ -64,6 +64,8 @@ class Batch(Struct, frozen=True):
     closes: list[tuple[int, str]]
     #: session_id → the number its next message gets, for every session the batch touched.
     next_out_seqs: dict[int, int]
+    #: (session_id, run, MsgSeqNum, offset in the record) of the messages said.
+    said: list[tuple[int, int, int, int]]
 
 
 class ShardState:
@@ -102,12 +104,11 @@ class Router:
         by_id = {each.instrument_id: each for each in traded}
         self.shards = {shard_id: ShardState(Reporter(shard_id, dialects, by_id)) for shard_id in shard_ids}
         self._numbers: dict[int, SessionNumbers] = {}
-        #: The number of the journal record that the current batch becomes.
-        self._record_number = 1
         self._record = bytearray()
         self._touched: dict[int, Seat] = {}
         self._moved: set[int] = set()
         self._closes: list[tuple[int, str]] = []
+        self._said: list[tuple[int, int, int, int]] = []
         self._translate: dict[bytes, Callable[[Seat, Application, int], None]] = {
             values.NEW_ORDER_SINGLE: self._new_order,
             values.ORDER_CANCEL_REQUEST: self._cancel_order,
@@ -120,7 +121,6 @@ class Router:
         """One record of the journal, in order. Raises EntryError."""
         for offset, entry in entries.decode(payload):
             self._restore_entry(entry, record_number, offset)
-        self._record_number = record_number + 1
 
     def _restore_entry(self, entry: Entry, record_number: int, offset: int) -> None:
         if isinstance(entry, Outbound):
@@ -266,7 +266,7 @@ class Router:
     def _store(self, seat: Seat, msg_seq_num: int, raw: bytes) -> None:
         run = seat.session.run
         self._touched[seat.session_id] = seat
-        self.index.add(seat.session_id, run, msg_seq_num, self._record_number, len(self._record))
+        self._said.append((seat.session_id, run, msg_seq_num, len(self._record)))
         self._record += Outbound(seat.session_id, run, msg_seq_num, raw).encode()
 
     # --- from shards --------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ class Router:
         return seat.session.data_to_send()
 
     def take_batch(self) -> Batch:
-        """Everything that came of the input since the last call. The caller writes `record` as the next record."""
+        """What came of the input since the last call. The caller writes `record` down and tells `written`."""
         sends = []
         for session_id, seat in self._touched.items():
             session = seat.session
@@ -328,14 +328,18 @@ class Router:
             self._record += StreamPosition(shard_id, *shard.position, shard.seen_source_seq).encode()
         commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
         next_out_seqs = {session_id: seat.session.next_out_seq for session_id, seat in self._touched.items()}
-        batch = Batch(bytes(self._record), commands, sends, self._closes, next_out_seqs)
-        if batch.record:
-            self._record_number += 1
+        batch = Batch(bytes(self._record), commands, sends, self._closes, next_out_seqs, self._said)
         self._record = bytearray()
         self._touched = {}
         self._moved = set()
         self._closes = []
+        self._said = []
         return batch
+
+    def written(self, record_number: int, batch: Batch) -> None:
+        """The batch's record has this number in the journal: what it says can be found there again."""
+        for session_id, run, msg_seq_num, offset in batch.said:
+            self.index.add(session_id, run, msg_seq_num, record_number, offset)
 
 
 def _over_limit(throttle: TokenBucket, now: int) -> Refused | None:

@@ -56,7 +56,7 @@ class Refused(Struct, frozen=True):
     text: str
 
 
-class _Refusal(Exception):  # noqa: N818 - a way out of nested checks, never seen outside
+class _Refusal(Exception):
     def __init__(self, reason: RejectReason, text: str) -> None:
         self.refused = Refused(int(reason), text)
 

@@ -1,0 +1,119 @@
+"""One line of the feed as a process: shard streams in, ITCH in MoldUDP64 out, and the request servers beside it.
+
+Per channel three sockets: the shard's stream comes in, the line goes out, requests are answered. A publisher keeps no
+files: at its start it reads the day again from the retransmitters without saying it (`marketdata.feed`), and goes live
+when it has caught up with what was committed at that moment. Lines A and B are two publishers that know nothing of one
+another.
+
+Live data comes first: a wake-up answers a bounded number of requests, and a request that finds no room in the socket is
+dropped, to be asked again.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final, NamedTuple
+
+import trio
+
+from marketdata.feed import Feed
+from marketdata.requests import RequestServer
+from recovery.alarm import Alarm, now_ns
+from recovery.multicast import (
+    Address,
+    Destination,
+    Sender,
+    drain_with_addresses,
+    open_receiver,
+    send_to,
+)
+from recovery.reader import Reader
+from recovery.record import Message, Position
+from recovery.stream import read_stream
+
+_log: Final = logging.getLogger("marketdata.publisher")
+
+
+class Channel(NamedTuple):
+    """One shard's feed on one line."""
+
+    shard_id: int
+    #: Where the shard's stream is heard.
+    stream: Address
+    #: Whom to ask for what was missed of it.
+    servers: Sequence[Address]
+    #: Where the line is sent: a multicast group or an address.
+    line: Address
+    #: Where MoldUDP64 requests are answered.
+    requests: Address
+    #: Who may ask.
+    networks: Sequence[IPv4Network | IPv6Network]
+    interface: str
+
+
+class ChannelPublisher:
+    """Publishes one channel. `feed` and `reader` may be looked at from outside."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.requests = RequestServer(channel.networks)
+        self.feed = Feed(request_server=self.requests)
+        self.reader = Reader(channel.shard_id, Position(), len(channel.servers))
+        self._position = self.reader.position
+        #: The feed goes live when the reader has released up to here; None until it knows what is committed.
+        self._live_from: int | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Publish until canceled. Raises OSError, StreamForked, StreamDiverged."""
+        channel = self.channel
+        with (
+            open_receiver(channel.stream, channel.interface) as stream,
+            open_receiver((channel.interface, 0)) as asking,
+            open_receiver(channel.requests) as requests,
+            Sender(Destination((channel.line,), channel.interface)) as line,
+        ):
+            alarm = Alarm(self.feed.next_deadline, lambda now: self._ring(now, line))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(alarm.run)
+                nursery.start_soon(self._answer, requests)
+                task_status.started()
+                await read_stream(self.reader, stream, asking, channel.servers, self._deliver(line, alarm))
+
+    def _deliver(self, line: Sender, alarm: Alarm) -> Callable[[list[Message]], None]:
+        def deliver(released: list[Message]) -> None:
+            now = now_ns()
+            if self._live_from is None:
+                self._live_from = self.reader.commit_seq
+            self.feed.receive_messages(released, self._position, now)
+            self._position = self.reader.position
+            if not self.feed.live and self._position.next_seq > self._live_from:
+                self.feed.go_live(now)
+            line.send_nowait(self.feed.datagrams_to_send())
+            alarm.moved()
+
+        return deliver
+
+    def _ring(self, now: int, line: Sender) -> None:
+        self.feed.handle_deadline(now)
+        line.send_nowait(self.feed.datagrams_to_send())
+
+    async def _answer(self, requests: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(requests)
+            now = now_ns()
+            for data, address in drain_with_addresses(requests):
+                answer = self.requests.receive_request(data, address[0], now)
+                if answer is not None:
+                    send_to(requests, [answer], address)
+
+
+async def run_publisher(
+    channels: Sequence[Channel], task_status: trio.TaskStatus[list[ChannelPublisher]] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Publish these channels until canceled. Raises OSError, StreamForked, StreamDiverged."""
+    publishers = [ChannelPublisher(channel) for channel in channels]
+    async with trio.open_nursery() as nursery:
+        for publisher in publishers:
+            await nursery.start(publisher.run)
+        task_status.started(publishers)
