@@ -122,6 +122,7 @@ class Publisher(_Reader):
 
     line: Line
     requests: dict[Name, HostAddress]
+    allow: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"),)  # who may ask: an open server amplifies
 
 
 class Feed(_Model):
@@ -137,13 +138,6 @@ class Participant(_Model):
     id: Id32
     name: Name
     mpid: Mpid
-
-
-class HeartbeatLimits(_Model):
-    """Bounds of the HeartBtInt(108) that a broker may ask for, seconds."""
-
-    least_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 1
-    most_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
 
 
 class RateLimit(_Model):
@@ -163,7 +157,6 @@ class Session(_Model):
     begin_string: Literal["FIX.4.2", "FIX.4.4"]
     username: Username
     password_hash: PasswordHash  # None: every logon is refused
-    heartbeat: HeartbeatLimits = HeartbeatLimits()
     rate_limit: RateLimit = RateLimit()
     allow: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"),)
 

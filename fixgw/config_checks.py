@@ -81,7 +81,7 @@ def cross_check(document: Document) -> list[Problem]:
         *_deaf(document),
         *_unserved(document),
         *_scattered(document),
-        *_inverted(document),
+        *(document),
     ]
 
 
@@ -227,17 +227,6 @@ def _scattered(document: Document) -> Iterator[Problem]:
         if gateway != home:
             text = f"a participant's sessions share one gateway; line {mark.line} has {participant} at {home}"
             yield Problem(document.mark(here), here, text)
-
-
-def _inverted(document: Document) -> Iterator[Problem]:
-    for path, session in _entries(document, "sessions"):
-        limits = session.get("heartbeat")
-        if not isinstance(limits, dict):
-            continue
-        least, most = limits.get("least_seconds"), limits.get("most_seconds")
-        if isinstance(least, int) and isinstance(most, int) and least > most:
-            here = (*path, "heartbeat")
-            yield Problem(document.key_mark(here), here, f"least_seconds {least} is above most_seconds {most}")
 
 
 # ---- the words of pydantic's errors ----

@@ -199,7 +199,6 @@ def test_passwords_come_by_a_copy(load: Load) -> None:
         ("gateway: gw1", "gateway: gw3", "29:14: sessions[0].gateway: no gateway is named 'gw3'; did you mean gw2?"),
         ("FIX.4.4", "FIX.4.3", "30:19: sessions[0].begin_string: should be 'FIX.4.2' or 'FIX.4.4', not FIX.4.3"),
         ("username: amber1", "allow: [10.0.0.1/8]", "31:13: sessions[0].allow[0]: 10.0.0.1/8 has host bits set"),
-        ("id: 7", "id: 7\n    heartbeat: {least_seconds: 9, most_seconds: 2}", "27:5: sessions[0].heartbeat: least"),
         ("data: ../var", "data: ../var\n  data: x", "4:3: venue.data: stands twice; the first is on line 3"),
     ],
 )
