@@ -81,7 +81,6 @@ def cross_check(document: Document) -> list[Problem]:
         *_deaf(document),
         *_unserved(document),
         *_scattered(document),
-        *(document),
     ]
 
 
