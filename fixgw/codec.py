@@ -9,9 +9,10 @@ MAX_BODY_LENGTH, or sends more than MAX_MESSAGE_LENGTH bytes without one good me
 FixProtocolError, after which its connection can only be closed.
 
 Fields. `decode` never raises on what the `Framer` lets through: what is wrong with a well-framed message is its
-`fault`, to be answered with Reject(3). The common message (each value free of "=", no data field) is taken apart
-by C code alone; whatever is unusual goes the slow, careful way. Data fields (96, 213, 355 …) may hold SOH: they
-are read by the length that the field before them announces, and a length that does not fit is a fault.
+`fault`, to be answered with Reject(3). The common message (tags in a sequence seen before, each value free of "=",
+no data field) is taken apart by C code alone; whatever is unusual goes the slow, careful way. Data fields (96, 213,
+355 …) may hold SOH: they are read by the length that the field before them announces, and a length that does not
+fit is a fault.
 
 Writing. Header fields always come in the order 8, 9, 35, 34, 49, 52, 56, which is what most engines log and
 expect. Values cannot smuggle in a field: a `Template` replaces control characters, SOH first of all.
@@ -27,6 +28,8 @@ from fixgw import tags
 from fixgw.values import Fault, SessionRejectReason
 
 SOH: Final = b"\x01"
+MSG_TYPE: Final = tags.MsgType
+MSG_SEQ_NUM: Final = tags.MsgSeqNum
 
 #: The largest order or session message is under 1 KiB; 8 KiB leaves room for every optional field and text.
 MAX_BODY_LENGTH: Final = 8 * 1024
@@ -37,7 +40,7 @@ MAX_MESSAGE_LENGTH: Final = MAX_BODY_LENGTH + 64
 #: BeginString(8), BodyLength(9) and the start of MsgType(35): first, second and third, or the message is garbled.
 HEADER: Final = re.compile(rb"8=FIXT?\.[0-9]\.[0-9]\x019=([0-9]{1,10})\x01(?=35=)")
 LONGEST_HEADER: Final = len(b"8=FIXT.1.1|9=0123456789|35=")
-TRAILER: Final = re.compile(rb"\x0110=([0-9]{3})\x01")
+TRAILERS: Final = {b"\x0110=%03d\x01" % total: total for total in range(256)}
 TRAILER_LENGTH: Final = len(b"10=000|")
 
 BEGIN: Final = b"8=FIX"
@@ -59,9 +62,11 @@ MAX_NUMBER_LENGTH: Final = 18
 #: A MsgSeqNum has 32 bits wherever it meets others. At 10,000 messages a second without a reset: five days.
 MAX_MSG_SEQ_NUM: Final = 2**32 - 1
 
-#: Tags as written in messages. Not in it, so that their messages are read carefully: lengths and their data fields.
-TAG_NUMBERS: Final = {b"%d" % tag: tag for tag in range(1, 10_000) if tag not in LENGTH_TAGS and tag not in DATA_TAGS}
-_tag_number = TAG_NUMBERS.__getitem__
+#: The sequence of tags of a message, as written, and as numbers. A broker's messages come in the same few layouts all
+#: day, so each is looked at closely once and remembered; when there are too many, all are forgotten.
+LAYOUTS: Final[dict[bytes, tuple[int, ...]]] = {}
+MAX_LAYOUTS: Final = 4096
+MAX_FIELDS_OF_LAYOUT: Final = 64
 
 #: A message's "=" and SOH alternate strictly if each field has one "=": the number of fields by that pattern.
 FIELD_COUNTS: Final = {b"=\x01" * count: count for count in range(1, 256)}
@@ -146,20 +151,19 @@ class Framer:
             if end > size:
                 self._needed = end - start
                 return start
-            trailer = TRAILER.match(buffer, body_end - 1)
-            if trailer is None:
+            total = TRAILERS.get(buffer[body_end - 1 : end])
+            if total is None:
                 start = self._skip(buffer, start)
                 continue
             self._check_progress(end - start, messages)
-            message = buffer[start:end]
-            if checksum(message[:-TRAILER_LENGTH]) == int(trailer[1]):
-                messages.append(message)
+            if checksum(buffer[start:body_end]) == total:
+                messages.append(buffer[start:end])
                 self._skipped = 0
             else:
                 # Both ends are where they should be, so the frame is believed and dropped as a whole. Searching in
                 # it for another start would let a peer have the same bytes summed over and over.
                 self.garbled += 1
-                self._skipped += len(message)
+                self._skipped += end - start
             self._in_garbage = False
             start = end
         self._needed = 1
@@ -192,6 +196,8 @@ class FixMessage(msgspec.Struct, frozen=True, gc=False):
     """MsgSeqNum(34); 0 where it is missing or no number in range."""
     fields: dict[int, bytes]
     """Values by tag, in the order of the message. Of a repeated tag the first value."""
+    layout: bytes
+    """The tags of `fields` in their order, joined by "=": equal for messages of the same shape."""
     repeated: tuple[int, ...] = ()
     """Tags that appear again: members of repeating groups, or a fault of the sender's."""
     fault: Fault | None = None
@@ -201,16 +207,21 @@ class FixMessage(msgspec.Struct, frozen=True, gc=False):
 def decode(raw: bytes) -> FixMessage:
     """Take a message apart that a `Framer` has found. Never raises; see `FixMessage.fault`."""
     count = FIELD_COUNTS.get(raw.translate(None, NOT_DELIMITERS))
-    if count is None or b"=\x01" in raw:
+    if count is None:
         return _decode_carefully(raw)
     pieces = raw.replace(SOH, b"=").split(b"=")
-    try:
-        fields = dict(zip(map(_tag_number, pieces[:-1:2]), pieces[1::2], strict=True))
-    except KeyError:
-        return _decode_carefully(raw)
-    if len(fields) != count:
-        return _decode_carefully(raw)
-    return FixMessage(raw, fields[tags.MsgType], sequence_number(fields.get(tags.MsgSeqNum)), fields)
+    layout = b"=".join(pieces[:-1:2])
+    values = pieces[1::2]
+    layout_tags = LAYOUTS.get(layout)
+    if layout_tags is not None and b"" not in values:
+        fields = dict(zip(layout_tags, values, strict=True))
+        return FixMessage(raw, fields[MSG_TYPE], sequence_number(fields.get(MSG_SEQ_NUM)), fields, layout)
+    message = _decode_carefully(raw)
+    if message.fault is None and len(message.fields) == count <= MAX_FIELDS_OF_LAYOUT and message.layout == layout:
+        if len(LAYOUTS) >= MAX_LAYOUTS:
+            LAYOUTS.clear()
+        LAYOUTS[layout] = tuple(message.fields)
+    return message
 
 
 def sequence_number(value: bytes | None) -> int:
@@ -255,8 +266,9 @@ def _decode_carefully(raw: bytes) -> FixMessage:
         else:
             fields[tag] = raw[equals + 1 : end]
         position = end + 1
-    number = sequence_number(fields.get(tags.MsgSeqNum))
-    return FixMessage(raw, fields[tags.MsgType], number, fields, tuple(repeated), fault)
+    number = sequence_number(fields.get(MSG_SEQ_NUM))
+    layout = b"=".join([b"%d" % tag for tag in fields])
+    return FixMessage(raw, fields[MSG_TYPE], number, fields, layout, tuple(repeated), fault)
 
 
 def _parse_tag(text: bytes) -> int:

@@ -26,8 +26,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fixgw import tags, values
-from fixgw.codec import FixMessage
-from fixgw.timestamps import parse_timestamp
+from fixgw.codec import MAX_FIELDS_OF_LAYOUT, FixMessage
+from fixgw.timestamps import is_timestamp
 from fixgw.values import BusinessRejectReason, Fault, SessionRejectReason
 
 #: Layouts remembered per message type. A firm's engine uses a handful; the bound is for those who play.
@@ -136,28 +136,29 @@ OUTBOUND: Final = values.ADMIN | {
 ORDERS: Final = (values.NEW_ORDER_SINGLE, values.ORDER_CANCEL_REPLACE_REQUEST)
 PRICED: Final = frozenset((b"2", b"4"))  # OrdType(40): Limit, Stop limit
 
+FLOAT_DIGITS: Final = 15
 FLOAT: Final = re.compile(rb"-?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
 
 Check = Callable[[bytes], Any]
 """Is this value right? True or false, or what counts as such."""
 
 
-def _is_timestamp(value: bytes) -> bool:
-    return parse_timestamp(value) is not None
-
-
 def _is_date(value: bytes) -> bool:
-    return parse_timestamp(value + b"-00:00:00") is not None
+    return is_timestamp(value + b"-00:00:00")
+
+
+def _is_float(value: bytes) -> bool:
+    return (value.isdigit() and len(value) <= FLOAT_DIGITS) or FLOAT.fullmatch(value) is not None
 
 
 FORMATS: Final[dict[str, Check]] = {
     "BOOLEAN": re.compile(rb"[YN]").fullmatch,
     "INT": re.compile(rb"-?[0-9]{1,18}").fullmatch,
     "LOCALMKTDATE": _is_date,
-    "PRICE": FLOAT.fullmatch,
-    "QTY": FLOAT.fullmatch,
+    "PRICE": _is_float,
+    "QTY": _is_float,
     "SEQNUM": re.compile(rb"[0-9]{1,18}").fullmatch,
-    "UTCTIMESTAMP": _is_timestamp,
+    "UTCTIMESTAMP": is_timestamp,
 }
 
 
@@ -199,7 +200,7 @@ class Dictionary:
         self._last_tag = last_tag
         self._custom = custom
         self._checks = self._value_checks()
-        self._layouts: dict[bytes, dict[tuple[int, ...], Layout]] = {msg_type: {} for msg_type in messages}
+        self._layouts: dict[bytes, dict[bytes, Layout]] = {msg_type: {} for msg_type in messages}
 
     def check(self, message: FixMessage, supported: frozenset[bytes] = INBOUND) -> Fault | None:
         """What is wrong with `message`, or None. `supported`: message types that may come from this side."""
@@ -212,21 +213,22 @@ class Dictionary:
                 if tag in READ or tag in HEADER:
                     reason = SessionRejectReason.TAG_APPEARS_MORE_THAN_ONCE
                     return Fault(reason, tag, f"{tags.label(tag)} appears more than once")
+        layout = self._layouts[message.msg_type].get(message.layout) or self._remember(message)
         fields = message.fields
-        layout = self._layouts[message.msg_type].get(tuple(fields))
-        if layout is None:
-            layout = self._remember(message.msg_type, tuple(fields))
         for tag, is_right, fault in layout.checks:
             if not is_right(fields[tag]):
                 return fault
         return layout.fault
 
-    def _remember(self, msg_type: bytes, layout_tags: tuple[int, ...]) -> Layout:
-        layouts = self._layouts[msg_type]
-        if len(layouts) >= MAX_LAYOUTS:
-            layouts.clear()
+    def _remember(self, message: FixMessage) -> Layout:
+        msg_type, layout_tags = message.msg_type, tuple(message.fields)
         fault = self._check_tags(msg_type, layout_tags)
-        layout = layouts[layout_tags] = Layout(fault, [] if fault else self._plan(msg_type, layout_tags))
+        layout = Layout(fault, [] if fault else self._plan(msg_type, layout_tags))
+        layouts = self._layouts[msg_type]
+        if len(layout_tags) <= MAX_FIELDS_OF_LAYOUT:
+            if len(layouts) >= MAX_LAYOUTS:
+                layouts.clear()
+            layouts[message.layout] = layout
         return layout
 
     def _check_tags(self, msg_type: bytes, layout_tags: tuple[int, ...]) -> Fault | None:

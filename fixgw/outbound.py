@@ -26,12 +26,14 @@ class Outbound:
         self.resend: Resend | None = None
         self.encoder = Encoder(*identity)
         self._output: list[bytes] = []
+        self._stamped = -1  # the time that `_stamp` shows: all messages of a batch share it
+        self._stamp = b""
 
     def number(self, msg_type: bytes, body: bytes, now: int, *, live: bool) -> tuple[int, bytes]:
         """Number a message that the owner stores. It gets in line if the session is `live` and no resend is open:
         otherwise a resend will come to it."""
         number = self.next_out_seq
-        raw = self.encoder.encode(msg_type, number, format_timestamp(now), body)
+        raw = self.encoder.encode(msg_type, number, self._sending_time(now), body)
         self.next_out_seq = number + 1
         if live and self.resend is None:
             self._output.append(raw)
@@ -41,7 +43,7 @@ class Outbound:
     def send_admin(self, msg_type: bytes, body: bytes, now: int) -> None:
         """Number and send a message that nobody stores."""
         number = self.next_out_seq
-        raw = self.encoder.encode(msg_type, number, format_timestamp(now), body)
+        raw = self.encoder.encode(msg_type, number, self._sending_time(now), body)
         self.next_out_seq = number + 1
         self.last_sent = now
         if self.resend is None:
@@ -67,10 +69,16 @@ class Outbound:
         resend = self.resend
         if resend is None or first != resend.cursor:
             return
-        self._output += resend.write(last, stored, self.encoder, format_timestamp(now))
+        self._output += resend.write(last, stored, self.encoder, self._sending_time(now))
         self.last_sent = now
         if resend.wanted(self.next_out_seq) is None or (resend.answered and not live):
             self.resend = None
+
+    def _sending_time(self, now: int) -> bytes:
+        if now != self._stamped:
+            self._stamped = now
+            self._stamp = format_timestamp(now)
+        return self._stamp
 
     def drain(self) -> bytes:
         """Everything in line, which is then empty."""

@@ -33,15 +33,20 @@ def format_timestamp(now: int) -> bytes:
 def parse_timestamp(text: bytes) -> int | None:
     """Nanoseconds since the epoch, or None if `text` is not a UTCTimestamp."""
     second = _parse_second(text[:17])
-    if second is None:
-        return None
-    if len(text) == 17:
+    if second is None or len(text) == 17:
         return second
     fraction = text[18:]
     unit = FRACTION_UNITS.get(len(fraction))
     if unit is None or text[17] != 46 or not fraction.isdigit():  # 46 is the dot
         return None
     return second + int(fraction) * unit
+
+
+def is_timestamp(text: bytes) -> bool:
+    """Is `text` a UTCTimestamp?"""
+    if _parse_second(text[:17]) is None:
+        return False
+    return len(text) == 17 or (len(text) - 18 in FRACTION_UNITS and text[17] == 46 and text[18:].isdigit())
 
 
 @lru_cache(maxsize=REMEMBERED_SECONDS)

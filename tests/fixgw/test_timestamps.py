@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixgw.timestamps import SECOND, format_timestamp, parse_timestamp
+from fixgw.timestamps import SECOND, format_timestamp, is_timestamp, parse_timestamp
 
 TIMES = st.integers(0, 4_000_000_000 * SECOND)
 
@@ -37,6 +37,7 @@ def test_what_is_written_is_read(now: int) -> None:
 )
 def test_parse(text: bytes, seconds: int, nanoseconds: int) -> None:
     assert parse_timestamp(text) == seconds * SECOND + nanoseconds
+    assert is_timestamp(text)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,9 @@ def test_parse(text: bytes, seconds: int, nanoseconds: int) -> None:
 )
 def test_what_is_no_timestamp(text: bytes) -> None:
     assert parse_timestamp(text) is None
+    assert not is_timestamp(text)
 
 
 @given(st.binary(max_size=30))
-def test_parse_never_raises(text: bytes) -> None:
-    parse_timestamp(text)
+def test_any_text_is_judged_the_same(text: bytes) -> None:
+    assert is_timestamp(text) == (parse_timestamp(text) is not None)
