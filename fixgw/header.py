@@ -14,7 +14,9 @@ from fixgw.values import Fault, SessionRejectReason
 WRONG_BEGIN_STRING: Final = Fault(SessionRejectReason.VALUE_IS_INCORRECT, 8, "Incorrect BeginString(8)")
 WRONG_SENDER: Final = Fault(SessionRejectReason.COMPID_PROBLEM, 49, "Incorrect SenderCompID(49)")
 WRONG_TARGET: Final = Fault(SessionRejectReason.COMPID_PROBLEM, 56, "Incorrect TargetCompID(56)")
-NO_NUMBER: Final = Fault(SessionRejectReason.REQUIRED_TAG_MISSING, 34, "MsgSeqNum(34) is missing or not a number above 0")
+NO_NUMBER: Final = Fault(
+    SessionRejectReason.REQUIRED_TAG_MISSING, 34, "MsgSeqNum(34) is missing or not a number above 0"
+)
 NO_SENDING_TIME: Final = Fault(SessionRejectReason.REQUIRED_TAG_MISSING, 52, "Required tag missing: SendingTime(52)")
 WRONG_SENDING_TIME: Final = Fault(
     SessionRejectReason.SENDINGTIME_ACCURACY_PROBLEM, 52, "SendingTime(52) accuracy problem"
