@@ -64,7 +64,7 @@ class ShardStream:
         )
         self.command(request, session_id=70)
 
-    def replace(self, order: messages.OrderTerms, quantity: int, price: int) -> None:
+    def replace(self, order: messages.OrderTerms, quantity: int, price: int) -> list[messages.Event]:
         request = messages.ReplaceOrder(
             7,
             order.instrument_id,
@@ -79,7 +79,7 @@ class ShardStream:
             order.cl_ord_id,
             b"",
         )
-        self.command(request, session_id=70)
+        return self.command(request, session_id=70)
 
     def _cl_ord_id(self) -> bytes:
         self.requests += 1
