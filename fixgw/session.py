@@ -143,9 +143,9 @@ class Session:
         return [*self._establish(message, now), LoggedOn()]
 
     def refuse_logon(self, text: str, now: int) -> bytes:
-        """A Logout for a peer that has not proved who it is. The session is untouched: its MsgSeqNum is the one our
-        next message will have. Many engines count it all the same and then find that message too low, which is why
-        closing without a word is the kinder refusal (1S.c allows both).
+        """A Logout for a peer that has not proved who it is. The session is untouched: the Logout's MsgSeqNum is the
+        one that our next message will have. An engine that counts it all the same (QuickFIX does) finds that next
+        message too low and needs another try; closing without a word (1S.c allows both) spares it that.
         """
         body = b"58=%b\x01" % clean(text.encode())
         return self._out.encoder.encode(values.LOGOUT, self.next_out_seq, format_timestamp(now), body)
@@ -217,6 +217,7 @@ class Session:
 
     def _receive_carefully(self, message: FixMessage, now: int) -> list[Event]:
         """Whatever is not the next application message of a session in order."""
+        assert self.state is not State.DISCONNECTED, "the first message is for accept_logon"
         if self.state is State.AWAITING_TEST_RESPONSE:
             self._move(Trigger.PEER_HEARD)
             if self._gap_last:

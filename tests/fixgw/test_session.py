@@ -85,6 +85,12 @@ def test_numbers_are_bounded() -> None:
     assert isinstance(talk.events[0], Disconnect)
 
 
+def test_messages_without_a_logon_are_the_owners_to_refuse() -> None:
+    talk = Talk()
+    with pytest.raises(AssertionError, match="accept_logon"):
+        talk.receive("35=0|34=1")
+
+
 def test_a_second_connection_is_the_owners_to_refuse() -> None:
     talk = Talk()
     talk.logon()
