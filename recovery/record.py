@@ -127,6 +127,16 @@ def make(shard_id: int, seq: int, kind: int, flags: int, body: bytes, digest: in
     return data
 
 
+def remake(shard_id: int, messages: Sequence[Message], digest: int) -> tuple[list[bytes], int]:
+    """The bytes of messages that a reader gave, and the chain after them; `digest` is the chain before them."""
+    made = []
+    for seq, kind, flags, body in map(msgspec.structs.astuple, messages):
+        data = make(shard_id, seq, kind, flags, body, digest)
+        digest = crc32c_extend(digest, data[-4:])
+        made.append(data)
+    return made, digest
+
+
 def chain(digest: int, data: bytes) -> int:
     """The chained digest after the message `data`, from the one before it."""
     return crc32c_extend(digest, data[-4:])

@@ -9,16 +9,13 @@ MESSAGE_OVERHEAD_BYTES = 41
 
 
 class MessageStore(Protocol):
-    """The messages first_seq … next_seq - 1 of one stream, in order and without holes."""
+    """The messages first_seq … next_seq - 1 of one stream, in order, without holes."""
 
     @property
     def first_seq(self) -> int: ...
 
     @property
     def next_seq(self) -> int: ...
-
-    def append(self, messages: Sequence[bytes]) -> None:
-        """The messages from next_seq on."""
 
     def messages(self, first_seq: int, max_bytes: int) -> list[bytes]:
         """Messages from `first_seq` on, in order, while they add up to at most `max_bytes`.
@@ -42,6 +39,7 @@ class MemoryStore:
         return self.next_seq - len(self._messages) + self._dropped
 
     def append(self, messages: Sequence[bytes]) -> None:
+        """The messages from next_seq on."""
         self._messages += messages
         self.next_seq += len(messages)
         self._bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD_BYTES * len(messages)

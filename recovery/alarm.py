@@ -1,0 +1,44 @@
+"""The one timer of a shell: a task that waits for the deadline of a core, which moves while it waits.
+
+Time in the cores is ns as an integer; in trio it is seconds. `now_ns` is the one place where they meet: the run's own
+clock, so that tests can drive it.
+"""
+
+import math
+from collections.abc import Callable
+
+import trio
+
+_ROUNDING = 1_000
+
+
+def now_ns() -> int:
+    """The run's monotonic clock, ns."""
+    return int(trio.current_time() * 1e9)
+
+
+class Alarm:
+    """Calls `ring(now)` whenever `deadline()` has come. Say `moved()` after whatever may have made it earlier."""
+
+    def __init__(self, deadline: Callable[[], int | None], ring: Callable[[int], None]) -> None:
+        self._deadline = deadline
+        self._ring = ring
+        self._scope: trio.CancelScope | None = None
+
+    def moved(self) -> None:
+        """Plain and cheap: to be called after every batch."""
+        if self._scope is not None:
+            self._scope.deadline = self._seconds()
+
+    def _seconds(self) -> float:
+        deadline = self._deadline()
+        return math.inf if deadline is None else deadline / 1e9
+
+    async def run(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._seconds()) as self._scope:
+                await trio.sleep_forever()
+            # The deadline may have moved without a word; and a float second is a little more or less than its ns.
+            now, deadline = now_ns(), self._deadline()
+            if deadline is not None and deadline <= now + _ROUNDING:
+                self._ring(max(now, deadline))

@@ -1,0 +1,72 @@
+"""Runs a Reader on sockets: datagrams in, committed messages to a function, requests out.
+
+All datagrams of one wake-up are handled without a checkpoint, and what they release is delivered as one list: whoever
+consumes a stream can do its own work, one journal write, one send per peer, per list.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+
+import trio
+
+from recovery.alarm import Alarm, now_ns
+from recovery.multicast import Address, drain, send_to
+from recovery.reader import Reader
+from recovery.record import Message
+
+
+async def read_stream(
+    reader: Reader,
+    receiver: socket.socket,
+    request_socket: socket.socket,
+    servers: Sequence[Address],
+    deliver: Callable[[list[Message]], None],
+) -> None:
+    """Read until cancelled. Raises StreamForked or StreamDiverged, and whatever `deliver` raises.
+
+    `receiver` hears the stream; requests leave by `request_socket`, to which the answers come. `servers` are the
+    retransmitters, as many as the reader was told.
+    """
+
+    def send_requests() -> None:
+        for server, request in reader.datagrams_to_send():
+            send_to(request_socket, [request], servers[server])
+
+    def ring(now: int) -> None:
+        reader.handle_deadline(now)
+        send_requests()
+
+    alarm = Alarm(reader.next_deadline, ring)
+
+    def read_batch(source: socket.socket) -> None:
+        now = now_ns()
+        released: list[Message] = []
+        try:
+            for data in drain(source):
+                released += reader.receive_datagram(data, now)
+        finally:  # what was released before a fork was found is as good as ever
+            if released:
+                deliver(released)
+        send_requests()
+        alarm.moved()
+
+    failure: Exception | None = None
+
+    async def read(source: socket.socket) -> None:
+        nonlocal failure
+        while True:
+            await trio.lowlevel.wait_readable(source)
+            try:
+                read_batch(source)
+            except Exception as error:
+                # Raised as itself once the other task has ended, and not in a group.
+                failure = error
+                nursery.cancel_scope.cancel()
+                return
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read, request_socket)
+        nursery.start_soon(read, receiver)
+        nursery.start_soon(alarm.run)
+    if failure is not None:
+        raise failure
