@@ -17,6 +17,7 @@ from matching.amend import cancel_order, replace_order
 from matching.book import OrderBook
 from matching.day import define_instrument, end_day, go_on, set_trading_state, start_day
 from matching.entry import enter_order
+from matching.ids import COUNTER_MASK
 from matching.instruments import Instrument
 from matching.messages import (
     CancelOrder,
@@ -106,6 +107,11 @@ class Engine:
         """The instruments by id."""
         table = self._state.instruments
         return [table.by_id[instrument_id] for instrument_id in table.sorted_ids()]
+
+    @property
+    def trade_count(self) -> int:
+        """How many trades this shard has made, ever."""
+        return self._state.last_match_number & COUNTER_MASK
 
     def definition(self, instrument_id: int) -> DefineInstrument | None:
         """How an instrument is defined."""

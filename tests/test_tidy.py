@@ -47,7 +47,7 @@ SHELL = {
         publisher request_server vendor
     """,
     "fixgw": """
-        __main__ cli connection console demo gateway journal logging store up
+        __main__ acceptor cli connection console demo gateway journal logging store up
     """,
 }
 

@@ -1,0 +1,315 @@
+"""The composition root: which parts make an exchange, from one configuration.
+
+Each role is one function that serves until it is canceled. `run` starts one of them as a process of its own, `up` all
+of them in this one: the same code, the same sockets, the same journals. Only here do the packages meet.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import trio
+
+import matching.host
+from fixgw.acceptor import Acceptor
+from fixgw.config import Config
+from fixgw.config import Gateway as GatewaySettings
+from fixgw.config import Publisher as PublisherSettings
+from fixgw.gateway import Gateway
+from fixgw.logon import Identity
+from fixgw.reports import DIALECTS
+from fixgw.router import Router, Seat
+from fixgw.session import Session
+from fixgw.throttle import TokenBucket
+from fixgw.translate import TradedInstrument
+from marketdata.publisher import Channel, ChannelPublisher, run_publisher
+from matching.host import ShardHost, ShardSettings
+from matching.messages import DefineInstrument
+from recovery.journal import open_journal
+from recovery.journal_reader import JournalError
+from recovery.multicast import Destination
+from recovery.node import PrimaryConfig
+from recovery.record import StreamError
+from recovery.retransmission_server import ServedStream, ServerConfig, ServerNode, run_retransmitter
+
+LINK_KEY_BYTES: Final = 32
+
+#: The market is quiet when nothing has moved for so long: several heartbeats, so that every gap has been seen.
+QUIET_SECONDS: Final = 0.3
+_POLL_SECONDS: Final = 0.02
+
+#: What a role may end with that is for the operator to mend, not a bug: told in a line, without a traceback.
+FAILURES: Final = (OSError, JournalError, StreamError)
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from leaves(each)
+    else:
+        yield error
+
+
+def link_key(path: Path) -> bytes:
+    """The secret between gateways and shards, made when there is none. Raises OSError, also for a bad file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(secrets.token_hex(LINK_KEY_BYTES) + "\n")
+    except FileExistsError:
+        pass
+    try:
+        key = bytes.fromhex(path.read_text())
+    except ValueError:
+        key = b""
+    if len(key) != LINK_KEY_BYTES:
+        raise OSError(f"{path}: the link key is not {2 * LINK_KEY_BYTES} hexadecimal digits")
+    if path.stat().st_mode & 0o077:
+        raise OSError(f"{path}: others may read the link key: chmod 600 it")
+    return key
+
+
+# --- roles ------------------------------------------------------------------------------------------------------------
+
+
+async def run_shard(
+    config: Config, name: str, task_status: trio.TaskStatus[ShardHost] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """One shard's primary."""
+    shard = config.shard(name)
+    key = link_key(config.venue.link_key_file)
+    primary = PrimaryConfig(
+        shard.id,
+        config.directory("shard", name),
+        shard.sync,
+        {gateway.source_id: key for gateway in config.gateways},
+        Destination(shard.stream, str(config.venue.interface)),
+        shard.link,
+        shard.retransmit,
+    )
+    instruments = [
+        DefineInstrument(each.id, each.symbol.encode(), each.tick_size, each.lot_size, each.round_lot)
+        for each in config.instruments_of(name)
+    ]
+    day = config.venue.trading_day
+    settings = ShardSettings(primary, instruments, ZoneInfo(day.time_zone), day.rolls_at)
+    await matching.host.run_shard(settings, task_status=task_status)
+
+
+async def run_retransmitting(
+    config: Config, name: str, task_status: trio.TaskStatus[ServerNode] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """One retransmission server, for some shards."""
+    settings = config.retransmitter(name)
+    directory = config.directory("retransmitter", name)
+    streams = []
+    for shard_name in settings.shards:
+        others = tuple(each for each in config.retransmit_servers(shard_name) if each != settings.address)
+        address = config.stream_address(settings, shard_name)
+        streams.append(ServedStream(config.shard(shard_name).id, address, directory / shard_name, others))
+    server = ServerConfig(tuple(streams), settings.address, str(config.venue.interface))
+    await run_retransmitter(server, task_status=task_status)
+
+
+async def run_gateway(
+    config: Config, name: str, task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """One FIX gateway."""
+    settings = config.gateway(name)
+    with open_journal(config.directory("gateway", name), sync=settings.sync) as journal:
+        gateway = Gateway(config, name, journal, make_router(config, settings))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(gateway.run)
+            await nursery.start(Acceptor(gateway).run, *settings.fix)
+            task_status.started(gateway)
+
+
+def make_router(config: Config, settings: GatewaySettings) -> Router:
+    """The core of a gateway, as the configuration wants it."""
+    seats = []
+    for session in config.sessions_of(settings.name):
+        version = session.begin_string.encode()
+        identity = Identity(version, config.venue.comp_id.encode(), session.sender_comp_id.encode())
+        limit = session.rate_limit
+        seats.append(
+            Seat(
+                session.id,
+                config.participant(session.participant).id,
+                Session(identity),
+                DIALECTS[version],
+                TokenBucket(limit.orders_per_second, limit.burst, 0),
+                TokenBucket(limit.orders_per_second, limit.burst, 0),
+            )
+        )
+    instruments = [
+        TradedInstrument(each.id, each.symbol.encode(), config.shard(each.shard).id, each.tick_size, each.lot_size)
+        for each in config.instruments
+    ]
+    key = link_key(config.venue.link_key_file)
+    return Router(settings.source_id, key, seats, instruments, [shard.id for shard in config.shards])
+
+
+async def run_publishing(
+    config: Config, name: str, task_status: trio.TaskStatus[list[ChannelPublisher]] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """One line of every channel."""
+    await run_publisher(list(_channels(config, config.publisher(name))), task_status=task_status)
+
+
+def _channels(config: Config, settings: PublisherSettings) -> Iterator[Channel]:
+    for channel in config.feed.channels:
+        line = channel.lines.get(settings.line)
+        if line is not None:
+            yield Channel(
+                config.shard(channel.shard).id,
+                config.stream_address(settings, channel.shard),
+                config.retransmit_servers(channel.shard),
+                line,
+                settings.requests[channel.shard],
+                settings.allow,
+                str(config.venue.interface),
+            )
+
+
+ROLES: Final[dict[str, Callable[..., Awaitable[None]]]] = {
+    "shard": run_shard,
+    "retransmitter": run_retransmitting,
+    "gateway": run_gateway,
+    "publisher": run_publishing,
+}
+
+
+# --- one role, or all of them -----------------------------------------------------------------------------------------
+
+
+class Exchange:
+    """A whole exchange in this process; what its parts hold may be looked at, for summaries and tests."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.shards: dict[str, ShardHost] = {}
+        self.gateways: dict[str, Gateway] = {}
+        self.publishers: dict[str, list[ChannelPublisher]] = {}
+
+    def books(self) -> dict[str, dict[str, list[list[int]]]]:
+        """By symbol: bids and asks of the engines' books, best first, as [price in 1/10,000, quantity]."""
+        books = {}
+        for instrument in self.config.instruments:
+            book = self.shards[instrument.shard].engine.book(instrument.id)
+            books[instrument.symbol] = {
+                "bids": [[price, quantity] for price, quantity, _ in book.bids.depth()],
+                "asks": [[price, quantity] for price, quantity, _ in book.asks.depth()],
+            }
+        return books
+
+    def trades(self) -> int:
+        """How many trades there were."""
+        return sum(shard.engine.trade_count for shard in self.shards.values())
+
+    async def wait_quiet(self) -> None:
+        """Until nothing moves any more and every reader has everything."""
+        quiet_since, last = trio.current_time(), self._positions()
+        while trio.current_time() - quiet_since < QUIET_SECONDS:
+            await trio.sleep(_POLL_SECONDS)
+            now = self._positions()
+            if now != last or not self._everybody_is_there():
+                quiet_since, last = trio.current_time(), now
+
+    def _positions(self) -> dict[int, int]:
+        """By shard: the number of the next message."""
+        return {shard.shard_id: shard.next_seq for shard in self.shards.values()}
+
+    def _everybody_is_there(self) -> bool:
+        ends = self._positions()
+        readers = [
+            (shard_id, shard.position.next_seq)
+            for gateway in self.gateways.values()
+            for shard_id, shard in gateway.router.shards.items()
+        ]
+        readers += [
+            (channel.reader.shard_id, channel.reader.position.next_seq)
+            for channels in self.publishers.values()
+            for channel in channels
+        ]
+        return all(next_seq == ends[shard_id] for shard_id, next_seq in readers)
+
+
+async def run_exchange(config: Config, task_status: trio.TaskStatus[Exchange] = trio.TASK_STATUS_IGNORED) -> None:
+    """Everything the configuration names, until canceled."""
+    exchange = Exchange(config)
+    async with trio.open_nursery() as nursery:
+        for shard in config.shards:
+            exchange.shards[shard.name] = await nursery.start(run_shard, config, shard.name)
+        for retransmitter in config.retransmitters:
+            await nursery.start(run_retransmitting, config, retransmitter.name)
+        for publisher in config.feed.publishers:
+            exchange.publishers[publisher.name] = await nursery.start(run_publishing, config, publisher.name)
+        for gateway in config.gateways:
+            exchange.gateways[gateway.name] = await nursery.start(run_gateway, config, gateway.name)
+        task_status.started(exchange)
+
+
+def up(config: Config) -> int:
+    """Run the whole exchange in this process until SIGINT or SIGTERM. Returns the exit code."""
+    return _serve(partial(run_exchange, config), table(config))
+
+
+def run(config: Config, role: str, name: str) -> int:
+    """Run one role until SIGINT or SIGTERM. Returns the exit code."""
+    return _serve(partial(ROLES[role], config, name), f"{role} {name} is ready")
+
+
+def _serve(role: Callable[..., Awaitable[None]], ready: str) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    failed = False
+
+    async def main() -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(role)
+                print(ready, flush=True)
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+                    return
+
+    try:
+        trio.run(main)
+    except* FAILURES as failures:
+        failed = True
+        for failure in leaves(failures):
+            print(f"fixgw: {failure}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def table(config: Config) -> str:
+    """What runs where, and what to type next."""
+    rows = [("what", "where", "speaks")]
+    rows += [
+        (f"gateway {each.name}", str(each.fix), "FIX.4.2, FIX.4.4: brokers connect here") for each in config.gateways
+    ]
+    for shard in config.shards:
+        symbols = ", ".join(each.symbol for each in config.instruments_of(shard.name))
+        rows.append((f"shard {shard.name}", str(shard.stream[0]), f"the stream of {symbols}"))
+    rows += [
+        (f"retransmitter {each.name}", str(each.address), "what was missed of the streams")
+        for each in config.retransmitters
+    ]
+    for channel in config.feed.channels:
+        for line, address in sorted(channel.lines.items()):
+            rows.append((f"feed {channel.shard} line {line}", str(address), "ITCH 5.0 in MoldUDP64"))
+    for publisher in config.feed.publishers:
+        for shard_name, address in publisher.requests.items():
+            rows.append((f"requests {publisher.name} {shard_name}", str(address), "MoldUDP64 requests"))
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = [f"{what:{widths[0]}}  {where:{widths[1]}}  {speaks}" for what, where, speaks in rows]
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
