@@ -12,6 +12,7 @@ router is where it was. The commands it had forwarded and not yet seen come by a
 numbers (`recovery.link`); the shard takes each once.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -78,7 +79,7 @@ class ShardState:
         #: Why new commands are refused, if they are.
         self.unreachable = ""
         #: What the journal said was forwarded and not seen to come by; the link's from `begin` on.
-        self.forwarded: list[Forwarded] = []
+        self.forwarded: deque[Forwarded] = deque()
         self.link: LinkClient
 
 
@@ -136,6 +137,8 @@ class Router:
             if shard is not None:
                 shard.position = Position(entry.next_seq, entry.digest)
                 shard.seen_source_seq = entry.seen_source_seq
+                while shard.forwarded and shard.forwarded[0].source_seq <= entry.seen_source_seq:
+                    shard.forwarded.popleft()
         else:
             self.incarnation = entry.incarnation + 1
 
@@ -148,17 +151,16 @@ class Router:
                 _, run, next_in_seq, next_out_seq = numbers
                 seat.session = Session(seat.session.identity, next_in_seq, next_out_seq, run)
         for shard_id, shard in self.shards.items():
-            seen = shard.seen_source_seq
-            unseen = [each for each in shard.forwarded if each.source_seq > seen]
+            unseen = shard.forwarded
             shard.link = LinkClient(
                 shard_id,
                 self.source_id,
                 self.incarnation,
                 self._link_key,
-                next_source_seq=unseen[-1].source_seq + 1 if unseen else seen + 1,
+                next_source_seq=unseen[-1].source_seq + 1 if unseen else shard.seen_source_seq + 1,
                 unseen=[LinkCommand(*each[1:]) for each in unseen],
             )
-            shard.forwarded = []
+            shard.forwarded = deque()
 
     # --- links --------------------------------------------------------------------------------------------------------
 
@@ -182,7 +184,9 @@ class Router:
         goes_on = True
         for event in events:
             if isinstance(event, Application):
-                self._translate[event.message.msg_type](seat, event, now)
+                translate = self._translate.get(event.message.msg_type)
+                if translate is not None:  # a BusinessMessageReject of the broker's is for its people to see to
+                    translate(seat, event, now)
             elif isinstance(event, Rejected):
                 self._store(seat, event.msg_seq_num, event.raw)
             elif isinstance(event, Disconnect):
