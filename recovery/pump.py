@@ -105,7 +105,8 @@ class Pump:
     async def _say(self, data: bytes) -> None:
         if not data:
             return
-        with trio.move_on_after(SEND_TIMEOUT) as scope:
+        # Shielded, for what is half sent when the link ends cannot be sent again, and may be the reason why it ends.
+        with trio.move_on_after(SEND_TIMEOUT, shield=True) as scope:
             await self._stream.send_all(data)
         if scope.cancelled_caught:
             raise LinkError("the peer does not read")
