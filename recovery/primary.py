@@ -94,10 +94,9 @@ class Primary:
         self._check(kind == COMMAND_RECORD, f"record kind {kind} is unknown")
         _, digest, command_kind = _COMMAND.unpack_from(payload)
         header = CommandHeader.unpack_from(payload, _COMMAND.size)
-        body = payload[_COMMAND.size + COMMAND_HEADER_BYTES :]
         self._check(header.tx == self._sequencer.next_tx, f"tx {header.tx}, {self._sequencer.next_tx} expected")
         self._check(digest == self._sequencer.digest, f"tx {header.tx}: other messages before it than once")
-        self._apply(command_kind, header, body)
+        self._apply(command_kind, header, payload[_COMMAND.size :])
 
     def _check(self, holds: bool, what: str) -> None:
         if not holds:
@@ -212,21 +211,21 @@ class Primary:
         tx = sequencer.next_tx
         timestamp = max(now, self.last_timestamp)
         header = CommandHeader(tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq)
-        record = _COMMAND.pack(self.epoch, sequencer.digest, kind) + header.pack() + body
-        self._records.append((COMMAND_RECORD, record))
-        self.outbox.append(self._apply(kind, header, body))
+        command = header.pack() + body
+        self._records.append((COMMAND_RECORD, _COMMAND.pack(self.epoch, sequencer.digest, kind) + command))
+        self.outbox.append(self._apply(kind, header, command))
         self._uncommitted.append((tx, sequencer.next_seq - 1))
 
-    def _apply(self, kind: int, header: CommandHeader, body: bytes) -> list[bytes]:
-        """The one way a command takes effect, whether new or replayed."""
+    def _apply(self, kind: int, header: CommandHeader, command: bytes) -> list[bytes]:
+        """The one way a command takes effect, whether new or replayed. `command` is header and body."""
         events: list[tuple[int, bytes]] = []
         if kind >= FIRST_OPAQUE_KIND:
-            events = self.state_machine.apply(
-                kind, body, header.timestamp, header.tx, header.source_id, header.session_id
-            )
+            body = command[COMMAND_HEADER_BYTES:]
+            tx, timestamp, source_id, _, _, session_id, _ = header
+            events = self.state_machine.apply(kind, body, timestamp, tx, source_id, session_id)
         self.sources.apply(kind, header)
         self.last_timestamp = header.timestamp
-        messages = self._sequencer.transaction(kind, header, body, events)
+        messages = self._sequencer.messages(kind, command, events)
         self.store.append(messages)
         return messages
 

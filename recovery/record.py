@@ -206,8 +206,12 @@ class Sequencer:
     ) -> list[bytes]:
         """The messages of the transaction `header.tx`: the command, then each event (kind, body)."""
         assert header.tx == self.next_tx, f"tx {header.tx} where {self.next_tx} is next"
+        return self.messages(kind, header.pack() + body, events)
+
+    def messages(self, kind: int, command: bytes, events: Sequence[tuple[int, bytes]]) -> list[bytes]:
+        """The same for a command whose header, of the next transaction, is packed already."""
         shard_id, seq, digest = self.shard_id, self.next_seq, self.digest
-        data = make(shard_id, seq, kind, FIRST if events else FIRST | END, header.pack() + body, digest)
+        data = make(shard_id, seq, kind, FIRST if events else FIRST | END, command, digest)
         digest = crc32c_extend(digest, data[-4:])
         messages = [data]
         last = seq + len(events)
