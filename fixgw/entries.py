@@ -69,7 +69,7 @@ class Forwarded(NamedTuple):
     body: bytes
 
     def encode(self) -> bytes:
-        return _FORWARDED.pack(FORWARDED, *self[:5], len(self.body)) + self.body
+        return encode_forwarded(*self)
 
 
 class Outbound(NamedTuple):
@@ -81,7 +81,7 @@ class Outbound(NamedTuple):
     message: bytes
 
     def encode(self) -> bytes:
-        return _OUTBOUND.pack(OUTBOUND, *self[:3], len(self.message)) + self.message
+        return encode_outbound(*self)
 
 
 class StreamPosition(NamedTuple):
@@ -95,6 +95,21 @@ class StreamPosition(NamedTuple):
 
 
 Entry = Incarnation | SessionNumbers | Forwarded | Outbound | StreamPosition
+
+
+# The two entries that every order makes, without the object.
+
+
+def encode_forwarded(
+    shard_id: int, source_seq: int, session_id: int, session_seq: int, kind: int, body: bytes
+) -> bytes:
+    """A `Forwarded` entry."""
+    return _FORWARDED.pack(FORWARDED, shard_id, source_seq, session_id, session_seq, kind, len(body)) + body
+
+
+def encode_outbound(session_id: int, run: int, msg_seq_num: int, message: bytes) -> bytes:
+    """An `Outbound` entry."""
+    return _OUTBOUND.pack(OUTBOUND, session_id, run, msg_seq_num, len(message)) + message
 
 
 def decode(payload: bytes) -> Iterator[tuple[int, Entry]]:

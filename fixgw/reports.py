@@ -164,17 +164,16 @@ def format_average(notional: int, quantity: int) -> bytes:
     return b"%d.%08d" % (whole, fraction)
 
 
-def _terms_fields(terms: OrderTerms, symbol: bytes) -> bytes:
-    """Account(1), Symbol(55), Side(54), OrderQty(38), OrdType(40), Price(44), TimeInForce(59)."""
-    fields = b"55=%b\x0154=%d\x0138=%d\x0140=%d\x01" % (symbol, terms.side, terms.order_qty, terms.ord_type)
-    if terms.account:
-        fields = b"1=%b\x01%b" % (terms.account, fields)
-    if terms.ord_type == _LIMIT:
-        return b"%b44=%b\x0159=%d\x01" % (fields, format_price(terms.price), terms.time_in_force)
-    return b"%b59=%d\x01" % (fields, terms.time_in_force)
+@lru_cache(_PRICES_KEPT)
+def _price_field(price: int) -> bytes:
+    return b"44=%b\x01" % format_price(price)
 
 
-_REPORT: Final = b"37=%b\x0111=%b\x01%b17=%b\x01%b150=%b\x0139=%b\x01%b%b151=%d\x0114=%d\x016=%b\x0160=%b\x01%b"
+#: Account(1), Symbol(55), Side(54), OrderQty(38), OrdType(40), Price(44), TimeInForce(59).
+_TERMS: Final = b"%b55=%b\x0154=%d\x0138=%d\x0140=%d\x01%b59=%d\x01"
+_EXECUTION: Final = b"151=%d\x0114=%d\x016=%b\x0160=%b\x01%b"
+_REPORT: Final = b"37=%d\x0111=%b\x01%b17=%d-%d%b\x01%b150=%b\x0139=%b\x01" + _TERMS + b"%b" + _EXECUTION
+_REJECTION: Final = b"37=NONE\x0111=%b\x0117=%b\x01%b150=8\x0139=8\x01%b" + _EXECUTION
 
 
 class Reporter:
@@ -212,28 +211,63 @@ class Reporter:
         instrument = self._instruments.get(instrument_id)
         return instrument.symbol if instrument is not None else b"%d" % instrument_id
 
+    def _report(
+        self,
+        dialect: Dialect,
+        terms: OrderTerms,
+        exec_id: tuple[int, bytes],
+        exec_type: bytes,
+        ord_status: bytes,
+        figures: tuple[int, int, int],
+        timestamp: int,
+        *,
+        cl_ord_id: bytes = b"",
+        orig: bytes = b"",
+        last: bytes = b"",
+        text: bytes = b"",
+    ) -> Report:
+        """An ExecutionReport about a known order.
+
+        `exec_id` is the event's number and what tells two reports of it apart; `figures` are leaves and cumulative
+        quantity and notional; `cl_ord_id` the request's where it is not the order's; `orig`, `last` and `text` whole
+        fields.
+        """
+        leaves, cum, notional = figures
+        account = terms.account
+        seq, suffix = exec_id
+        body = _REPORT % (
+            terms.order_id,
+            cl_ord_id or terms.cl_ord_id,
+            orig,
+            self._shard_id,
+            seq,
+            suffix,
+            dialect.exec_trans_type,
+            exec_type,
+            ord_status,
+            b"1=%b\x01" % account if account else b"",
+            self._symbol(terms.instrument_id),
+            terms.side,
+            terms.order_qty,
+            terms.ord_type,
+            _price_field(terms.price) if terms.ord_type == _LIMIT else b"",
+            terms.time_in_force,
+            last,
+            leaves,
+            cum,
+            format_average(notional, cum),
+            format_timestamp(timestamp),
+            text,
+        )
+        return Report(terms.session_id, EXECUTION_REPORT, body)
+
     def _accepted(self, event: OrderAccepted, seq: int, timestamp: int) -> list[Report]:
         terms = event.terms
         dialect = self._dialects.get(terms.session_id)
         if dialect is None:
             return []
-        body = _REPORT % (
-            b"%d" % terms.order_id,
-            terms.cl_ord_id,
-            b"",
-            b"%d-%d" % (self._shard_id, seq),
-            dialect.exec_trans_type,
-            b"0",
-            b"0",
-            _terms_fields(terms, self._symbol(terms.instrument_id)),
-            b"",
-            terms.order_qty,
-            0,
-            b"0",
-            format_timestamp(timestamp),
-            b"",
-        )
-        return [Report(terms.session_id, EXECUTION_REPORT, body)]
+        figures = (terms.order_qty, 0, 0)
+        return [self._report(dialect, terms, (seq, b""), b"0", b"0", figures, timestamp)]
 
     def _rejected(self, event: OrderRejected, seq: int, timestamp: int) -> list[Report]:
         terms = event.terms
@@ -241,87 +275,68 @@ class Reporter:
         if dialect is None:
             return []
         refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id))
-        described = _terms_fields(terms, self._symbol(terms.instrument_id))
+        described = _TERMS % (
+            b"1=%b\x01" % terms.account if terms.account else b"",
+            self._symbol(terms.instrument_id),
+            terms.side,
+            terms.order_qty,
+            terms.ord_type,
+            _price_field(terms.price) if terms.ord_type == _LIMIT else b"",
+            terms.time_in_force,
+        )
         exec_id = b"%d-%d" % (self._shard_id, seq)
         return [rejection(dialect, terms.session_id, terms.cl_ord_id, described, refused, exec_id, timestamp)]
 
     def _executed(self, event: OrderExecuted, seq: int, timestamp: int) -> list[Report]:
         reports = []
-        time = format_timestamp(timestamp)
         last = b"32=%d\x0131=%b\x01" % (event.quantity, format_price(event.price))
         terms = event.resting
         dialect = self._dialects.get(terms.session_id)
         if dialect is not None:
-            leaves, cum, notional = event.resting_leaves_qty, event.resting_cum_qty, event.resting_cum_notional
-            reports.append(self._trade(dialect, terms, leaves, cum, notional, last, seq, time))
+            figures = (event.resting_leaves_qty, event.resting_cum_qty, event.resting_cum_notional)
+            reports.append(self._trade(dialect, terms, figures, last, seq, timestamp))
         terms = event.incoming
         dialect = self._dialects.get(terms.session_id)
         if dialect is not None:
-            leaves, cum, notional = event.incoming_leaves_qty, event.incoming_cum_qty, event.incoming_cum_notional
-            reports.append(self._trade(dialect, terms, leaves, cum, notional, last, seq, time))
+            figures = (event.incoming_leaves_qty, event.incoming_cum_qty, event.incoming_cum_notional)
+            reports.append(self._trade(dialect, terms, figures, last, seq, timestamp))
         return reports
 
     def _trade(
-        self,
-        dialect: Dialect,
-        terms: OrderTerms,
-        leaves: int,
-        cum: int,
-        notional: int,
-        last: bytes,
-        seq: int,
-        time: bytes,
+        self, dialect: Dialect, terms: OrderTerms, figures: tuple[int, int, int], last: bytes, seq: int, timestamp: int
     ) -> Report:
-        body = _REPORT % (
-            b"%d" % terms.order_id,
-            terms.cl_ord_id,
-            b"",
-            b"%d-%d%b" % (self._shard_id, seq, b"B" if terms.side == _BUY else b"S"),
-            dialect.exec_trans_type,
-            dialect.partial_fill if leaves else dialect.fill,
-            b"1" if leaves else b"2",
-            _terms_fields(terms, self._symbol(terms.instrument_id)),
-            last,
-            leaves,
-            cum,
-            format_average(notional, cum),
-            time,
-            b"",
-        )
-        return Report(terms.session_id, EXECUTION_REPORT, body)
+        exec_id = (seq, b"B" if terms.side == _BUY else b"S")
+        if figures[0]:
+            return self._report(dialect, terms, exec_id, dialect.partial_fill, b"1", figures, timestamp, last=last)
+        return self._report(dialect, terms, exec_id, dialect.fill, b"2", figures, timestamp, last=last)
 
     def _replaced(self, event: OrderReduced | OrderReplaced, seq: int, timestamp: int) -> list[Report]:
-        dialect = self._dialects.get(event.terms.session_id)
+        terms = event.terms
+        dialect = self._dialects.get(terms.session_id)
         if dialect is None:
             return []
         status = b"1" if event.cum_qty else dialect.replaced_status
         figures = (event.leaves_qty, event.cum_qty, event.cum_notional)
-        return [
-            self._change(
-                dialect,
-                event.terms,
-                event.terms.cl_ord_id,
-                event.orig_cl_ord_id,
-                b"5",
-                status,
-                figures,
-                b"",
-                seq,
-                timestamp,
-            )
-        ]
+        orig = b"41=%b\x01" % event.orig_cl_ord_id
+        return [self._report(dialect, terms, (seq, b""), b"5", status, figures, timestamp, orig=orig)]
 
     def _canceled(self, event: OrderCanceled, seq: int, timestamp: int) -> list[Report]:
-        dialect = self._dialects.get(event.terms.session_id)
+        terms = event.terms
+        dialect = self._dialects.get(terms.session_id)
         if dialect is None:
             return []
-        requested = event.cl_ord_id != event.terms.cl_ord_id
-        orig_cl_ord_id = event.terms.cl_ord_id if requested else b""
-        figures = (0, event.cum_qty, event.cum_notional)
-        text = _CANCEL_TEXTS.get(event.reason, b"")
         return [
-            self._change(
-                dialect, event.terms, event.cl_ord_id, orig_cl_ord_id, b"4", b"4", figures, text, seq, timestamp
+            self._report(
+                dialect,
+                terms,
+                (seq, b""),
+                b"4",
+                b"4",
+                (0, event.cum_qty, event.cum_notional),
+                timestamp,
+                cl_ord_id=event.cl_ord_id,
+                orig=b"41=%b\x01" % terms.cl_ord_id if event.cl_ord_id != terms.cl_ord_id else b"",
+                text=_CANCEL_TEXTS.get(event.reason, b""),
             )
         ]
 
@@ -330,42 +345,7 @@ class Reporter:
         if dialect is None:
             return []
         figures = (0, event.cum_qty, event.cum_notional)
-        return [
-            self._change(dialect, event.terms, event.terms.cl_ord_id, b"", b"C", b"C", figures, b"", seq, timestamp)
-        ]
-
-    def _change(
-        self,
-        dialect: Dialect,
-        terms: OrderTerms,
-        cl_ord_id: bytes,
-        orig_cl_ord_id: bytes,
-        exec_type: bytes,
-        status: bytes,
-        figures: tuple[int, int, int],
-        text: bytes,
-        seq: int,
-        timestamp: int,
-    ) -> Report:
-        """A report about an order that was changed or closed; `figures` are leaves, cumulative quantity, notional."""
-        leaves, cum, notional = figures
-        body = _REPORT % (
-            b"%d" % terms.order_id,
-            cl_ord_id,
-            b"41=%b\x01" % orig_cl_ord_id if orig_cl_ord_id else b"",
-            b"%d-%d" % (self._shard_id, seq),
-            dialect.exec_trans_type,
-            exec_type,
-            status,
-            _terms_fields(terms, self._symbol(terms.instrument_id)),
-            b"",
-            leaves,
-            cum,
-            format_average(notional, cum),
-            format_timestamp(timestamp),
-            text,
-        )
-        return Report(terms.session_id, EXECUTION_REPORT, body)
+        return [self._report(dialect, event.terms, (seq, b""), b"C", b"C", figures, timestamp)]
 
     def _cancel_rejected(self, event: CancelRejected, _seq: int, timestamp: int) -> list[Report]:
         dialect = self._dialects.get(event.session_id)
@@ -408,16 +388,11 @@ def rejection(
     `described` are the order's fields as they are to be repeated, each ended by SOH.
     """
     reason = dialect.ord_rej_reasons.get(refused.reason, dialect.other_ord_rej_reason)
-    body = _REPORT % (
-        b"NONE",
+    body = _REJECTION % (
         cl_ord_id,
-        b"",
         exec_id,
         dialect.exec_trans_type,
-        b"8",
-        b"8",
         described,
-        b"",
         0,
         0,
         b"0",

@@ -5,7 +5,8 @@ every engine reads) and accept whole seconds, milli-, micro- and nanoseconds. Se
 accepted and is the first instant of the next minute.
 
 Within one second all stamps share their first 17 characters, so the calendar is worked out once per second and
-remembered; the bound on what is remembered is the bound on what a peer that sends nonsense can make us keep.
+remembered, and so is the text of a millisecond, in which a batch writes hundreds of stamps; the bound on what is
+remembered is the bound on what a peer that sends nonsense can make us keep.
 """
 
 from datetime import UTC, date, datetime
@@ -15,19 +16,21 @@ from typing import Final
 SECOND: Final = 1_000_000_000
 """Nanoseconds in a second."""
 
+MILLISECOND: Final = 1_000_000
+"""Nanoseconds in a millisecond."""
+
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 #: Fraction digits allowed after the dot, and what one unit of each is in nanoseconds.
 FRACTION_UNITS: Final = {3: 1_000_000, 6: 1_000, 9: 1}
 
-#: Seconds remembered in each direction. Live traffic needs two or three; a resend of old messages a few more.
+#: Seconds, and milliseconds, remembered. Live traffic needs two or three; a resend of old messages a few more.
 REMEMBERED_SECONDS: Final = 64
 
 
 def format_timestamp(now: int) -> bytes:
     """`now` (ns since the epoch, UTC) as FIX text, cut to the millisecond."""
-    second, rest = divmod(now, SECOND)
-    return b"%b.%03d" % (_format_second(second), rest // 1_000_000)
+    return _format_millisecond(now // MILLISECOND)
 
 
 def parse_timestamp(text: bytes) -> int | None:
@@ -47,6 +50,12 @@ def is_timestamp(text: bytes) -> bool:
     if _parse_second(text[:17]) is None:
         return False
     return len(text) == 17 or (len(text) - 18 in FRACTION_UNITS and text[17] == 46 and text[18:].isdigit())
+
+
+@lru_cache(maxsize=REMEMBERED_SECONDS)
+def _format_millisecond(millisecond: int) -> bytes:
+    second, rest = divmod(millisecond, 1000)
+    return b"%b.%03d" % (_format_second(second), rest)
 
 
 @lru_cache(maxsize=REMEMBERED_SECONDS)
