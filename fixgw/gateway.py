@@ -71,7 +71,7 @@ class Gateway:
         """
         for record in self._journal.replay():
             self.router.restore(record.number, record.payload)
-        self.router.begin()
+        self.router.begin(time.time_ns())
         async with trio.open_nursery() as nursery:
             if self._to_disk:
                 nursery.start_soon(self._commit_groups)

@@ -26,6 +26,7 @@ from fixgw.sent import SentIndex
 from fixgw.session import Session
 from fixgw.session_events import Application, Disconnect, Event, Rejected
 from fixgw.throttle import TokenBucket
+from fixgw.timestamps import SECOND
 from fixgw.translate import Refused, TradedInstrument, Translator
 from matching.messages import OrdStatus
 from matching.wire import decode_event, encode
@@ -142,8 +143,13 @@ class Router:
         else:
             self.incarnation = entry.incarnation + 1
 
-    def begin(self) -> None:
-        """The journal is read: a new life begins, and links may connect. Leaves the first batch."""
+    def begin(self, now: int) -> None:
+        """The journal is read: a new life begins, and links may connect. Leaves the first batch.
+
+        The incarnation takes the clock's seconds where that is more: it grows even if the stored one was lost, and a
+        shard that knows a later one would take no command of ours any more.
+        """
+        self.incarnation = max(self.incarnation, now // SECOND)
         self._record += Incarnation(self.incarnation).encode()
         for session_id, numbers in self._numbers.items():
             seat = self.seats.get(session_id)
@@ -237,7 +243,7 @@ class Router:
         if not link.room:
             return Refused(0, "the market does not answer now: too many requests wait for it")
         source_seq = link.forward(seat.session_id, session_seq, kind, body, now)
-        self._record += Forwarded(shard_id, source_seq, seat.session_id, session_seq, kind, body).encode()
+        self._record += entries.encode_forwarded(shard_id, source_seq, seat.session_id, session_seq, kind, body)
         return None
 
     def _reject_order(self, seat: Seat, event: Application, refused: Refused, now: int) -> None:
@@ -271,7 +277,7 @@ class Router:
         run = seat.session.run
         self._touched[seat.session_id] = seat
         self._said.append((seat.session_id, run, msg_seq_num, len(self._record)))
-        self._record += Outbound(seat.session_id, run, msg_seq_num, raw).encode()
+        self._record += entries.encode_outbound(seat.session_id, run, msg_seq_num, raw)
 
     # --- from shards --------------------------------------------------------------------------------------------------
 

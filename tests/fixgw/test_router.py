@@ -7,11 +7,12 @@ from fixgw.codec import Framer, decode
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
 from fixgw.router import Batch
 from fixgw.session_state import State
-from fixgw.timestamps import format_timestamp
+from fixgw.timestamps import SECOND, format_timestamp
 from matching.messages import OrderAccepted
 from matching.wire import KINDS, decode_event
 from recovery.link import MAX_UNSEEN
 from tests.fixgw.broker_in_memory import Broker
+from tests.fixgw.fixtalk import NOW
 from tests.fixgw.venue_in_memory import Venue
 
 
@@ -247,10 +248,15 @@ def test_more_than_a_shard_answers_is_not_taken() -> None:
 def test_the_first_record_tells_that_a_new_life_begins() -> None:
     venue = Venue()
     [first, *_] = venue.gateway.batches
-    assert written(first) == [Incarnation(1)]
+    seconds = NOW // SECOND
+    assert written(first) == [Incarnation(seconds)]
     venue.restart_gateway()
     venue.restart_gateway()
-    assert venue.router.incarnation == 3
+    assert venue.router.incarnation == seconds + 2
+    del venue.gateway_records[1:]
+    venue.now += 10 * SECOND
+    venue.restart_gateway()
+    assert venue.router.incarnation == seconds + 10
 
 
 def test_an_order_is_written_with_its_number_before_it_is_forwarded() -> None:

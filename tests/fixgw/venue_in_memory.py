@@ -59,7 +59,7 @@ class Gateway:
         self.router = Router(SOURCE, KEY, venue.seats(), venue.instruments, venue.shard_ids)
         for number, record in enumerate(records, start=1):
             self.router.restore(number, record)
-        self.router.begin()
+        self.router.begin(venue.now)
         self.readers = {
             shard_id: Reader(shard_id, self.router.shards[shard_id].position) for shard_id in venue.shard_ids
         }
