@@ -288,6 +288,20 @@ def test_a_commit_covers_only_what_came_under_its_own_epoch(history):
     assert released[1].body == b"another command"
 
 
+def test_what_was_received_out_of_order_is_discarded_too(history):
+    """Numbers 5 and 6 of epoch 1 wait for 4 when epoch 2 begins, in which all three are another command's."""
+    target = Reader(1)
+    feed(target, [history.heartbeat(1, 0, EpochStart()), *history.packets(1, 1, 3, commit=3)])
+    feed(target, history.packets(1, 5, 6, commit=3))
+    other = History()
+    other.messages, other.sequencer = history.messages[:3], Sequencer(1, 2, target.position)
+    start = other.start
+    other.add(b"another command")
+    assert feed(target, [other.heartbeat(2, 3, start), *other.packets(2, 4, 4, commit=6)]) == []
+    released = [m for data in other.packets(2, 5, 6, commit=6) for m in target.receive_datagram(data, 0)]
+    assert [m.body for m in released[1:]] == [b"another command"] * 2
+
+
 def test_the_uncommitted_tail_is_said_again_under_the_new_epoch(history):
     """The new primary has the tail: the same bytes, committed in its epoch; the reader sees each once."""
     target = Reader(1)
