@@ -182,7 +182,7 @@ class Gateway:
                 if retry in (_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS):
                     _log.warning("no link to shard %s: %s", shard_name, errors.exceptions[0] or "it does not answer")
             if trio.current_time() - lost_at > GRACE_SECONDS:
-                self.router.link_lost(shard.id, "its shard does not answer")
+                self.router.link_lost(shard.id, "its matching engine does not answer")
             await trio.sleep(retry)
             retry = min(2 * retry, _LAST_RETRY_SECONDS)
 

@@ -10,7 +10,7 @@ Where the versions differ (FIX 4.2, volume 1, ExecutionReport; FIX 4.4, volume 4
 |---|---|---|
 | ExecTransType(20) | 0 (new) | does not exist |
 | ExecType(150) of a trade | 1 partial fill, 2 fill | F trade |
-| OrdStatus(39) after a replace, nothing executed | 5 replaced | 0 new |
+| OrdStatus(39) after a replace, nothing executed, or of a ClOrdID that was replaced | 5 replaced | 0 new |
 | OrdRejReason(103) | 0..8 | also 11, 13, 99 |
 | CxlRejReason(102) | 0..3 | also 6, 99 |
 """
@@ -102,7 +102,7 @@ _CANCEL_TEXTS: Final = {
 }
 
 _REASON_TEXTS: Final = {
-    _R.UNKNOWN_INSTRUMENT: "Symbol(55) is not traded on this shard",
+    _R.UNKNOWN_INSTRUMENT: "Symbol(55) is not traded here",
     _R.MARKET_CLOSED: "the market is closed",
     _R.INSTRUMENT_HALTED: "trading in this instrument is halted; cancels are accepted",
     _R.DUPLICATE_CL_ORD_ID: "ClOrdID(11) was used before on this session today",
@@ -116,9 +116,10 @@ _REASON_TEXTS: Final = {
     _R.COMMAND_EXPIRED: "the request reached the market too late",
     _R.TOO_LATE: "the order is no longer open",
     _R.UNKNOWN_ORDER: "OrigClOrdID(41) names no order of this session",
-    _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40) or TimeInForce(59) differ from the order's",
+    _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40) or TimeInForce(59) is not the order's",
     _R.QUANTITY_ALREADY_EXECUTED: "OrderQty(38) is not above what has been executed already",
 }
+_REPLACED_TEXT: Final = "OrigClOrdID(41) was replaced: the order goes by a newer ClOrdID(11)"
 
 
 #: The kinds of events that mean a report to somebody; readers need not decode others.
@@ -351,7 +352,8 @@ class Reporter:
         dialect = self._dialects.get(event.session_id)
         if dialect is None:
             return []
-        refused = Refused(event.reason, self._reason_text(event.reason, 0))
+        replaced = event.ord_status == OrdStatus.REPLACED
+        refused = Refused(event.reason, _REPLACED_TEXT if replaced else self._reason_text(event.reason, 0))
         return [
             cancel_rejection(
                 dialect,
@@ -415,11 +417,15 @@ def cancel_rejection(
 ) -> Report:
     """OrderCancelReject: from the engine's refusal, or the gateway's own."""
     reason = dialect.cxl_rej_reasons.get(refused.reason, dialect.other_cxl_rej_reason)
-    body = b"37=%b\x0111=%b\x0141=%b\x0139=%c\x01434=%d\x01102=%d\x0160=%b\x0158=%b\x01" % (
+    if ord_status == OrdStatus.REPLACED:
+        status = dialect.replaced_status
+    else:
+        status = b"%c" % (ord_status or OrdStatus.REJECTED)
+    body = b"37=%b\x0111=%b\x0141=%b\x0139=%b\x01434=%d\x01102=%d\x0160=%b\x0158=%b\x01" % (
         order_id,
         cl_ord_id,
         orig_cl_ord_id,
-        ord_status or int(OrdStatus.REJECTED),
+        status,
         response_to,
         reason,
         format_timestamp(timestamp),
