@@ -288,18 +288,51 @@ def test_a_commit_covers_only_what_came_under_its_own_epoch(history):
     assert released[1].body == b"another command"
 
 
+def other_history(history: History, target: Reader) -> tuple[History, EpochStart]:
+    """As `history` up to where the reader stands, then another command's three messages; and where it begins."""
+    other = History()
+    other.messages = history.messages[: target.position.next_seq - 1]
+    other.sequencer = Sequencer(1, 2, target.position)
+    start = other.start
+    other.add(b"another command")
+    return other, start
+
+
 def test_what_was_received_out_of_order_is_discarded_too(history):
     """Numbers 5 and 6 of epoch 1 wait for 4 when epoch 2 begins, in which all three are another command's."""
     target = Reader(1)
     feed(target, [history.heartbeat(1, 0, EpochStart()), *history.packets(1, 1, 3, commit=3)])
     feed(target, history.packets(1, 5, 6, commit=3))
-    other = History()
-    other.messages, other.sequencer = history.messages[:3], Sequencer(1, 2, target.position)
-    start = other.start
-    other.add(b"another command")
-    assert feed(target, [other.heartbeat(2, 3, start), *other.packets(2, 4, 4, commit=6)]) == []
-    released = [m for data in other.packets(2, 5, 6, commit=6) for m in target.receive_datagram(data, 0)]
+    other, start = other_history(history, target)
+    assert feed(target, [other.heartbeat(2, 3, start)]) == []
+    shuffled = [other.packets(2, seq, seq, commit=6)[0] for seq in (6, 4, 5)]
+    released = [m for data in shuffled for m in target.receive_datagram(data, 0)]
     assert [m.body for m in released[1:]] == [b"another command"] * 2
+
+
+def test_half_a_transaction_is_discarded_too(history):
+    target = Reader(1)
+    feed(target, [history.heartbeat(1, 0, EpochStart()), *history.packets(1, 1, 5, commit=3)])
+    other, start = other_history(history, target)
+    assert feed(target, [other.heartbeat(2, 3, start), *other.packets(2, 4, 6, commit=6)]) == [4, 5, 6]
+
+
+def test_the_commit_of_an_older_epoch_is_forgotten(history):
+    """Epoch 1 said that 6 is committed, but nobody else had it: epoch 2's 4 … 6 are another command's, uncommitted."""
+    target = Reader(1)
+    feed(target, [history.heartbeat(1, 0, EpochStart()), *history.packets(1, 1, 3, commit=6)])
+    other, start = other_history(history, target)
+    assert feed(target, [other.heartbeat(2, 3, start), *other.packets(2, 4, 6, commit=3)]) == []
+    assert feed(target, [other.heartbeat(2, 6, start)]) == [4, 5, 6]
+
+
+def test_the_gaps_of_an_older_epoch_are_forgotten(history):
+    target = Reader(1)
+    feed(target, [history.heartbeat(1, 0, EpochStart()), *history.packets(1, 1, 3, commit=3)])
+    feed(target, history.packets(1, 8, 9, commit=9))
+    feed(target, [history.heartbeat(2, 12, EpochStart(1, 4, target.position.digest))])
+    target.handle_deadline(gaps.GRACE)
+    assert requests(target) == [(0, 4, 9)]
 
 
 def test_the_uncommitted_tail_is_said_again_under_the_new_epoch(history):
