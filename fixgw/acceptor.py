@@ -78,20 +78,24 @@ class Acceptor:
 
     async def _serve(self, connection: Connection, host: str) -> None:
         """One connection from its first byte to its last. Whatever happens here stays here."""
+        who = f"stranger from {host}"
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(connection.run_writer)
                 framer = Framer()
                 seat, rest = await self._log_on(connection, host, framer)
                 if seat is not None:
+                    who = f"{seat.session.identity.target_comp_id.decode()} from {host}"
+                    if seat.session.state is not State.DISCONNECTED:
+                        _log.info("%s: logged on", who)
                     await self._carry(connection, seat, framer, rest)
                 connection.finish()
                 await _linger(connection)
                 connection.close()
         except* (PeerGone, FixProtocolError) as ends:
-            _log.info("connection from %s: %s", host, ends.exceptions[0])
+            _log.info("%s: the connection ends: %s", who, ends.exceptions[0])
         except* Exception:
-            _log.exception("connection from %s ended by a fault of ours", host)
+            _log.exception("%s: the connection ends by a fault of ours", who)
         finally:
             connection.close()
             self._leave(connection)
@@ -128,11 +132,11 @@ class Acceptor:
         seat = self._seats.get(identity)
         if seat is None or not self._accounts.allows(comp_id, host):
             self._guard.failed(None, host, time.time_ns())
-            raise FixProtocolError("its CompIDs name no session that may come from there")
+            raise FixProtocolError("BeginString(8) and the CompIDs name no session that may come from there")
         if self._guard.refused_until(comp_id, host, time.time_ns()):
             raise FixProtocolError("refused for a while after too many failed logons")
         if seat.session.state is not State.DISCONNECTED:
-            raise FixProtocolError(f"session {seat.session_id} is connected already")
+            raise FixProtocolError(f"{comp_id.decode()} is connected already")
         return seat
 
     async def _proves_itself(self, connection: Connection, seat: Seat, logon: FixMessage, host: str) -> bool:
@@ -146,7 +150,7 @@ class Acceptor:
             return True
         now = time.time_ns()
         self._guard.failed(comp_id, host, now)
-        _log.warning("connection from %s: wrong user name or password for session %d", host, seat.session_id)
+        _log.warning("%s from %s: wrong Username(553) or Password(554)", comp_id.decode(), host)
         connection.send(seat.session.refuse_logon("Username(553) or Password(554) is wrong", now))
         return False
 

@@ -120,7 +120,8 @@ class Gateway:
         for session_id, reason in batch.closes:
             peer = self.connections.get(session_id)
             if peer is not None:
-                _log.info("session %d ends: %s", session_id, reason)
+                comp_id = self.router.seats[session_id].session.identity.target_comp_id.decode()
+                _log.info("%s: the connection ends: %s", comp_id, reason)
                 peer.finish()
         self._written.update(batch.next_out_seqs)
         for session_id in batch.next_out_seqs:
