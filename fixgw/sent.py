@@ -1,62 +1,65 @@
-"""Where every application message that was ever sent stands in the gateway's journal.
+"""Where the application messages that were sent stand in the gateway's journal.
 
-FIX asks for messages again by session and MsgSeqNum(34). The messages themselves stay in the journal; here is eight
-bytes for each: the record and the offset of its entry in it. Numbers that admin messages used hold nothing: a resend
-fills them with a SequenceReset-GapFill.
+FIX asks for messages again by session and MsgSeqNum(34). The messages themselves stay in the journal; kept here is, per
+session and journal record, the number of the first message that the record holds: sixteen bytes for a batch, however
+many messages it said. Numbers that admin messages used are in no record: a resend fills them with a
+SequenceReset-GapFill.
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable
-from typing import Final
 
 from fixgw import entries
+from fixgw.entries import Outbound
 
-#: A record is a batch, bounded far below this many bytes; what is left of 64 bits numbers records.
-_OFFSET_BITS: Final = 26
-MAX_RECORD_BYTES: Final = 1 << _OFFSET_BITS
-_OFFSET_MASK: Final = MAX_RECORD_BYTES - 1
-_NOTHING: Final = 0
+
+class _Run:
+    """The messages of one session since its numbers last began at 1."""
+
+    def __init__(self, run: int) -> None:
+        self.run = run
+        self.first_numbers = array("Q")
+        self.records = array("Q")
 
 
 class SentIndex:
-    """The places of the messages of all sessions, each under its latest run of numbers."""
+    """The journal records that hold the messages of each session, under its latest run of numbers."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, int] = {}
-        self._places: dict[int, array[int]] = {}
+        self._runs: dict[int, _Run] = {}
 
-    def add(self, session_id: int, run: int, msg_seq_num: int, record_number: int, offset: int) -> None:
-        """Remember one message. Numbers of a session grow; a new run forgets the one before it."""
-        if self._runs.get(session_id) != run:
-            self._runs[session_id] = run
-            self._places[session_id] = array("Q")
-        places = self._places[session_id]
-        missing = msg_seq_num - 1 - len(places)
-        if missing > 0:
-            places.extend([_NOTHING] * missing)
-        place = record_number << _OFFSET_BITS | offset
-        if missing < 0:
-            # A number is used twice only after its first use was lost with the machine that made it.
-            places[msg_seq_num - 1] = place
-        else:
-            places.append(place)
+    def add(self, session_id: int, run: int, msg_seq_num: int, record_number: int) -> None:
+        """A message of the session stands in this record; only the first of a record need be told.
+
+        Numbers and records grow; a new run forgets the one before it.
+        """
+        current = self._runs.get(session_id)
+        if current is None or current.run != run:
+            current = self._runs[session_id] = _Run(run)
+        if not current.records or current.records[-1] != record_number:
+            current.first_numbers.append(msg_seq_num)
+            current.records.append(record_number)
 
     def messages(
         self, session_id: int, run: int, first: int, last: int, read: Callable[[int], bytes]
     ) -> list[tuple[int, bytes]]:
         """(MsgSeqNum, raw message) of the application messages from `first` to `last`, both included.
 
-        `read` gives a journal record's payload by its number; records in a row are read once.
+        `read` gives a journal record's payload by its number.
         """
-        if self._runs.get(session_id) != run:
+        current = self._runs.get(session_id)
+        if current is None or current.run != run:
             return []
-        found = []
-        payload, loaded = b"", 0
-        for at, place in enumerate(self._places[session_id][first - 1 : last], start=first):
-            if place == _NOTHING:
-                continue
-            number = place >> _OFFSET_BITS
-            if number != loaded:
-                payload, loaded = read(number), number
-            found.append((at, entries.outbound_message(payload, place & _OFFSET_MASK)))
+        found: list[tuple[int, bytes]] = []
+        index = max(bisect_right(current.first_numbers, first) - 1, 0)
+        while index < len(current.records) and current.first_numbers[index] <= last:
+            found += [
+                (entry.msg_seq_num, entry.message)
+                for entry in entries.decode(read(current.records[index]))
+                if isinstance(entry, Outbound)
+                and (entry.session_id, entry.run) == (session_id, run)
+                and first <= entry.msg_seq_num <= last
+            ]
+            index += 1
         return found
