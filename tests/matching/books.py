@@ -134,6 +134,11 @@ class Ledger:
         assert {ref: shown[0::3] for ref, shown in self.displayed.items()} == {
             ref: [order.terms.order_id, order.leaves_qty] for ref, order in resting.items()
         }
+        for order_id in self.accounts:
+            order = engine.order(order_id)
+            assert order is resting.get(0 if order is None else order.order_ref), (
+                "an order that is gone can still be found"
+            )
         leaves = {order.terms.order_id: order.leaves_qty for order in resting.values()}
         for order_id, account in self.accounts.items():
             assert account.order_qty == account.cum_qty + account.canceled_qty + leaves.get(order_id, 0)

@@ -35,14 +35,18 @@ TICK = 100
 new = st.tuples(
     st.just("new"),
     st.sampled_from([BUY, SELL]),
-    st.sampled_from([LIMIT, LIMIT, LIMIT, MARKET]),
-    st.sampled_from([DAY, DAY, DAY, IOC, FOK]),
+    st.sampled_from([LIMIT] * 7 + [MARKET]),
+    st.sampled_from([DAY] * 6 + [IOC, FOK]),
     st.integers(0, 4),
     st.integers(1, 9),
 )
-cancel = st.tuples(st.just("cancel"), st.integers(0, 60))
-replace = st.tuples(st.just("replace"), st.integers(0, 60), st.integers(0, 4), st.integers(1, 12))
-plays = st.lists(st.one_of(new, new, cancel, replace), max_size=60)
+#: Which order a request names: one that rests, if `live` and if there is one, else any ClOrdID used or not yet used.
+order = st.tuples(st.sampled_from([True] * 7 + [False]), st.integers(0, 60))
+cancel = st.tuples(st.just("cancel"), order)
+replace = st.tuples(st.just("replace"), order, st.integers(0, 4), st.integers(1, 12))
+#: By weight: `one_of` would draw as many cancels as orders, and books would stay empty.
+play = st.sampled_from([new] * 7 + [cancel] + [replace] * 2).flatmap(lambda drawn: drawn)
+plays = st.lists(play, min_size=30, max_size=80)
 
 
 class Both:
@@ -82,8 +86,13 @@ class Both:
         command = NewOrder(side, 1, side, ord_type, time_in_force, price, quantity, 0, cl_ord_id.encode(), b"")
         return self.apply(command, side), self.market.new(wish, ord_type, time_in_force)
 
-    def cancel(self, cl_ord_id: str, index: int) -> Any:
-        orig = f"x{index}"
+    def named(self, order: tuple[bool, int]) -> str:
+        live, index = order
+        resting = self.market.resting
+        return resting[index % len(resting)].cl_ord_id if live and resting else f"x{index}"
+
+    def cancel(self, cl_ord_id: str, order: tuple[bool, int]) -> Any:
+        orig = self.named(order)
         wish = self.wishes.get(orig)
         side = self.sides[cl_ord_id] = self.sides.get(orig, BUY)
         said = self.apply(CancelOrder(side, 1, side, 0, 0, cl_ord_id.encode(), orig.encode()), side)
@@ -93,8 +102,8 @@ class Both:
         self.ended.add(cl_ord_id)
         return said, self.market.cancel(wish)
 
-    def replace(self, cl_ord_id: str, index: int, step: int, quantity: int) -> Any:
-        orig = f"x{index}"
+    def replace(self, cl_ord_id: str, order: tuple[bool, int], step: int, quantity: int) -> Any:
+        orig = self.named(order)
         wish = self.wishes.get(orig)
         side = self.sides[cl_ord_id] = self.sides.get(orig, BUY)
         price = PRICE + step * TICK
@@ -145,9 +154,9 @@ def tell(event: Event, both: Both) -> list[tuple[object, ...]]:
 
 
 @given(plays, st.sampled_from([7, 8, 128]))
-def test_the_engine_does_what_the_reference_does(play: list[tuple[Any, ...]], max_events: int) -> None:
+def test_the_engine_does_what_the_reference_does(commands: list[tuple[Any, ...]], max_events: int) -> None:
     both = Both(max_events)
-    for command in play:
+    for command in commands:
         both.play(*command)
     ledger_of(both.events).check(both.engine)
     both.apply(EndDay(20250101), 0)

@@ -52,7 +52,7 @@ def test_no_command_that_decodes_ever_raises(commands: list[tuple[Command, int, 
     play(Shard(1), [(*encode(command), timestamp, session_id) for command, timestamp, session_id in commands])
 
 
-@given(st.lists(st.tuples(likely_command, st.integers(0, 10), st.booleans()), max_size=80))
+@given(st.lists(st.tuples(likely_command, st.integers(0, 10), st.booleans()), min_size=20, max_size=80))
 def test_what_is_said_never_contradicts_itself(commands: list[tuple[Command, int, bool]]) -> None:
     shard = Shard(1)
     opening: list[Command] = [
