@@ -24,7 +24,7 @@ from recovery.node import PrimaryConfig, PrimaryNode, run_primary
 _log: Final = logging.getLogger(__name__)
 
 #: A day begins at most this late.
-CHECK_SECONDS: Final = 1.0
+CHECK_SECONDS: Final = 1
 
 
 class ShardSettings(NamedTuple):

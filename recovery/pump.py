@@ -1,12 +1,10 @@
-"""Runs one end of a link on a TCP connection: bytes in, bytes out, the timer; and a client's end over all of them.
+"""Runs one end of a link on a TCP connection: bytes in, bytes out, the timer.
 
 Three tasks per connection, of which the first that ends (the peer closed, an error, a deadline) ends all; then what is
 left to be said (why it was refused, say) is sent, briefly, and the connection is closed. The first error is raised as
 itself.
 """
 
-import logging
-import os
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -14,17 +12,11 @@ import trio
 
 from recovery.alarm import Alarm, now_ns
 from recovery.frames import LinkError
-from recovery.link import NONCE_BYTES, LinkClient
-from recovery.multicast import Address
 
 RECEIVE_BYTES = 65_536
 SEND_TIMEOUT = 3.0
 """Seconds that a peer may leave a send unread before it is given up."""
 LAST_WORDS_TIMEOUT = 0.5
-MIN_RECONNECT_DELAY, MAX_RECONNECT_DELAY = 0.05, 1.0
-"""Seconds between attempts, doubling: short, for a restarted primary is back in a moment."""
-
-_log = logging.getLogger(__name__)
 
 
 class LinkEnd(Protocol):
@@ -110,48 +102,3 @@ class Pump:
             await self._stream.send_all(data)
         if scope.cancelled_caught:
             raise LinkError("the peer does not read")
-
-
-class ClientLink:
-    """Keeps a LinkClient connected to wherever its primary is."""
-
-    def __init__(self, client: LinkClient, address: Callable[[], Address]) -> None:
-        self.client = client
-        self.opened = trio.Event()
-        """Set when the link is open for the first time."""
-        self._address = address
-        self._pump: Pump | None = None
-
-    def flush(self) -> None:
-        """Send what was forwarded. Plain: once per batch, when the batch is in the journal."""
-        if self._pump is not None:
-            self._pump.wake()
-
-    async def run(self) -> None:
-        """Connect, and again whenever the link is lost, until cancelled. Raises LinkForked."""
-        delay = MIN_RECONNECT_DELAY
-        while True:
-            try:
-                host, port = self._address()
-                stream = await trio.open_tcp_stream(host, port)
-                await self._run_connection(stream)
-            except (OSError, LinkError) as error:
-                _log.warning("link to shard %d: %s", self.client.shard_id, error)
-            if self.client.open:
-                delay = MIN_RECONNECT_DELAY
-            self.client.disconnected()
-            await trio.sleep(delay)
-            delay = min(delay * 2, MAX_RECONNECT_DELAY)
-
-    async def _run_connection(self, stream: trio.SocketStream) -> None:
-        self.client.connected(os.urandom(NONCE_BYTES), now_ns())
-        self._pump = Pump(self.client, stream, self._received)
-        try:
-            await self._pump.run()
-        finally:
-            self._pump = None
-
-    async def _received(self, data: bytes, now: int) -> None:
-        self.client.receive_data(data, now)
-        if self.client.open:
-            self.opened.set()

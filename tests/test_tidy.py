@@ -17,37 +17,34 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 # A pure module takes bytes, messages and `now`, and gives back events and bytes; see FORBIDDEN_IN_PURE.
 PURE = {
     "recovery": """
-        checksum clock frames gaps link outbox packet primary query reader record replica retransmitter
-        sequencer snapshot sources state_machine store
+        checksum clock frames gaps link outbox packet primary reader record retransmitter segment
+        sources store
     """,
     "matching": """
-        amend auction book config day engine entry ids instruments messages operations order shard snapshot
-        state trade wire
+        amend book day engine entry ids instruments messages operations order shard state trade wire
     """,
     "marketdata": """
-        book capture channel config feed gaps glimpse itch moldudp64 receiver requests session soupbintcp
-        translate
+        book capture feed gaps itch moldudp64 receiver requests translate
     """,
     "fixgw": """
-        auth codec config config_checks config_values dictionary dropcopy entries header logon outbound
-        reports resend risk router sent session session_events session_state strict_yaml tags throttle
+        auth codec config config_checks config_values dictionary entries header logon outbound
+        reports resend router sent session session_events session_state strict_yaml tags throttle
         timestamps translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        coordinator journal link_client link_server links multicast node retransmit_server sockets stream
-        zookeeper
+        alarm journal journal_reader journal_store multicast node pump retransmission_server stream
     """,
     "matching": """
-        host ledger
+        host
     """,
     "marketdata": """
-        publisher request_server vendor
+        publisher
     """,
     "fixgw": """
-        __main__ acceptor cli connection console demo gateway journal logging store up
+        __main__ acceptor cli connection demo gateway up
     """,
 }
 

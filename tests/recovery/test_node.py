@@ -15,12 +15,12 @@ from recovery.link import LinkClient
 from recovery.multicast import Destination, drain, open_receiver, send_to
 from recovery.node import MAX_STRANGERS, PrimaryConfig, PrimaryNode, run_primary
 from recovery.packet import Request
-from recovery.pump import ClientLink
 from recovery.reader import Reader
 from recovery.record import FIRST, OPEN_SOURCE, CommandHeader, Message
 from recovery.retransmission_server import ServedStream, ServerConfig, ServerNode, run_retransmitter
 from recovery.stream import read_stream
 from tests.recovery.adder import ADD, COUNTDOWN, STEP, STEPPED, Adder
+from tests.recovery.client_link import ClientLink
 
 GROUP = "239.77.2.1"
 KEYS = {7: b"key of 7", 8: b"key of 8"}
