@@ -114,6 +114,7 @@ class QuickFixBroker:
         """`settings` are further lines of QuickFIX's own, such as `{"ResetOnLogon": "Y"}`."""
         self.directory = directory
         self.name = f"{begin_string}:{sender}"
+        self.begin_string = begin_string
         self.username = username
         self.password = password
         self.received: list[Message] = []
@@ -121,7 +122,8 @@ class QuickFixBroker:
         self.logged_on = False
         self._changed = threading.Condition()
         self._session_id: Any = None
-        self._parts: tuple[Any, ...] = ()
+        self._initiator: Any = None
+        self._parts: tuple[Any, ...] = ()  # what the initiator refers to without owning it
         self._ids = 0
         directory.mkdir(parents=True, exist_ok=True)
         lines = {
@@ -156,28 +158,35 @@ class QuickFixBroker:
 
     def start(self) -> None:
         """Begin to connect, again and again until it succeeds."""
-        assert not self._parts
+        assert self._initiator is None
         application = _Application(self)
         settings = quickfix.SessionSettings(str(self.directory / "quickfix.cfg"))
         store = quickfix.FileStoreFactory(settings)
         log = quickfix.FileLogFactory(settings)
-        initiator = quickfix.SocketInitiator(application, store, settings, log)
-        self._parts = (initiator, application, store, settings, log)
-        initiator.start()
+        self._initiator = quickfix.SocketInitiator(application, store, settings, log)
+        self._parts = (application, store, settings, log)
+        self._initiator.start()
+
+    def log_out(self) -> None:
+        """Ask QuickFIX to log out, which it does within a second; `stop` waits for it."""
+        if self.logged_on:
+            quickfix.Session.lookupSession(self._session_id).logout()
 
     def stop(self, *, rudely: bool = False) -> None:
         """Log out and disconnect; rudely: disconnect without a Logout. Numbers stay in the file store."""
-        if not self._parts:
+        if self._initiator is None:
             return
         if self.logged_on:
-            session = quickfix.Session.lookupSession(self._session_id)
-            # stopping the initiator would log out; a session that is disconnected already cannot
-            session.disconnect() if rudely else session.logout()
+            if rudely:  # stopping the initiator would log out; a session that is disconnected already cannot
+                quickfix.Session.lookupSession(self._session_id).disconnect()
+            else:
+                self.log_out()
             self.wait_until(lambda: not self.logged_on, "the end of the session")
-        self._parts[0].stop(True)
+        self._initiator.stop(True)
         self._session_id = None
+        self._initiator = None
+        gc.collect()  # the initiator's sessions close their stores and logs, so these go after it
         self._parts = ()
-        gc.collect()
         self._note_logged_on(False)
 
     @property

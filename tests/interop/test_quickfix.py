@@ -1,0 +1,231 @@
+"""A foreign FIX engine trades through the exchange: QuickFIX (C++), one broker on FIX.4.4 and one on FIX.4.2.
+
+Every part of the exchange is a process of its own, killed without warning where a test says so. What must hold whatever
+happens: every report comes exactly once (by ExecID(17)) and in the order of its numbers, what was acknowledged is still
+there, and QuickFIX finds nothing to complain about in anything it is sent.
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+import pytest
+
+from tests.interop.quickfix_broker import BUY, EXECUTION_REPORT, SELL, QuickFixBroker, is_type, report
+from tests.venue import Venue, running
+
+pytestmark = pytest.mark.interop
+
+
+#: One for each test below, so that they share a venue and nothing in it. A letter names its symbols, on either shard.
+PAIRS = "ABCDEFGHIJKL"
+ROLES = [("shard", "s1"), ("shard", "s2"), ("retransmitter", "r1"), ("gateway", "g1")]
+
+
+class Desk(NamedTuple):
+    """Two brokers, and two symbols that nobody else trades: the first on shard s1, the second on s2."""
+
+    amber: QuickFixBroker  # FIX.4.4
+    birch: QuickFixBroker  # FIX.4.2
+    one: str
+    two: str
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory):
+    instruments = [
+        {"symbol": f"{name}{letter}", "id": number, "shard": shard, "tick_size": 0.01, "lot_size": 1}
+        for number, (letter, (name, shard)) in enumerate(product(PAIRS, [("ONE", "s1"), ("TWO", "s2")]), start=1)
+    ]
+    sessions = [
+        session for letter in PAIRS for session in ((f"AMBER{letter}", "FIX.4.4"), (f"BIRCH{letter}", "FIX.4.2"))
+    ]
+    participants = [
+        {"id": number, "name": f"FIRM{number}", "mpid": f"F{number}"} for number in range(1, len(sessions) + 1)
+    ]
+    overrides = {"instruments": instruments, "participants": participants}
+    with running(Venue(tmp_path_factory.mktemp("venue"), sessions=sessions, overrides=overrides), feed=False) as venue:
+        yield venue
+
+
+@pytest.fixture(scope="module")
+def letters():
+    return iter(PAIRS)
+
+
+@pytest.fixture
+def desk(venue, letters, tmp_path):
+    """Two brokers logged on; at the end, what must be true of every session."""
+    for role in ROLES:
+        if role not in venue.processes:  # killed by a test that failed before it was started again
+            venue.start(*role)
+    letter = next(letters)
+    pair = [
+        QuickFixBroker(
+            tmp_path / name,
+            venue.fix_port,
+            sender=f"{name}{letter}",
+            target=venue.comp_id,
+            username=f"{name}{letter}".lower(),
+            password=venue.password,
+            begin_string=begin_string,
+        )
+        for name, begin_string in (("AMBER", "FIX.4.4"), ("BIRCH", "FIX.4.2"))
+    ]
+    try:
+        for broker in pair:
+            broker.start()
+        for broker in pair:
+            broker.wait_until(lambda broker=broker: broker.logged_on, "a Logon")
+        yield Desk(*pair, f"ONE{letter}", f"TWO{letter}")
+    finally:
+        for broker in pair:
+            broker.log_out()
+        for broker in pair:
+            broker.stop()
+    for broker in pair:
+        assert broker.complaints() == []
+        exec_ids = [message[17] for message in reports(broker)]
+        assert len(set(exec_ids)) == len(exec_ids), broker.history()
+
+
+def reports(broker, cl_ord_id=None):
+    """The ExecutionReports a broker has, about one ClOrdID(11) or all."""
+    wanted = is_type(EXECUTION_REPORT) if cl_ord_id is None else report(cl_ord_id)
+    return [message for message in broker.received if wanted(message)]
+
+
+def rest(broker, symbol, quantity, price):
+    """A sell order that was acknowledged."""
+    order = broker.send_order(symbol, SELL, quantity, price)
+    broker.wait_for(report(order, t150="0", t39="0", t151=str(quantity), t14="0"))
+    return order
+
+
+def buy(broker, symbol, quantity, price):
+    """A buy order that was filled at once, whole."""
+    order = broker.send_order(symbol, BUY, quantity, price)
+    filled = broker.wait_for(report(order, t39="2"))
+    assert (filled[150], filled[151], filled[14]) == (trade(broker, "2"), "0", str(quantity))
+    assert filled.get(20) == ("0" if broker.begin_string == "FIX.4.2" else None)
+    return order
+
+
+def trade(broker, in_4_2="1"):
+    """ExecType(150) of a trade: FIX.4.2 tells a partial fill (1) from a fill (2), FIX.4.4 does not."""
+    return in_4_2 if broker.begin_string == "FIX.4.2" else "F"
+
+
+def test_an_order_is_filled_in_part_replaced_and_canceled(desk):
+    amber, birch, symbol, _ = desk
+    first = rest(amber, symbol, 300, "10.00")
+    buy(birch, symbol, 100, "10.00")
+    partial = amber.wait_for(report(first, t150="F"))
+    assert {tag: partial[tag] for tag in (39, 32, 31, 151, 14, 54, 55)} == {
+        39: "1", 32: "100", 31: "10.00", 151: "200", 14: "100", 54: "2", 55: symbol,
+    }  # fmt: skip
+
+    second = amber.replace(first, symbol, SELL, 500, "10.50")
+    replaced = amber.wait_for(report(second, t150="5"))
+    assert {tag: replaced[tag] for tag in (41, 38, 44, 151, 14, 37)} == {
+        41: first, 38: "500", 44: "10.50", 151: "400", 14: "100", 37: partial[37],
+    }  # fmt: skip
+
+    third = amber.cancel(second, symbol, SELL, 500)
+    canceled = amber.wait_for(report(third, t150="4"))
+    assert (canceled[39], canceled[41], canceled[151], canceled[14]) == ("4", second, "0", "100")
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["FIX.4.4", "FIX.4.2"])
+def test_what_makes_no_sense_is_refused_in_words(desk, at):
+    broker, symbol = desk[at], desk.one
+    rest(broker, symbol, 100, "10.00")
+    unknown = broker.send_order("NOPE", BUY, 100, "10.00")
+    refused = broker.wait_for(report(unknown, t150="8", t39="8", t103="1", t151="0"))
+    assert "Symbol(55)" in refused[58]
+    off_tick = broker.send_order(symbol, BUY, 100, "10.005")
+    assert "tick size" in broker.wait_for(report(off_tick, t150="8"))[58]
+    cancel = broker.cancel("never-sent", symbol, BUY, 100)
+    rejected = broker.wait_for(is_type("9", t11=cancel, t41="never-sent", t434="1", t102="1"))
+    assert rejected[58]
+    replace = broker.replace("never-sent", symbol, BUY, 100, "10.00")
+    broker.wait_for(is_type("9", t11=replace, t434="2", t102="1"))
+
+
+@pytest.mark.parametrize("rudely", [False, True], ids=["logged out", "cut off"])
+@pytest.mark.parametrize("at", [0, 1], ids=["FIX.4.4", "FIX.4.2"])
+def test_a_fill_missed_while_away_comes_by_resend(desk, at, rudely):
+    away, other, symbol = desk[at], desk[1 - at], desk.one
+    order = rest(away, symbol, 300, "10.00")
+    away.stop(rudely=rudely)
+    buy(other, symbol, 200, "10.00")
+    assert len(reports(away, order)) == 1
+    away.start()
+    missed = away.wait_for(report(order, t150=trade(away), t39="1", t32="200", t151="100"))
+    assert missed[43] == "Y"
+    assert missed[122] <= missed[52]
+    away.cancel(order, symbol, SELL, 300)
+    away.wait_for(is_type(EXECUTION_REPORT, t41=order, t150="4", t14="200"))
+
+
+def test_a_gateway_killed_while_a_broker_is_away(venue, desk):
+    """Numbers, missed reports and orders outlive the gateway; the other broker's engine comes back by itself."""
+    amber, birch, symbol, _ = desk
+    order = rest(amber, symbol, 300, "10.00")
+    amber.stop(rudely=True)
+    buy(birch, symbol, 100, "10.00")
+    venue.kill("gateway", "g1")
+    birch.wait_until(lambda: not birch.logged_on, "the loss of the connection")
+    venue.start("gateway", "g1")
+    birch.wait_until(lambda: birch.logged_on, "a Logon at the new gateway")
+    buy(birch, symbol, 150, "10.00")
+    amber.start()
+    fills = [amber.wait_for(report(order, t150="F", t32=quantity)) for quantity in ("100", "150")]
+    assert [(fill[43], fill[14], fill[151]) for fill in fills] == [("Y", "100", "200"), ("Y", "250", "50")]
+    amber.cancel(order, symbol, SELL, 300)
+    amber.wait_for(is_type(EXECUTION_REPORT, t41=order, t150="4", t14="250"))
+
+
+def test_an_order_sent_while_there_is_no_gateway_takes_effect_once(venue, desk):
+    """QuickFIX keeps it, and resends it with PossDupFlag(43) when the gateway asks."""
+    amber, birch, symbol, _ = desk
+    order = rest(amber, symbol, 300, "10.00")
+    venue.kill("gateway", "g1")
+    birch.wait_until(lambda: not birch.logged_on, "the loss of the connection")
+    late = birch.send_order(symbol, BUY, 100, "10.00")
+    venue.start("gateway", "g1")
+    birch.wait_for(report(late, t39="2", t14="100"))
+    amber.wait_for(report(order, t150="F", t14="100", t151="200"))
+    assert [message[39] for message in reports(birch, late)] == ["0", "2"]
+
+
+def test_a_shard_killed_keeps_every_acknowledged_order(venue, desk):
+    """The sessions notice a pause: an order sent while the shard was down is answered when it is back."""
+    amber, birch, symbol, _ = desk
+    orders = [rest(amber, symbol, 100, f"10.0{number}") for number in range(3)]
+    other = rest(amber, desk.two, 100, "20.00")
+    buy(birch, symbol, 50, "10.00")
+    venue.kill("shard", "s1")
+    meanwhile = birch.send_order(symbol, BUY, 200, "10.02")
+    buy(birch, desk.two, 100, "20.00")  # the other shard does not mind
+    amber.wait_for(report(other, t150="F"))
+    venue.start("shard", "s1")
+    filled = birch.wait_for(report(meanwhile, t39="2"))
+    assert (filled[14], filled[151]) == ("200", "0")
+    trades = [(message[32], message[31]) for message in reports(birch, meanwhile) if message[150] in "12"]
+    assert trades == [("50", "10.00"), ("100", "10.01"), ("50", "10.02")]
+    assert amber.wait_for(report(orders[2], t150="F"))[151] == "50"
+    assert amber.logged_on
+    assert birch.logged_on
+
+
+def test_a_fill_missed_while_away_survives_the_shard(venue, desk):
+    amber, birch, symbol, _ = desk
+    order = rest(amber, symbol, 300, "10.00")
+    amber.stop()
+    buy(birch, symbol, 100, "10.00")
+    venue.kill("shard", "s1")
+    venue.start("shard", "s1")
+    buy(birch, symbol, 100, "10.00")
+    amber.start()
+    amber.wait_for(report(order, t150="F", t14="100"))
+    amber.wait_for(report(order, t150="F", t14="200"))
