@@ -13,6 +13,7 @@ would have to use a session's number. A wrong password: Logout with a text. What
 import logging
 import socket
 import time
+from collections import Counter
 from typing import Final
 
 import trio
@@ -26,11 +27,14 @@ from fixgw.logon import LOGON_TIMEOUT, credentials, identify
 from fixgw.router import Seat
 from fixgw.session_state import State
 from fixgw.timestamps import SECOND
+from recovery.journal_reader import JournalError
 
 _log: Final = logging.getLogger("fixgw.acceptor")
 
-#: Connections that have not logged on yet, over all peers: a flood of them costs no memory worth mentioning.
+#: Connections that have not logged on yet, over all peers: a flood of them costs no memory worth mentioning. And from
+#: one address: such a flood keeps nobody else out.
 MAX_STRANGERS: Final = 256
+MAX_STRANGERS_OF_HOST: Final = 32
 
 #: How long a peer has to read our last words after we have stopped sending.
 LINGER_SECONDS: Final = 2.0
@@ -59,7 +63,7 @@ class Acceptor:
         self._guard = LogonGuard()
         self._seats = {seat.session.identity: seat for seat in gateway.router.seats.values()}
         self._password_checks = trio.CapacityLimiter(PASSWORD_CHECKS)
-        self._strangers = 0
+        self._strangers: Counter[str] = Counter()
 
     async def run(self, host: str, port: int, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until canceled. Raises OSError when the address cannot be listened on."""
@@ -71,7 +75,7 @@ class Acceptor:
     async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         while True:
             connection, host = await tcp.accept(listener)
-            if self._strangers >= MAX_STRANGERS:
+            if self._strangers.total() >= MAX_STRANGERS or self._strangers[host] >= MAX_STRANGERS_OF_HOST:
                 connection.close()
             else:
                 nursery.start_soon(self._serve, connection, host)
@@ -88,12 +92,16 @@ class Acceptor:
                     who = f"{seat.session.identity.target_comp_id.decode()} from {host}"
                     if seat.session.state is not State.DISCONNECTED:
                         _log.info("%s: logged on", who)
-                    await self._carry(connection, seat, framer, rest)
-                connection.finish()
+                        await self._carry(connection, seat, framer, rest)
+                    # The session's last words leave with their batch, which then finishes the connection.
+                else:
+                    connection.finish()
                 await _linger(connection)
                 connection.close()
         except* (PeerGone, FixProtocolError) as ends:
             _log.info("%s: the connection ends: %s", who, ends.exceptions[0])
+        except* JournalError:
+            raise  # nothing can be promised any more: the process must stop
         except* Exception:
             _log.exception("%s: the connection ends by a fault of ours", who)
         finally:
@@ -104,14 +112,13 @@ class Acceptor:
         """The connection is gone; if a session was logged on over it, that is free again."""
         connections = self._gateway.connections
         for session_id in [each for each, used in connections.items() if used is connection]:
-            del connections[session_id]
-            self._gateway.router.seats[session_id].session.connection_lost()
+            self._gateway.left(session_id)
 
     # --- logging on ---------------------------------------------------------------------------------------------------
 
     async def _log_on(self, connection: Connection, host: str, framer: Framer) -> tuple[Seat | None, list[bytes]]:
         """(the seat it is logged on to, what it sent beyond its Logon), or (None, …) when it is to be closed."""
-        self._strangers += 1
+        self._strangers[host] += 1
         try:
             with trio.move_on_after(LOGON_TIMEOUT / SECOND):
                 messages: list[bytes] = []
@@ -122,7 +129,8 @@ class Acceptor:
                 if seat is not None and await self._proves_itself(connection, seat, logon, host):
                     return self._take_seat(connection, seat, logon), messages[1:]
         finally:
-            self._strangers -= 1
+            self._strangers[host] -= 1
+            self._strangers += Counter()  # forgets whoever has none
         return None, []
 
     def _find_seat(self, logon: FixMessage, host: str) -> Seat | None:
@@ -172,23 +180,21 @@ class Acceptor:
         Raises PeerGone, FixProtocolError.
         """
         error: FixProtocolError | None = None
-        while seat.session.state is not State.DISCONNECTED and not connection.finishing:
-            self._handle(seat, messages)
+        while not connection.finishing and self._handle(seat, messages):
             if error is not None:
                 raise error
-            if not connection.finishing:
-                data = await connection.receive()
-                try:
-                    messages = framer.receive_data(data)
-                except FixProtocolError as fault:
-                    messages, error = fault.messages, fault
+            data = await connection.receive()
+            try:
+                messages = framer.receive_data(data)
+            except FixProtocolError as fault:
+                messages, error = fault.messages, fault
 
-    def _handle(self, seat: Seat, messages: list[bytes]) -> None:
+    def _handle(self, seat: Seat, messages: list[bytes]) -> bool:
+        """Whether the session goes on after them."""
         now = time.time_ns()
-        for raw in messages:
-            if not self._gateway.router.receive(seat, decode(raw), now):
-                break
+        goes_on = all(self._gateway.router.receive(seat, decode(raw), now) for raw in messages)
         self._gateway.flush()
+        return goes_on
 
 
 async def _linger(connection: Connection) -> None:

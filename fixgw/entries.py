@@ -13,7 +13,7 @@ A record's payload is a row of entries, big-endian:
 | `SessionNumbers` | 2 | session_id u32, run u32, next_in_seq u32, next_out_seq u32 |
 | `Forwarded` | 3 | shard_id u16, source_seq u64, session_id u32, session_seq u64, kind u8, length u16, body |
 | `Outbound` | 4 | session_id u32, run u32, msg_seq_num u32, length u32, the raw FIX message |
-| `StreamPosition` | 5 | shard_id u16, next_seq u64, digest u32, seen_source_seq u64: everything below is handled |
+| `StreamPosition` | 5 | shard_id u16, next_seq u64, digest u32, seen_source_seq u64, handled_seq u64 |
 """
 
 from collections.abc import Iterator
@@ -31,10 +31,7 @@ _INCARNATION: Final = Struct(">BI")
 _SESSION_NUMBERS: Final = Struct(">BIIII")
 _FORWARDED: Final = Struct(">BHQIQBH")
 _OUTBOUND: Final = Struct(">BIIII")
-_STREAM_POSITION: Final = Struct(">BHQIQ")
-
-#: Where the raw message begins after the start of its `Outbound` entry.
-OUTBOUND_HEADER_LENGTH: Final = _OUTBOUND.size
+_STREAM_POSITION: Final = Struct(">BHQIQQ")
 
 
 class EntryError(ValueError):
@@ -85,10 +82,14 @@ class Outbound(NamedTuple):
 
 
 class StreamPosition(NamedTuple):
+    """How far a shard's stream was read: it is read again from `next_seq`, where its chained digest is known, and what
+    is below `handled_seq`, which may be more, is passed over then."""
+
     shard_id: int
     next_seq: int
     digest: int
     seen_source_seq: int
+    handled_seq: int
 
     def encode(self) -> bytes:
         return _STREAM_POSITION.pack(STREAM_POSITION, *self)
@@ -112,14 +113,13 @@ def encode_outbound(session_id: int, run: int, msg_seq_num: int, message: bytes)
     return _OUTBOUND.pack(OUTBOUND, session_id, run, msg_seq_num, len(message)) + message
 
 
-def decode(payload: bytes) -> Iterator[tuple[int, Entry]]:
-    """(offset in the payload, entry) for each entry of a record. Raises EntryError."""
+def decode(payload: bytes) -> Iterator[Entry]:
+    """The entries of a record. Raises EntryError."""
     offset = 0
     try:
         while offset < len(payload):
-            entry, end = _decode_one(payload, offset)
-            yield offset, entry
-            offset = end
+            entry, offset = _decode_one(payload, offset)
+            yield entry
     except LayoutError as error:
         raise EntryError(f"entry at offset {offset} is cut short: {error}") from None
 
@@ -148,10 +148,3 @@ def _body(payload: bytes, start: int, length: int) -> tuple[bytes, int]:
     if end > len(payload):
         raise EntryError(f"entry body at offset {start} needs {length} bytes, {len(payload) - start} are there")
     return payload[start:end], end
-
-
-def outbound_message(payload: bytes, offset: int) -> bytes:
-    """The raw FIX message of the `Outbound` entry at this offset."""
-    _, _, _, _, length = _OUTBOUND.unpack_from(payload, offset)
-    start = offset + OUTBOUND_HEADER_LENGTH
-    return payload[start : start + length]

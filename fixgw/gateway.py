@@ -11,14 +11,14 @@ import logging
 import secrets
 import time
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
 from fixgw import connection as tcp
 from fixgw.config import Config
 from fixgw.connection import Connection, PeerGone
-from fixgw.router import Batch, Router, Seat
+from fixgw.router import Batch, Router, portions
 from recovery.frames import LinkError
 from recovery.journal import Journal
 from recovery.link import NONCE_BYTES
@@ -46,6 +46,20 @@ _CONNECT_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 5.0
 
 
+#: How long to wait for the links of all shards before brokers may log on, so that none is refused for our haste.
+FIRST_LINKS_SECONDS: Final = 2.0
+
+
+class Outgoing(NamedTuple):
+    """A batch, and the connections there were when it was made: what it says is not for the ones that follow them."""
+
+    number: int
+    batch: Batch
+    commands: list[tuple[Connection, bytes]]
+    sends: list[tuple[Connection, bytes]]
+    closes: list[tuple[Connection, str]]
+
+
 class Gateway:
     """One running gateway: the router, and everything it needs of the world."""
 
@@ -57,11 +71,15 @@ class Gateway:
         self.connections: dict[int, Connection] = {}
         self._journal = journal
         self._links: dict[int, Connection] = {}
-        #: session_id → numbers below it are written down.
-        self._written: dict[int, int] = {}
+        self._linked = {shard.id: trio.Event() for shard in config.shards}
+        #: session_id → its run, and the number below which all of it is written down.
+        self._written: dict[int, tuple[int, int]] = {}
+        #: session_id → the batch in which its open resend was asked for.
+        self._resends: dict[int, int] = {}
+        self._batch_number = 0
         self._to_disk = self.settings.sync == "disk"
         #: Batches that wait for the disk.
-        self._waiting: deque[Batch] = deque()
+        self._waiting: deque[Outgoing] = deque()
         self._wake = trio.Event()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -72,6 +90,8 @@ class Gateway:
         for record in self._journal.replay():
             self.router.restore(record.number, record.payload)
         self.router.begin(time.time_ns())
+        for session_id, seat in self.router.seats.items():
+            self._written[session_id] = seat.session.run, seat.session.next_out_seq
         async with trio.open_nursery() as nursery:
             if self._to_disk:
                 nursery.start_soon(self._commit_groups)
@@ -80,6 +100,9 @@ class Gateway:
                 await nursery.start(self._read_stream, shard.name)
                 nursery.start_soon(self._keep_link, shard.name)
             nursery.start_soon(self._tick)
+            with trio.move_on_after(FIRST_LINKS_SECONDS):
+                for linked in self._linked.values():
+                    await linked.wait()
             task_status.started()
 
     # --- batches ------------------------------------------------------------------------------------------------------
@@ -89,13 +112,32 @@ class Gateway:
         batch = self.router.take_batch()
         if batch.record:
             self.router.written(self._journal.append(BATCH_RECORD, batch.record), batch)
+        outgoing = self._address(batch)
         if self._to_disk:
-            self._waiting.append(batch)
+            self._waiting.append(outgoing)
             self._wake.set()
             return
         if batch.record:
             self._journal.write_nowait()
-        self._release(batch)
+        self._release(outgoing)
+
+    def _address(self, batch: Batch) -> Outgoing:
+        links, connections, seats = self._links, self.connections, self.router.seats
+        self._batch_number += 1
+        for session_id in batch.next_out_seqs:
+            if seats[session_id].session.resend_wanted() is not None:
+                self._resends.setdefault(session_id, self._batch_number)
+        return Outgoing(
+            self._batch_number,
+            batch,
+            [(links[shard_id], data) for shard_id, data in batch.commands if shard_id in links],
+            [(connections[session_id], data) for session_id, data in batch.sends if session_id in connections],
+            [
+                (connections[session_id], f"{seats[session_id].session.identity.target_comp_id.decode()}: {reason}")
+                for session_id, reason in batch.closes
+                if session_id in connections
+            ],
+        )
 
     async def _commit_groups(self) -> None:
         while True:
@@ -107,35 +149,41 @@ class Gateway:
                 for _ in range(count):
                     self._release(self._waiting.popleft())
 
-    def _release(self, batch: Batch) -> None:
+    def _release(self, outgoing: Outgoing) -> None:
         """The batch is written down: let it out."""
-        for shard_id, data in batch.commands:
-            link = self._links.get(shard_id)
-            if link is not None:
-                link.send(data)
-        for session_id, data in batch.sends:
-            peer = self.connections.get(session_id)
-            if peer is not None:
-                peer.send(data)
-        for session_id, reason in batch.closes:
-            peer = self.connections.get(session_id)
-            if peer is not None:
-                comp_id = self.router.seats[session_id].session.identity.target_comp_id.decode()
-                _log.info("%s: the connection ends: %s", comp_id, reason)
-                peer.finish()
-        self._written.update(batch.next_out_seqs)
-        for session_id in batch.next_out_seqs:
-            self._pump_resend(self.router.seats[session_id])
-
-    def _pump_resend(self, seat: Seat) -> None:
-        """Give a peer more of what it asked to have again, unless it has not read the last of it."""
-        peer = self.connections.get(seat.session_id)
-        below = self._written.get(seat.session_id, seat.session.next_out_seq)
-        while peer is not None and not peer.closed and peer.backlog_bytes < RESEND_BACKLOG_BYTES:
-            data = self.router.resend(seat, below, self._read_record, time.time_ns())
-            if not data:
-                return
+        number, batch, commands, sends, closes = outgoing
+        for peer, data in commands:
             peer.send(data)
+        for peer, data in sends:
+            peer.send(data)
+        for peer, reason in closes:
+            _log.info("the connection ends: %s", reason)
+            peer.finish()
+        self._written.update(batch.next_out_seqs)
+        if self._resends:
+            self._pump_resends(number)
+
+    def _pump_resends(self, released: int) -> None:
+        """Give peers more of what they asked to have again, if that was asked for in a batch that is released, and
+        unless they have not read the last of it."""
+        now = time.time_ns()
+        for session_id in [each for each, number in self._resends.items() if number <= released]:
+            seat = self.router.seats[session_id]
+            peer = self.connections.get(session_id)
+            run, below = self._written[session_id]
+            while peer is not None and not peer.closed and peer.backlog_bytes < RESEND_BACKLOG_BYTES:
+                data = self.router.resend(seat, below, self._read_record, now) if run == seat.session.run else b""
+                if not data:
+                    break
+                peer.send(data)
+            if seat.session.resend_wanted() is None:
+                del self._resends[session_id]
+
+    def left(self, session_id: int) -> None:
+        """The connection that the session was logged on over is gone."""
+        del self.connections[session_id]
+        self._resends.pop(session_id, None)
+        self.router.seats[session_id].session.connection_lost()
 
     def _read_record(self, number: int) -> bytes:
         return self._journal.read(number).payload
@@ -145,8 +193,8 @@ class Gateway:
             await trio.sleep(TICK_SECONDS)
             self.router.handle_deadline(time.time_ns())
             self.flush()
-            for session_id in self.connections:
-                self._pump_resend(self.router.seats[session_id])
+            if self._resends:
+                self._pump_resends(self._waiting[0].number - 1 if self._waiting else self._batch_number)
 
     # --- shards -------------------------------------------------------------------------------------------------------
 
@@ -156,8 +204,9 @@ class Gateway:
         reader = Reader(shard.id, self.router.shards[shard.id].position, len(servers))
 
         def deliver(messages: list[Message]) -> None:
-            self.router.deliver(shard.id, messages, reader.position, time.time_ns())
-            self.flush()
+            for portion, position in portions(messages, reader.position):
+                self.router.deliver(shard.id, portion, position, time.time_ns())
+                self.flush()
 
         address = self.config.stream_address(self.settings, shard_name)
         interface = str(self.config.venue.interface)
@@ -200,6 +249,7 @@ class Gateway:
                     link.receive_data(await peer.receive(), time.time_ns())
                     if link.open:
                         self.router.link_opened(shard_id)
+                        self._linked[shard_id].set()
                     self.flush()
         finally:
             del self._links[shard_id]

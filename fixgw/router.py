@@ -13,7 +13,7 @@ numbers (`recovery.link`); the shard takes each once.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -36,6 +36,10 @@ from recovery.record import FIRST, CommandHeader, Message, Position
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
 _REPEATED: Final = (tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce)
+
+#: Messages delivered at a time: two reports each, of half a KiB, are half of the largest record. A reader that has
+#: caught up may release 65,000.
+MAX_PORTION: Final = 512
 
 _CANCEL: Final = 1
 _REPLACE: Final = 2
@@ -64,10 +68,10 @@ class Batch(Struct, frozen=True):
     sends: list[tuple[int, bytes]]
     #: (session_id, reason): close these connections after sending.
     closes: list[tuple[int, str]]
-    #: session_id → the number its next message gets, for every session the batch touched.
-    next_out_seqs: dict[int, int]
-    #: (session_id, run, MsgSeqNum, offset in the record) of the messages said.
-    said: list[tuple[int, int, int, int]]
+    #: session_id → its run, and the number its next message gets, for every session the batch touched.
+    next_out_seqs: dict[int, tuple[int, int]]
+    #: session_id → (run, MsgSeqNum) of the first application message in the record.
+    said: dict[int, tuple[int, int]]
 
 
 class ShardState:
@@ -76,6 +80,10 @@ class ShardState:
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self.position = Position()
+        #: Everything below it is handled; in the middle of a large release this is more than the position says.
+        self.handled_seq = 1
+        #: Of the transaction that the last handled message belongs to.
+        self.timestamp = 0
         self.seen_source_seq = 0
         #: Why new commands are refused, if they are.
         self.unreachable = ""
@@ -110,7 +118,7 @@ class Router:
         self._touched: dict[int, Seat] = {}
         self._moved: set[int] = set()
         self._closes: list[tuple[int, str]] = []
-        self._said: list[tuple[int, int, int, int]] = []
+        self._said: dict[int, tuple[int, int]] = {}
         self._translate: dict[bytes, Callable[[Seat, Application, int], None]] = {
             values.NEW_ORDER_SINGLE: self._new_order,
             values.ORDER_CANCEL_REQUEST: self._cancel_order,
@@ -121,12 +129,12 @@ class Router:
 
     def restore(self, record_number: int, payload: bytes) -> None:
         """One record of the journal, in order. Raises EntryError."""
-        for offset, entry in entries.decode(payload):
-            self._restore_entry(entry, record_number, offset)
+        for entry in entries.decode(payload):
+            self._restore_entry(entry, record_number)
 
-    def _restore_entry(self, entry: Entry, record_number: int, offset: int) -> None:
+    def _restore_entry(self, entry: Entry, record_number: int) -> None:
         if isinstance(entry, Outbound):
-            self.index.add(entry.session_id, entry.run, entry.msg_seq_num, record_number, offset)
+            self.index.add(entry.session_id, entry.run, entry.msg_seq_num, record_number)
         elif isinstance(entry, SessionNumbers):
             self._numbers[entry.session_id] = entry
         elif isinstance(entry, Forwarded):
@@ -138,6 +146,7 @@ class Router:
             if shard is not None:
                 shard.position = Position(entry.next_seq, entry.digest)
                 shard.seen_source_seq = entry.seen_source_seq
+                shard.handled_seq = entry.handled_seq
                 while shard.forwarded and shard.forwarded[0].source_seq <= entry.seen_source_seq:
                     shard.forwarded.popleft()
         else:
@@ -270,23 +279,30 @@ class Router:
 
     def _say(self, seat: Seat, report: Report, now: int) -> None:
         """A report gets its number, and its place in the record."""
-        msg_seq_num, raw = seat.session.send_application(report.msg_type, report.body, now)
+        _, msg_type, body = report
+        msg_seq_num, raw = seat.session.send_application(msg_type, body, now)
         self._store(seat, msg_seq_num, raw)
 
     def _store(self, seat: Seat, msg_seq_num: int, raw: bytes) -> None:
-        run = seat.session.run
-        self._touched[seat.session_id] = seat
-        self._said.append((seat.session_id, run, msg_seq_num, len(self._record)))
-        self._record += entries.encode_outbound(seat.session_id, run, msg_seq_num, raw)
+        session_id, run = seat.session_id, seat.session.run
+        said = self._said.get(session_id)
+        if said is None or said[0] != run:
+            self._said[session_id] = run, msg_seq_num
+            self._touched[session_id] = seat
+        self._record += entries.encode_outbound(session_id, run, msg_seq_num, raw)
 
     # --- from shards --------------------------------------------------------------------------------------------------
 
-    def deliver(self, shard_id: int, messages: Sequence[Message], position: Position, now: int) -> None:
-        """Whole committed transactions of one shard; `position` is where its reader stands after them."""
+    def deliver(self, shard_id: int, messages: Sequence[Message], position: Position | None, now: int) -> None:
+        """The next committed messages of one shard: a whole release of its reader, or a portion of one (`portions`).
+
+        `position` is where the reader stands after them, None if that is in a later portion.
+        """
         shard = self.shards[shard_id]
         reports = shard.reporter.reports
         seats = self.seats
-        timestamp = 0
+        handled_seq = shard.handled_seq
+        timestamp = shard.timestamp
         for message in messages:
             kind = message.kind
             if message.flags & FIRST:
@@ -295,10 +311,14 @@ class Router:
                 if header.source_id == self.source_id:
                     shard.seen_source_seq = header.source_seq
                     shard.link.seen(header.source_seq)
-            elif kind in REPORTED_KINDS:
+            elif kind in REPORTED_KINDS and message.seq >= handled_seq:
                 for report in reports(decode_event(kind, message.body), message.seq, timestamp):
                     self._say(seats[report.session_id], report, now)
-        shard.position = position
+        shard.timestamp = timestamp
+        if messages:
+            shard.handled_seq = max(handled_seq, messages[-1].seq + 1)
+        if position is not None:
+            shard.position = position
         self._moved.add(shard_id)
 
     # --- time, resends, output ----------------------------------------------------------------------------------------
@@ -335,21 +355,31 @@ class Router:
                 sends.append((session_id, data))
         for shard_id in sorted(self._moved):
             shard = self.shards[shard_id]
-            self._record += StreamPosition(shard_id, *shard.position, shard.seen_source_seq).encode()
+            numbers = (shard.seen_source_seq, shard.handled_seq)
+            self._record += StreamPosition(shard_id, *shard.position, *numbers).encode()
         commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
-        next_out_seqs = {session_id: seat.session.next_out_seq for session_id, seat in self._touched.items()}
+        next_out_seqs = {
+            session_id: (seat.session.run, seat.session.next_out_seq) for session_id, seat in self._touched.items()
+        }
         batch = Batch(bytes(self._record), commands, sends, self._closes, next_out_seqs, self._said)
         self._record = bytearray()
         self._touched = {}
         self._moved = set()
         self._closes = []
-        self._said = []
+        self._said = {}
         return batch
 
     def written(self, record_number: int, batch: Batch) -> None:
         """The batch's record has this number in the journal: what it says can be found there again."""
-        for session_id, run, msg_seq_num, offset in batch.said:
-            self.index.add(session_id, run, msg_seq_num, record_number, offset)
+        for session_id, (run, msg_seq_num) in batch.said.items():
+            self.index.add(session_id, run, msg_seq_num, record_number)
+
+
+def portions(messages: Sequence[Message], position: Position) -> Iterator[tuple[Sequence[Message], Position | None]]:
+    """A reader's release, cut for `Router.deliver` so that each portion makes a record that a journal takes."""
+    for start in range(0, len(messages), MAX_PORTION):
+        end = start + MAX_PORTION
+        yield messages[start:end], position if end >= len(messages) else None
 
 
 def _over_limit(throttle: TokenBucket, now: int) -> Refused | None:

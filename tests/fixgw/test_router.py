@@ -11,6 +11,7 @@ from fixgw.timestamps import SECOND, format_timestamp
 from matching.messages import OrderAccepted
 from matching.wire import KINDS, decode_event
 from recovery.link import MAX_UNSEEN
+from recovery.segment import MAX_PAYLOAD_BYTES
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import NOW
 from tests.fixgw.venue_in_memory import Venue
@@ -28,7 +29,7 @@ def trading(venue: Venue) -> tuple[Broker, Broker]:
 
 
 def written(batch: Batch) -> list[Entry]:
-    return [entry for _, entry in entries.decode(batch.record)]
+    return list(entries.decode(batch.record))
 
 
 def names(batch: Batch) -> list[str]:
@@ -303,17 +304,10 @@ def test_reports_their_numbers_and_the_streams_position_are_one_record() -> None
     assert sorted(found[3:5]) == [SessionNumbers(1, 0, 3, 4), SessionNumbers(2, 0, 3, 4)]
     position = venue.gateway.readers[1].position
     outbounds = [entry for entry in found if isinstance(entry, Outbound)]
-    assert found[5:] == [StreamPosition(1, *position, 2)]
+    assert found[5:] == [StreamPosition(1, *position, 2, position.next_seq)]
     said = {session_id: Framer().receive_data(data) for session_id, data in batch.sends}
     assert said == {each: [entry.message for entry in outbounds if entry.session_id == each] for each in (1, 2)}
-    assert {each: number for each, (number, *_) in _stored(batch).items()} == {1: 3, 2: 2}
-
-
-def _stored(batch: Batch) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for session_id, _, msg_seq_num, _ in batch.said:
-        found.setdefault(session_id, []).append(msg_seq_num)
-    return found
+    assert batch.said == {1: (0, 3), 2: (0, 2)}
 
 
 def test_whatever_leaves_is_in_a_record_written_before() -> None:
@@ -345,6 +339,32 @@ def test_an_admin_message_moves_the_written_numbers_too() -> None:
         [SessionNumbers(1, 0, 3, 3)]
     ]
     assert amber.take() == ["0"]
+
+
+def test_a_large_release_is_written_in_records_that_a_journal_takes() -> None:
+    venue = Venue([("A" * 32, "FIX.4.4"), ("B" * 32, "FIX.4.4")])
+    amber, birch = trading(venue)
+    for number in range(2000):
+        amber.send("D", f"11=a{number:019}|1={'x' * 16}|55=ALPHA|54=2|60=NOW|38=1|40=2|44=199999.55|")
+    venue.settle()
+    for number in range(40):
+        birch.order(f"b{number:019}", "buy", 50, "199999.55")
+    for way in ("to_gateway", "up"):
+        for each in (1, 2) if way == "to_gateway" else (1,):
+            if getattr(venue, way)[each]:
+                venue.step(way, each)
+    venue.stream[1].popleft()
+    before = len(venue.gateway.batches)
+    venue.wait(1)
+    records = [batch.record for batch in venue.gateway.batches[before:]]
+    assert sum(map(len, records)) > MAX_PAYLOAD_BYTES
+    assert max(map(len, records)) < MAX_PAYLOAD_BYTES
+    assert len(birch.reports()) == 40 + 2000
+    reports = birch.reports()
+    venue.restart_gateway()
+    venue.connect("B" * 32)
+    venue.wait(1)
+    assert birch.reports() == reports
 
 
 # --- sessions that are away -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from enum import Enum
 from fixgw.codec import Framer, decode
 from fixgw.logon import Identity
 from fixgw.reports import DIALECTS
-from fixgw.router import Batch, Router, Seat
+from fixgw.router import Batch, Router, Seat, portions
 from fixgw.session import Session
 from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
@@ -358,8 +358,8 @@ class Venue:
         gateway = self.gateway
         reader = gateway.readers[shard_id]
         released = reader.receive_datagram(data, self.now)
-        if released:
-            gateway.router.deliver(shard_id, released, reader.position, self.now)
+        for portion, position in portions(released, reader.position):
+            gateway.router.deliver(shard_id, portion, position, self.now)
             self.flush()
         self._ask(shard_id, reader)
 
