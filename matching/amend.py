@@ -62,13 +62,13 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
     participant = session.participant
     participant.seq = seq = participant.seq + 1
     order = session.cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
-    reason = _fault(command, session, order, timestamp)
+    cl_ord_id = command.cl_ord_id
+    reason = _fault(session, order, cl_ord_id, command.instrument_id, command.side, command.expires_at, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
     assert isinstance(order, Order)
     close(state, order, CANCELED)
     terms = order.terms
-    cl_ord_id = command.cl_ord_id
     session.cl_ord_ids[cl_ord_id] = CANCELED | terms.order_id
     return [
         OrderCanceled(
@@ -93,7 +93,10 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
     participant = session.participant
     participant.seq = seq = participant.seq + 1
     order = session.cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
-    reason = _fault(command, session, order, timestamp) or _replace_fault(state, command, order)
+    cl_ord_id = command.cl_ord_id
+    reason = _fault(
+        session, order, cl_ord_id, command.instrument_id, command.side, command.expires_at, timestamp
+    ) or _replace_fault(state, command, order)
     if reason:
         return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
     assert isinstance(order, Order)
@@ -108,7 +111,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         old.time_in_force,
         command.price,
         command.quantity,
-        command.cl_ord_id,
+        cl_ord_id,
         command.account,
     )
     order.session.cl_ord_ids[old.cl_ord_id] = REPLACED | old.order_id
@@ -159,18 +162,26 @@ def _by_order_id(state: State, command: CancelOrder | ReplaceOrder) -> Order | N
     return order
 
 
-def _fault(command: CancelOrder | ReplaceOrder, session: Session, order: Order | int | None, timestamp: int) -> int:
+def _fault(
+    session: Session,
+    order: Order | int | None,
+    cl_ord_id: bytes,
+    instrument_id: int,
+    side: int,
+    expires_at: int,
+    timestamp: int,
+) -> int:
     """The first RejectReason that holds against any request, or 0: then the order rests."""
-    if 0 < command.expires_at < timestamp:
+    if expires_at and expires_at < timestamp:
         return RejectReason.COMMAND_EXPIRED
     if order is None:
         return RejectReason.UNKNOWN_ORDER
     if isinstance(order, int):
         return RejectReason.TOO_LATE
-    if command.cl_ord_id in session.cl_ord_ids:
+    if cl_ord_id in session.cl_ord_ids:
         return RejectReason.DUPLICATE_CL_ORD_ID
     terms = order.terms
-    if command.instrument_id != terms.instrument_id or command.side != terms.side:
+    if instrument_id != terms.instrument_id or side != terms.side:
         return RejectReason.TERMS_MISMATCH
     return 0
 

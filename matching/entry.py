@@ -36,7 +36,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     time_in_force = command.time_in_force
     price = command.price
     quantity = command.quantity
-    if 0 < command.expires_at < timestamp:
+    if command.expires_at and command.expires_at < timestamp:
         reason: int = RejectReason.COMMAND_EXPIRED
     elif not state.day:
         reason = RejectReason.MARKET_CLOSED

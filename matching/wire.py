@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable
 from struct import Struct as Layout
 from struct import error as LayoutError  # noqa: N812
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -135,15 +135,20 @@ def _codec(kind: int, cls: type[Struct], text: str) -> tuple[_Encoder, _Decoder]
 
 
 _CODECS: Final = {kind: _codec(kind, cls, text) for kind, (cls, text) in LAYOUTS.items()}
-_ENCODERS: Final = {cls: _CODECS[kind][0] for kind, (cls, _) in LAYOUTS.items()}
-_DECODERS: Final = {kind: codec[1] for kind, codec in _CODECS.items()}
+_ENCODERS: Final[dict[type[Struct], _Encoder]] = {cls: _CODECS[kind][0] for kind, (cls, _) in LAYOUTS.items()}
+_COMMAND_DECODERS: Final[dict[int, Callable[[bytes], Command]]] = {
+    kind: decoder for kind, (_, decoder) in _CODECS.items() if kind < FIRST_EVENT_KIND
+}
+_EVENT_DECODERS: Final[dict[int, Callable[[bytes], Event]]] = {
+    kind: decoder for kind, (_, decoder) in _CODECS.items() if kind >= FIRST_EVENT_KIND
+}
 
 #: The kind of each class, for readers that look at a message's kind before they decode its body.
 KINDS: Final = {cls: kind for kind, (cls, _) in LAYOUTS.items()}
-COMMAND_KINDS: Final = frozenset(kind for kind in LAYOUTS if kind < FIRST_EVENT_KIND)
+COMMAND_KINDS: Final = frozenset(_COMMAND_DECODERS)
 
 #: The longest command body; it leaves room for the message's envelope within one packet.
-MAX_COMMAND_BYTES: Final = max(_layout(text).size for kind, (_, text) in LAYOUTS.items() if kind < FIRST_EVENT_KIND)
+MAX_COMMAND_BYTES: Final = max(_layout(LAYOUTS[kind][1]).size for kind in COMMAND_KINDS)
 
 
 def encode(message: Command | Event) -> tuple[int, bytes]:
@@ -152,26 +157,28 @@ def encode(message: Command | Event) -> tuple[int, bytes]:
     return _ENCODERS[type(message)](message)
 
 
-def decode(kind: int, body: bytes) -> Command | Event:
-    """The command or event that stands in these bytes.
+def decode_command(kind: int, body: bytes) -> Command:
+    """The command that stands in these bytes.
 
-    Raises WireError when there is no such kind or the body is not as long as its layout.
+    Raises WireError when the kind is no command's or the body is not as long as its layout.
     """
     try:
-        return cast("Command | Event", _DECODERS[kind](body))
+        return _COMMAND_DECODERS[kind](body)
     except (KeyError, LayoutError) as error:
-        raise WireError(f"kind {kind} with {len(body)} bytes is no command or event: {error}") from None
-
-
-def decode_command(kind: int, body: bytes) -> Command:
-    """As `decode`, for commands alone. Raises WireError."""
-    if kind >= FIRST_EVENT_KIND:
-        raise WireError(f"kind {kind} is not a command's")
-    return cast("Command", decode(kind, body))
+        raise WireError(f"kind {kind} with {len(body)} bytes is no command: {error}") from None
 
 
 def decode_event(kind: int, body: bytes) -> Event:
-    """As `decode`, for events alone. Raises WireError."""
-    if kind < FIRST_EVENT_KIND:
-        raise WireError(f"kind {kind} is not an event's")
-    return cast("Event", decode(kind, body))
+    """The event that stands in these bytes.
+
+    Raises WireError when the kind is no event's or the body is not as long as its layout.
+    """
+    try:
+        return _EVENT_DECODERS[kind](body)
+    except (KeyError, LayoutError) as error:
+        raise WireError(f"kind {kind} with {len(body)} bytes is no event: {error}") from None
+
+
+def decode(kind: int, body: bytes) -> Command | Event:
+    """The command or event that stands in these bytes. Raises WireError as the two above do."""
+    return decode_command(kind, body) if kind < FIRST_EVENT_KIND else decode_event(kind, body)
