@@ -4,6 +4,7 @@ All datagrams of one wake-up are handled without a checkpoint, and what they rel
 consumes a stream can do its own work, one journal write, one send per peer, per list.
 """
 
+import logging
 import socket
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,8 @@ from recovery.alarm import Alarm, now_ns
 from recovery.multicast import Address, drain, send_to
 from recovery.reader import Reader
 from recovery.record import Message
+
+_log = logging.getLogger(__name__)
 
 
 async def read_stream(
@@ -64,9 +67,12 @@ async def read_stream(
                 nursery.cancel_scope.cancel()
                 return
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(read, request_socket)
-        nursery.start_soon(read, receiver)
-        nursery.start_soon(alarm.run)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, request_socket)
+            nursery.start_soon(read, receiver)
+            nursery.start_soon(alarm.run)
+    finally:
+        _log.info("shard %d: %s", reader.shard_id, reader.statistics())
     if failure is not None:
         raise failure

@@ -141,6 +141,11 @@ class Venue:
 
     def start(self, role: str, name: str) -> subprocess.Popen[bytes]:
         """Start one role and wait until it says that it serves. Raises ProcessFailed."""
+        process = self._spawn(role, name)
+        self._wait_ready(role, name)
+        return process
+
+    def _spawn(self, role: str, name: str) -> subprocess.Popen[bytes]:
         log = (self.directory / f"{role}-{name}.log").open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", "fixgw", "run", role, "--name", name, str(self.file)],
@@ -151,20 +156,26 @@ class Venue:
         )
         log.close()
         self.processes[role, name] = process
+        return process
+
+    def _wait_ready(self, role: str, name: str) -> None:
+        process = self.processes[role, name]
         assert process.stdout is not None
         if b"ready" not in _line(process.stdout, START_SECONDS):
             process.kill()
             process.wait()
             raise ProcessFailed(f"{role} {name} did not begin to serve: {self.log(role, name)}")
-        return process
 
     def start_all(self, *, feed: bool = True) -> None:
-        """Everything, in an order that spares waiting; any order works."""
-        for role, name in [("shard", "s1"), ("shard", "s2"), ("retransmitter", "r1"), ("gateway", "g1")]:
-            self.start(role, name)
+        """Everything, side by side; any order works. The gateway comes last, so that it finds its shards."""
+        roles = [("shard", "s1"), ("shard", "s2"), ("retransmitter", "r1")]
         if feed:
-            for name in "AB":
-                self.start("publisher", name)
+            roles += [("publisher", "A"), ("publisher", "B")]
+        for role, name in roles:
+            self._spawn(role, name)
+        for role, name in roles:
+            self._wait_ready(role, name)
+        self.start("gateway", "g1")
 
     def kill(self, role: str, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """As if its machine's power went: no word, no clean-up."""
