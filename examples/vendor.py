@@ -63,6 +63,7 @@ class Channel:
         self.books = BookBuilder()
         self.ended = False
         self.broken: str | None = None  # why the books cannot be believed, if so
+        self.late_joins = 0  # sessions whose beginning was not heard but fetched; no gaps of the feed
         self.gaps_filled = 0
         self._directory = directory
         self._recording: BinaryIO | None = None
@@ -79,12 +80,13 @@ class Channel:
                     self._record(messages)
                     messages = []
                     self._start_session(event.session)
+                    self.late_joins += self.receiver.statistics().missing > 0
                 elif isinstance(event, SessionEnded):
                     self.ended = True
         self._record(messages)
         statistics = self.receiver.statistics()
         if not statistics.missing:
-            self.gaps_filled = statistics.gaps
+            self.gaps_filled = statistics.gaps - self.late_joins
 
     def _apply(self, message: bytes) -> None:
         if self.broken is None:
@@ -121,8 +123,9 @@ class Channel:
             "next_sequence_number": statistics.next_sequence_number,
             "itch_messages": statistics.delivered,
             "datagrams": statistics.datagrams,
-            "gaps_found": statistics.gaps,
+            "gaps_found": statistics.gaps - self.late_joins,
             "gaps_filled": self.gaps_filled,
+            "late_joins": self.late_joins,
             "requests": statistics.requests,
             "missing": statistics.missing,
             "duplicates": statistics.duplicates,

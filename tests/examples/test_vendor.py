@@ -76,6 +76,24 @@ def test_a_gap_is_found_asked_for_and_filled():
     assert of_book(summary([channel], 1)["symbols"]["ALFA"]) == BOOK
 
 
+def test_what_was_sent_before_it_came_is_fetched_and_is_no_gap_of_the_feed():
+    channel = Channel(SOURCE)
+    channel.receive([encode_downstream(SESSION, 5, FEED[4:])], 0)
+    assert channel.summary()["missing"] == 4
+    channel.receive([encode_downstream(SESSION, 1, FEED[:4]), encode_downstream(SESSION, 8, FEED[:1])], 0)
+    assert (channel.summary()["late_joins"], channel.summary()["gaps_found"], channel.summary()["gaps_filled"]) == (
+        1,
+        1,
+        0,
+    )
+    channel.receive([encode_downstream(SESSION, 7, FEED[:1])], 0)
+    assert (channel.summary()["late_joins"], channel.summary()["gaps_found"], channel.summary()["gaps_filled"]) == (
+        1,
+        1,
+        1,
+    )
+
+
 def test_each_session_is_recorded_in_its_own_file_and_the_judge_reads_it(tmp_path):
     channel = Channel(SOURCE, tmp_path)
     channel.receive([encode_downstream(SESSION, 1, FEED), encode_header(SESSION, 7, 0xFFFF)], 0)
@@ -219,7 +237,9 @@ def test_the_program_rebuilds_the_book_from_lines_that_lose_datagrams(exchange, 
     assert program.returncode == 0
     counts = result["channels"]["s1"]
     assert counts["itch_messages"] == len(exchange.messages)
-    assert counts["gaps_found"] == counts["gaps_filled"] > 0
+    assert counts["gaps_found"] == counts["gaps_filled"]
+    assert counts["gaps_found"] + counts["late_joins"] > 0
+    assert counts["requests"] > 0
     assert (counts["missing"], counts["corruptions"], counts["garbled"], counts["ended"]) == (0, 0, 0, True)
     judged = itch_judge.read_books(tmp_path / "s1-261121A001.itch")
     assert of_book(result["symbols"]["ALFA"]) == judged["ALFA"]
