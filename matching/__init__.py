@@ -1,5 +1,6 @@
 """The exchange's language and its deterministic matching engine.
 
-Reading order: `messages` (commands in, events out), `engine` (what a command means), `book` (price-time priority),
-`wire` (the same messages as bytes), `shard` (the engine as a state machine over bytes), `host` (a shard as a process).
+Reading order: `messages` (commands in, events out), `order` and `book` (price-time priority), `state` (all that is
+remembered), `trade` (the match), `entry`, `amend` and `day` (what each command means), `engine` (one function from a
+command to its events), `wire` (the same messages as bytes), `shard` (the engine as a state machine over bytes).
 """

@@ -36,7 +36,7 @@ from matching.shard import Shard
 from matching.wire import encode
 from tests.bench.figures import Figure, machine
 
-COMMANDS: Final = 200_000
+COMMANDS: Final = 100_000
 RUNS: Final = 5
 RESTING: Final = 2_000
 PARTICIPANTS: Final = 20
