@@ -1,0 +1,430 @@
+"""The rules of engagement as they are: scenes played on a whole exchange in memory, told in complete messages.
+
+Each scene gives the lines of one block of `fixgw/README.md`: → is what the broker AMBER sends, ← what it gets, |
+stands for SOH, and what is between brackets happens without a message. `provoked` gives every refusal.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from fixgw import tags
+from fixgw.codec import FixMessage, Framer, decode
+from matching.messages import Command, EndDay, SetTradingState, TradingState
+from matching.wire import encode
+from tests.fixgw.broker_in_memory import Broker
+from tests.fixgw.fixtalk import Talk, wire
+from tests.fixgw.venue_in_memory import Venue
+
+V42, V44 = "FIX.4.2", "FIX.4.4"
+CREDENTIALS = "553=amber1|554=secret|"
+WRONG_PASSWORD = "Username(553) or Password(554) is wrong"
+
+
+class Stage:
+    """AMBER speaks `version` and is overheard; BIRCH is whoever trades with it."""
+
+    def __init__(self, version: str, *, orders_per_second: int = 1_000_000) -> None:
+        sessions = (("AMBER", version), ("BIRCH", V44))
+        self.venue = Venue(sessions, shard_count=2, orders_per_second=orders_per_second)
+        self.venue.settle()
+        self.amber = self.venue.brokers["AMBER"]
+        self.birch = self.venue.brokers["BIRCH"]
+        self.lines: list[str] = []
+        self.heard: list[FixMessage] = []
+        self._overhear(self.amber)
+        self.venue.connect("BIRCH")
+        self.venue.settle()
+
+    def _overhear(self, broker: Broker) -> None:
+        send_bytes, receive = broker.send_bytes, broker.receive
+
+        def overhear_sent(data: bytes) -> None:
+            self._note("→", data)
+            send_bytes(data)
+
+        def overhear_heard(data: bytes) -> None:
+            self._note("←", data)
+            receive(data)
+
+        broker.send_bytes = overhear_sent
+        broker.receive = overhear_heard  # type: ignore[method-assign]
+
+    def _note(self, arrow: str, data: bytes) -> None:
+        for raw in Framer().receive_data(data):
+            self.lines.append(f"{arrow} {raw.decode()}".replace("\x01", "|"))
+            self.heard.append(decode(raw))
+
+    def log_on(self, extra: str = CREDENTIALS) -> "Stage":
+        """AMBER connects."""
+        self.venue.connect("AMBER", extra)
+        self.venue.settle()
+        return self
+
+    def say(self, what: str) -> None:
+        """A line between the messages."""
+        self.lines.append(f"[{what}]")
+
+    def later(self) -> None:
+        """Settle, and half a second passes: so that a reader sees which messages belong together."""
+        self.venue.settle()
+        self.venue.now += 500_000_000
+
+    def send(self, msg_type: str, fields: str) -> None:
+        """AMBER sends a message, and gets what comes of it."""
+        self.amber.send(msg_type, fields)
+        self.later()
+
+    def order(self, cl_ord_id: str, side: int, quantity: int, price: str, more: str = "59=0|") -> None:
+        """AMBER's limit order in ALPHA, in the words of its version."""
+        hand = "21=1|" if self.amber.version == V42 else ""
+        terms = f"11={cl_ord_id}|{hand}55=ALPHA|54={side}|60=NOW|38={quantity}|40=2|44={price}|{more}"
+        self.send("D", terms)
+
+    def replace(self, cl_ord_id: str, orig: str, side: int, quantity: int, price: str) -> None:
+        hand = "21=1|" if self.amber.version == V42 else ""
+        terms = f"55=ALPHA|54={side}|60=NOW|38={quantity}|40=2|44={price}|59=0|"
+        self.send("G", f"41={orig}|11={cl_ord_id}|{hand}{terms}")
+
+    def cancel(self, cl_ord_id: str, orig: str, side: int) -> None:
+        self.send("F", f"41={orig}|11={cl_ord_id}|55=ALPHA|54={side}|60=NOW|")
+
+    def counter(self, cl_ord_id: str, side: str, quantity: int, price: str) -> None:
+        """BIRCH's order, unheard."""
+        self.birch.order(cl_ord_id, side, quantity, price)
+        self.later()
+
+    def operate(self, command: Command) -> None:
+        """What the market's operator does."""
+        self.venue.primaries[1].command(*encode(command), self.venue.now)
+        self.venue.flush_shard(1)
+        self.later()
+
+    def told(self, start: int = 0) -> list[str]:
+        """The lines from this one on."""
+        return self.lines[start:]
+
+
+# Session messages
+
+
+def logon(version: str) -> list[str]:
+    return Stage(version).log_on().lines
+
+
+def logon_refused() -> list[str]:
+    stage = Stage(V44)
+    seat = stage.venue.seat("AMBER")
+    stage._note("→", _logon(stage.venue, "553=amber1|554=guess|"))
+    stage._note("←", seat.session.refuse_logon(WRONG_PASSWORD, stage.venue.now))
+    return stage.lines
+
+
+def _logon(venue: Venue, extra: str) -> bytes:
+    time = "20261122-09:30:00.000"
+    return wire(f"35=A|34=1|49=AMBER|52={time}|56=FIXGW|98=0|108=30|{extra}")
+
+
+def heartbeats() -> list[str]:
+    stage = Stage(V44).log_on()
+    start = len(stage.lines)
+    stage.venue.wait(30)
+    stage.say("36 seconds after the broker's last message")
+    stage.venue.wait(6.1)
+    return stage.told(start)
+
+
+def test_request() -> list[str]:
+    stage = Stage(V44).log_on()
+    start = len(stage.lines)
+    stage.amber.test_request("are you there")
+    stage.venue.settle()
+    return stage.told(start)
+
+
+def logout() -> list[str]:
+    stage = Stage(V44).log_on()
+    start = len(stage.lines)
+    stage.amber.log_out()
+    stage.venue.settle()
+    return stage.told(start)
+
+
+def reject() -> list[str]:
+    stage = Stage(V44).log_on()
+    start = len(stage.lines)
+    stage.send("D", "11=a1|55=ALPHA|54=1|60=NOW|38=ten|40=2|44=9.50|")
+    return stage.told(start)
+
+
+def business_message_reject() -> list[str]:
+    stage = Stage(V44).log_on()
+    start = len(stage.lines)
+    stage.send("H", "11=a1|55=ALPHA|54=1|")
+    stage.send("D", "11=a2|55=ALPHA|54=1|60=NOW|38=100|40=2|")
+    return stage.told(start)
+
+
+def sequence_reset() -> list[str]:
+    """The broker jumps over numbers it will never send."""
+    stage = Stage(V44).log_on()
+    start = len(stage.lines)
+    stage.amber._admin(b"4", "123=N|36=100|")
+    stage.amber.next_out_seq = 100
+    stage.amber.test_request("after the jump")
+    stage.venue.settle()
+    return stage.told(start)
+
+
+def reconnect() -> list[str]:
+    """A fill while the broker is away, and the gateway killed besides."""
+    stage = Stage(V44).log_on()
+    stage.order("a1", 2, 300, "10.00")
+    stage.say("the connection breaks; somebody buys 100 of the 300; the gateway is killed and started again")
+    stage.venue.disconnect("AMBER")
+    stage.counter("b1", "buy", 100, "10.00")
+    stage.venue.restart_gateway()
+    stage.venue.now += 60_000_000_000
+    stage.say("a minute later")
+    stage.log_on()
+    stage.venue.settle()
+    stage.say("both sides are up to date; the session goes on")
+    stage.cancel("a2", "a1", 2)
+    return stage.lines
+
+
+def lost_orders() -> list[str]:
+    """Orders that the broker numbered and the venue never got."""
+    stage = Stage(V44).log_on()
+    stage.venue.disconnect("AMBER")
+    stage.say("the connection breaks; the broker numbers an order that nobody gets")
+    stage.amber.order("a1", "sell", 300, "10.00")
+    stage.later()
+    stage.log_on()
+    return stage.lines
+
+
+# Orders
+
+
+def new_order(version: str) -> list[str]:
+    stage = Stage(version).log_on()
+    start = len(stage.lines)
+    hand = "21=1|" if version == V42 else ""
+    stage.send("D", f"11=a1|1=HOUSE-7|{hand}55=ALPHA|54=1|60=NOW|38=500|40=2|44=9.75|59=0|")
+    return stage.told(start)
+
+
+def cancel(version: str) -> list[str]:
+    stage = Stage(version).log_on()
+    stage.order("a1", 1, 500, "9.75")
+    start = len(stage.lines)
+    stage.cancel("a2", "a1", 1)
+    stage.cancel("a3", "a1", 1)
+    return stage.told(start)
+
+
+def replace(version: str) -> list[str]:
+    stage = Stage(version).log_on()
+    stage.order("a1", 1, 500, "9.75")
+    start = len(stage.lines)
+    stage.replace("a2", "a1", 1, 400, "9.80")
+    return stage.told(start)
+
+
+def reports(version: str) -> list[str]:
+    """Every kind of ExecutionReport."""
+    stage = Stage(version).log_on()
+    start = len(stage.lines)
+    stage.say("a sell of 300 at 10.00")
+    stage.order("a1", 2, 300, "10.00")
+    stage.say("somebody buys 100 at 10.02: it trades at the resting price")
+    stage.counter("b1", "buy", 100, "10.02")
+    stage.say("a replace: 400 at 10.01; what was executed counts, so 300 are open")
+    stage.replace("a2", "a1", 2, 400, "10.01")
+    stage.say("somebody buys 300 at 10.01")
+    stage.counter("b2", "buy", 300, "10.01")
+    stage.say("an order that comes twice")
+    stage.order("a2", 2, 300, "10.00")
+    stage.say("immediate or cancel, nothing to trade with")
+    stage.order("a3", 2, 50, "10.00", "59=3|")
+    stage.say("a day order is replaced before it trades, and canceled")
+    stage.order("a4", 2, 50, "10.00")
+    stage.replace("a5", "a4", 2, 40, "10.00")
+    stage.cancel("a6", "a5", 2)
+    stage.say("a day order lives to the end of the day")
+    stage.order("a7", 2, 50, "10.00")
+    stage.operate(EndDay(20261122))
+    return stage.told(start)
+
+
+SCENES: dict[str, Callable[[], list[str]]] = {
+    "logon-42": lambda: logon(V42),
+    "logon-44": lambda: logon(V44),
+    "logon-refused": logon_refused,
+    "heartbeats": heartbeats,
+    "test-request": test_request,
+    "logout": logout,
+    "reject": reject,
+    "business-message-reject": business_message_reject,
+    "sequence-reset": sequence_reset,
+    "reconnect": reconnect,
+    "lost-orders": lost_orders,
+    "new-order-42": lambda: new_order(V42),
+    "new-order-44": lambda: new_order(V44),
+    "cancel-42": lambda: cancel(V42),
+    "cancel-44": lambda: cancel(V44),
+    "replace-42": lambda: replace(V42),
+    "replace-44": lambda: replace(V44),
+    "reports-42": lambda: reports(V42),
+    "reports-44": lambda: reports(V44),
+}
+
+
+# Refusals
+
+
+class Refusal(NamedTuple):
+    """One message that refuses something. `code`: 103, 102, 373 or 380, whichever it has."""
+
+    msg_type: str
+    code: str
+    text: str
+
+
+CODES = (tags.OrdRejReason, tags.CxlRejReason, tags.SessionRejectReason, tags.BusinessRejectReason)
+
+
+def refusals(messages: Iterable[FixMessage]) -> set[Refusal]:
+    """What the venue refused among these messages, with the text of each."""
+    found = set()
+    for message in messages:
+        text = message.fields.get(tags.Text)
+        if text is not None and message.fields[tags.SenderCompID] in (b"FIXGW", b"VENUE"):
+            code = next((message.fields[tag].decode() for tag in CODES if tag in message.fields), "")
+            found.add(Refusal(message.msg_type.decode(), code, text.decode()))
+    return found
+
+
+#: Orders that make no sense: what is different from a good one.
+BAD_ORDERS = (
+    "55=OMEGA", "44=-1", "44=10.12345", "44=200001", "44=10.005", "38=10.5", "38=0", "54=5", "40=3", "59=1",
+    "11=a-name-longer-than-twenty", "1=an-account-longer-than-16", "55=GAMMA|38=15",
+)  # fmt: skip
+GOOD_ORDER = {"21": "1", "55": "ALPHA", "54": "1", "60": "NOW", "38": "10", "40": "2", "44": "10.00", "59": "0"}
+
+
+def _changed(fields: dict[str, str], change: str) -> str:
+    changed = fields | dict(field.split("=") for field in change.split("|"))
+    return "".join(f"{tag}={value}|" for tag, value in changed.items())
+
+
+def _refused_orders(version: str) -> set[Refusal]:
+    stage = Stage(version).log_on()
+    for number, change in enumerate(BAD_ORDERS):
+        stage.send("D", _changed({"11": f"o{number}"} | GOOD_ORDER, change))
+        stage.send("G", _changed({"11": f"r{number}", "41": "o"} | GOOD_ORDER, change))
+    stage.order("a1", 1, 100, "10.00")
+    stage.order("a1", 1, 100, "10.00")
+    stage.counter("b1", "sell", 60, "10.00")
+    stage.cancel("a2", "never", 1)
+    stage.cancel("a1", "a1", 1)
+    stage.cancel("a2", "a1", 2)
+    stage.replace("a2", "a1", 1, 60, "10.00")
+    stage.replace("a2", "a1", 1, 200, "10.005")
+    stage.replace("a2", "a1", 1, 200, "10.01")
+    stage.cancel("a3", "a1", 1)
+    stage.cancel("a4", "a2", 1)
+    stage.cancel("a5", "a2", 1)
+    stage.send("D", _changed({"11": "g1"} | GOOD_ORDER, "55=GAMMA"))
+    stage.send("G", _changed({"11": "g2", "41": "g1"} | GOOD_ORDER, "55=GAMMA|38=25"))
+    for time_in_force in (3, 4):
+        stage.order(f"i{time_in_force}", 1, 10, "1.00", f"59={time_in_force}|")
+    stage.send("D", _changed({"11": "m1"} | GOOD_ORDER, "40=1"))
+    stage.order("a6", 1, 10, "10.00")
+    stage.operate(SetTradingState(1, TradingState.HALTED, b""))
+    stage.order("h1", 1, 10, "10.00")
+    stage.replace("a7", "a6", 1, 20, "10.00")
+    stage.operate(SetTradingState(1, TradingState.TRADING, b""))
+    stage.operate(EndDay(20261122))
+    stage.order("z1", 1, 10, "10.00")
+    return refusals(stage.heard)
+
+
+def _refused_by_the_gateway(version: str) -> set[Refusal]:
+    stage = Stage(version, orders_per_second=3).log_on()
+    for number in range(4):
+        stage.amber.order(f"a{number}", "buy", 10, "10.00")
+        stage.amber.cancel(f"c{number}", f"a{number}", "buy")
+    stage.later()
+    stage.venue.now += 5_000_000_000
+    router = stage.venue.router
+    link = router.shards[1].link
+
+    def order_and_cancel(name: str) -> None:
+        stage.venue.now += 5_000_000_000
+        stage.order(f"{name}1", 1, 10, "10.00")
+        stage.cancel(f"{name}2", "a1", 1)
+
+    router.link_lost(1, "its matching engine does not answer")
+    order_and_cancel("b")
+    router.link_opened(1)
+    link.ready = False
+    order_and_cancel("c")
+    link.ready = True
+    stage.venue.kill_shard(1)
+    stage.venue.settle()
+    for number in range(link.room):
+        link.forward(1, 0, 20, b"", number)
+    order_and_cancel("d")
+    return refusals(stage.heard)
+
+
+#: After a Logon of the number 1: the peer's next messages, and each is refused.
+FAULTS = (
+    "35=D|34=2|9999999999=x", "35=D|34=2|4000=x", "35=1|34=2", "35=1|34=2|112=", "35=1|34=2|97=maybe|112=x",
+    "35=D|34=2|11=a|21=1|55=A|54=1|60=NOW|38=1|40=0|44=1", "35=1|34=2|49=OTHER|112=x", "35=1|34=2|56=OTHER|112=x",
+    "35=1|34=2|52=20200101-00:00:00|112=x", "35=1|34=2|43=Y|112=x", "35=1|34=2|43=Y|122=20301231-00:00:00|112=x",
+    "35=ZZ|34=2", "35=R|34=2", "35=D|34=2|11=a|21=1|55=A|54=1|60=NOW|40=2|44=1",
+    "35=D|34=2|11=a|21=1|55=A|54=1|60=NOW|38=1|40=2", "35=1|34=2|112=x|112=y", "35=1|34=2|112=x|97=N",
+    "35=1|34=2|128=X|112=x", "35=1|34=2|112=x|58=a\x01b", "35=1|34=2|96=x|112=x", "35=1|34=2|95=9|96=x|112=x",
+    "35=4|34=2|123=Y|36=1", "35=2|34=2|7=9|16=0", "35=1|112=x", "35=1|34=2|-52|112=x", "8=FIX.4.3|35=1|34=2|112=x",
+    "35=1|34=1|112=x", "35=A|34=2|98=0|108=30",
+)  # fmt: skip
+#: Logons, each refused, by a session that expects the number 5 and will send its number 5 next.
+LOGONS = (
+    "34=5|98=1|108=30", "34=5|98=0|108=-1", "34=5|52=20200101-00:00:00|98=0|108=30", "34=5|98=0|108=30|464=Y",
+    "34=5|98=0|108=30|141=Y", "34=5|98=0|108=30|789=7", "34=5|98=0", "34=0|98=0|108=30", "34=3|98=0|108=30",
+    "34=5|98=0|108=30|4000=x",
+)  # fmt: skip
+
+
+def _refused_by_the_session(version: str) -> set[Refusal]:
+    found: set[Refusal] = set()
+    for fault in FAULTS:
+        talk = Talk(version)
+        talk.logon("35=A|34=1|98=0|108=30|553=u|554=p")
+        found |= _told(talk.receive(fault.replace("NOW", "20261122-09:30:00")))
+    for content in LOGONS:
+        if "464" in content and version == V42:
+            continue  # FIX.4.2 does not have it
+        talk = Talk(version, next_in_seq=5, next_out_seq=5)
+        found |= _told(talk.logon(f"35=A|{content}"))
+    talk = Talk(version)
+    talk.logon()
+    found |= _told(talk.receive("35=0|34=9"))
+    for number in range(10, 30):
+        found |= _told(talk.wait(20))
+        if talk.session.state.name == "LOGOUT_SENT":
+            break
+        found |= _told(talk.receive(f"35=0|34={number}"))
+    return found
+
+
+def _told(sent: list[str]) -> set[Refusal]:
+    return refusals(decode(wire(message)) for message in sent)
+
+
+def provoked(version: str) -> set[Refusal]:
+    """Everything that is refused with a text, by anything this version can do wrong."""
+    found = _refused_orders(version) | _refused_by_the_gateway(version) | _refused_by_the_session(version)
+    return found | {Refusal("5", "", WRONG_PASSWORD)}
