@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from fixgw import entries, tags, values
 from fixgw.codec import FixMessage
@@ -28,11 +29,11 @@ from fixgw.session_events import Application, Disconnect, Event, Rejected
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
 from fixgw.translate import Refused, TradedInstrument, Translator
-from matching.messages import OrdStatus
+from matching.messages import Command, OrdStatus
 from matching.wire import decode_event, encode
 from recovery.link import Command as LinkCommand
 from recovery.link import LinkClient
-from recovery.record import FIRST, CommandHeader, Message, Position
+from recovery.record import COMMAND_HEADER, FIRST, Message, Position
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
 _REPEATED: Final = (tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce)
@@ -43,6 +44,11 @@ MAX_PORTION: Final = 512
 
 _CANCEL: Final = 1
 _REPLACE: Final = 2
+
+OVER_LIMIT: Final = Refused(0, "rate limit exceeded")
+
+#: (shard_id, command) for the fields of an order message and its participant, or why not.
+Translation = Callable[[Mapping[int, bytes], int], tuple[int, Command] | Refused]
 
 
 class Seat(Struct, eq=False):
@@ -109,7 +115,6 @@ class Router:
         self.incarnation = 1
         self.seats = {seat.session_id: seat for seat in seats}
         self.index = SentIndex()
-        self._translator = Translator({each.symbol: each for each in traded})
         dialects: Mapping[int, Dialect] = {seat.session_id: seat.dialect for seat in seats}
         by_id = {each.instrument_id: each for each in traded}
         self.shards = {shard_id: ShardState(Reporter(shard_id, dialects, by_id)) for shard_id in shard_ids}
@@ -119,10 +124,12 @@ class Router:
         self._moved: set[int] = set()
         self._closes: list[tuple[int, str]] = []
         self._said: dict[int, tuple[int, int]] = {}
-        self._translate: dict[bytes, Callable[[Seat, Application, int], None]] = {
-            values.NEW_ORDER_SINGLE: self._new_order,
-            values.ORDER_CANCEL_REQUEST: self._cancel_order,
-            values.ORDER_CANCEL_REPLACE_REQUEST: self._replace_order,
+        translator = Translator({each.symbol: each for each in traded})
+        #: By MsgType(35): the translation, and CxlRejResponseTo(434) of a refusal; 0 where that is an ExecutionReport.
+        self._requests: dict[bytes, tuple[Translation, int]] = {
+            values.NEW_ORDER_SINGLE: (translator.new_order, 0),
+            values.ORDER_CANCEL_REQUEST: (translator.cancel_order, _CANCEL),
+            values.ORDER_CANCEL_REPLACE_REQUEST: (translator.replace_order, _REPLACE),
         }
 
     # --- restart ------------------------------------------------------------------------------------------------------
@@ -199,9 +206,7 @@ class Router:
         goes_on = True
         for event in events:
             if isinstance(event, Application):
-                translate = self._translate.get(event.message.msg_type)
-                if translate is not None:  # a BusinessMessageReject of the broker's is for its people to see to
-                    translate(seat, event, now)
+                self._request(seat, event, now)
             elif isinstance(event, Rejected):
                 self._store(seat, event.msg_seq_num, event.raw)
             elif isinstance(event, Disconnect):
@@ -209,40 +214,30 @@ class Router:
                 goes_on = False
         return goes_on
 
-    def _new_order(self, seat: Seat, event: Application, now: int) -> None:
-        refused = _over_limit(seat.throttle, now)
-        if refused is None:
-            translated = self._translator.new_order(event.message.fields, seat.participant_id)
-            if not isinstance(translated, Refused):
-                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq, now)
-            else:
+    def _request(self, seat: Seat, event: Application, now: int) -> None:
+        """An order message: it is forwarded to its shard, or refused with a report."""
+        message = event.message
+        request = self._requests.get(message.msg_type)
+        if request is None:
+            return  # a BusinessMessageReject of the broker's is for its people to see to
+        translate, response_to = request
+        throttle = seat.cancel_throttle if response_to == _CANCEL else seat.throttle
+        refused: Refused | None = OVER_LIMIT
+        if throttle.take(now):
+            translated = translate(message.fields, seat.participant_id)
+            if isinstance(translated, Refused):
                 refused = translated
-        if refused is not None:
+            else:
+                shard_id, command = translated
+                refused = self._forward(seat, shard_id, command, event.session_seq, now)
+        if refused is None:
+            return
+        if response_to:
+            self._reject_cancel(seat, event, response_to, refused, now)
+        else:
             self._reject_order(seat, event, refused, now)
 
-    def _cancel_order(self, seat: Seat, event: Application, now: int) -> None:
-        refused = _over_limit(seat.cancel_throttle, now)
-        if refused is None:
-            translated = self._translator.cancel_order(event.message.fields, seat.participant_id)
-            if not isinstance(translated, Refused):
-                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq, now)
-            else:
-                refused = translated
-        if refused is not None:
-            self._reject_cancel(seat, event, _CANCEL, refused, now)
-
-    def _replace_order(self, seat: Seat, event: Application, now: int) -> None:
-        refused = _over_limit(seat.throttle, now)
-        if refused is None:
-            translated = self._translator.replace_order(event.message.fields, seat.participant_id)
-            if not isinstance(translated, Refused):
-                refused = self._forward(seat, translated[0], *encode(translated[1]), event.session_seq, now)
-            else:
-                refused = translated
-        if refused is not None:
-            self._reject_cancel(seat, event, _REPLACE, refused, now)
-
-    def _forward(self, seat: Seat, shard_id: int, kind: int, body: bytes, session_seq: int, now: int) -> Refused | None:
+    def _forward(self, seat: Seat, shard_id: int, command: Command, session_seq: int, now: int) -> Refused | None:
         shard = self.shards[shard_id]
         if shard.unreachable:
             return Refused(0, f"the market is not reachable now: {shard.unreachable}")
@@ -251,6 +246,7 @@ class Router:
             return Refused(0, "the market is not reachable yet: this gateway has just started")
         if not link.room:
             return Refused(0, "the market does not answer now: too many requests wait for it")
+        kind, body = encode(command)
         source_seq = link.forward(seat.session_id, session_seq, kind, body, now)
         self._record += entries.encode_forwarded(shard_id, source_seq, seat.session_id, session_seq, kind, body)
         return None
@@ -299,21 +295,18 @@ class Router:
         `position` is where the reader stands after them, None if that is in a later portion.
         """
         shard = self.shards[shard_id]
-        reports = shard.reporter.reports
-        seats = self.seats
-        handled_seq = shard.handled_seq
-        timestamp = shard.timestamp
-        for message in messages:
-            kind = message.kind
-            if message.flags & FIRST:
-                header = CommandHeader.unpack_from(message.body, 0)
-                timestamp = header.timestamp
-                if header.source_id == self.source_id:
-                    shard.seen_source_seq = header.source_seq
-                    shard.link.seen(header.source_seq)
-            elif kind in REPORTED_KINDS and message.seq >= handled_seq:
-                for report in reports(decode_event(kind, message.body), message.seq, timestamp):
-                    self._say(seats[report.session_id], report, now)
+        reports, say, seats = shard.reporter.reports, self._say, self.seats
+        handled_seq, timestamp = shard.handled_seq, shard.timestamp
+        for seq, kind, flags, body in map(astuple, messages):
+            if kind in REPORTED_KINDS:
+                if seq >= handled_seq:
+                    for report in reports(decode_event(kind, body), seq, timestamp):
+                        say(seats[report.session_id], report, now)
+            elif flags & FIRST:
+                _, timestamp, source_id, _, source_seq, _, _ = COMMAND_HEADER.unpack_from(body)
+                if source_id == self.source_id:
+                    shard.seen_source_seq = source_seq
+                    shard.link.seen(source_seq)
         shard.timestamp = timestamp
         if messages:
             shard.handled_seq = max(handled_seq, messages[-1].seq + 1)
@@ -380,9 +373,3 @@ def portions(messages: Sequence[Message], position: Position) -> Iterator[tuple[
     for start in range(0, len(messages), MAX_PORTION):
         end = start + MAX_PORTION
         yield messages[start:end], position if end >= len(messages) else None
-
-
-def _over_limit(throttle: TokenBucket, now: int) -> Refused | None:
-    if throttle.take(now):
-        return None
-    return Refused(0, "rate limit exceeded")

@@ -50,7 +50,8 @@ MAX_MESSAGE_BYTES = MAX_PACKET_BYTES - PACKET_HEADER_BYTES
 """The whole message, length field included: any message fits a packet alone."""
 
 _HEAD = Struct(">HBB")
-_HEADER = Struct(">QQHIQIQ")
+COMMAND_HEADER = Struct(">QQHIQIQ")
+"""tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq: what a `CommandHeader` holds."""
 
 _from_bytes = int.from_bytes
 _unpack_head = _HEAD.unpack_from
@@ -59,7 +60,7 @@ _pack_name = Struct(">HQ").pack
 _pack_u32 = Struct(">I").pack
 
 DIGEST_BYTES = 4
-COMMAND_HEADER_BYTES = _HEADER.size
+COMMAND_HEADER_BYTES = COMMAND_HEADER.size
 MAX_EVENT_BYTES = MAX_MESSAGE_BYTES - _HEAD.size - 4 - 4
 """The body of an event: what is left beside head, digest and checksum."""
 MAX_COMMAND_BYTES = MAX_EVENT_BYTES - COMMAND_HEADER_BYTES
@@ -96,14 +97,14 @@ class CommandHeader(NamedTuple):
     session_seq: int
 
     def pack(self) -> bytes:
-        return _HEADER.pack(*self)
+        return COMMAND_HEADER.pack(*self)
 
     @classmethod
     def unpack_from(cls, body: bytes, offset: int = 0) -> "CommandHeader":
         """Raises GarbledMessage when the body is shorter than a header."""
         if len(body) - offset < COMMAND_HEADER_BYTES:
             raise GarbledMessage(f"command header cut short: {len(body) - offset} of {COMMAND_HEADER_BYTES} bytes")
-        return cls._make(_HEADER.unpack_from(body, offset))
+        return cls._make(COMMAND_HEADER.unpack_from(body, offset))
 
 
 class Position(NamedTuple):
