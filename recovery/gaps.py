@@ -4,12 +4,15 @@ A gap is a range of numbers known to exist and not received. The rules of asking
 
 - nothing is asked for within a grace of 2 ms: most holes are datagrams that overtook one another;
 - nothing above the commit is asked for, since no server would answer;
-- a gap has one request outstanding; an answer that does not come is asked for again after 10 ms, then twice that, up to
-  a second, and from the next server in turn; a server that answers is kept;
+- a gap has one request outstanding; an answer that does not come is asked for again after 10 ms, or twice the time
+  that the last answer took if that is more (asking a busy server twice keeps it busy); then twice that, up to a second,
+  and from the next server in turn; a server that answers is kept;
 - long gaps are cut into requests of at most REQUEST_MESSAGES, the earliest first, MAX_OUTSTANDING of them in flight,
   and the next goes out as soon as one is answered: so catching up runs at the speed of the server, not of a timer;
 - an answer may be shorter than its request (MAX_ANSWER_DATAGRAMS): when that many datagrams have come, the rest is
-  asked for at once.
+  asked for at once;
+- a server answers in the order it is asked, so an answer puts off the time-outs of what it was asked later: those are
+  in its queue, or in our own buffer behind this one. Not of what it was asked before: that answer is lost.
 """
 
 from bisect import bisect_left
@@ -40,7 +43,7 @@ class Ask(NamedTuple):
 class Gap:
     """The numbers first … last are missing; `due` is when they may be asked for (again)."""
 
-    __slots__ = ("answered", "attempts", "due", "first", "last", "server")
+    __slots__ = ("answered", "asked_at", "attempts", "due", "first", "first_asked_at", "last", "server")
 
     def __init__(self, first: int, last: int, due: int) -> None:
         self.first = first
@@ -48,6 +51,7 @@ class Gap:
         self.due = due
         self.attempts = 0
         self.answered = 0
+        self.first_asked_at = self.asked_at = 0
         self.server = 0
 
 
@@ -62,6 +66,7 @@ class Gaps:
         self._gaps: list[Gap] = []
         self._server_count = server_count
         self._server = 0
+        self._timeout = FIRST_TIMEOUT
         self.found = 0
         self.filled = 0
         self.asked = 0
@@ -89,6 +94,8 @@ class Gaps:
         index = bisect_left(gaps, first, key=_last)
         while index < len(gaps) and gaps[index].first <= last:
             gap = gaps[index]
+            if answer and gap.attempts:
+                self._answer_came(gap, now)
             if gap.first < first:
                 # The numbers before these were lost or overtaken: wait no longer for them than a grace.
                 gaps.insert(index, Gap(gap.first, first - 1, min(gap.due, now + GRACE)))
@@ -102,11 +109,20 @@ class Gaps:
                 self._progress(gap, now)
             index += 1
 
+    def _answer_came(self, answered: Gap, now: int) -> None:
+        """The server took so long; and what it was asked no earlier than this is still to come."""
+        if not answered.answered:
+            self._timeout = min(max(2 * (now - answered.first_asked_at), FIRST_TIMEOUT), MAX_TIMEOUT)
+        due = now + self._timeout
+        for gap in self._gaps[:MAX_OUTSTANDING]:
+            if gap.attempts and gap.server == answered.server and gap.asked_at >= answered.asked_at:
+                gap.due = max(gap.due, due)
+
     def _progress(self, gap: Gap, now: int) -> None:
         """Part of an answer came: the rest is on its way, or has to be asked for if the answer was at its limit."""
         gap.attempts = 1
         gap.answered += 1
-        gap.due = now + FIRST_TIMEOUT
+        gap.due = now + self._timeout
         if gap.answered >= MAX_ANSWER_DATAGRAMS:
             gap.attempts = gap.answered = 0
             gap.due = now
@@ -134,7 +150,10 @@ class Gaps:
             if gap.server == self._server:
                 self._server = (self._server + 1) % self._server_count
         gap.server = self._server
-        gap.due = now + min(FIRST_TIMEOUT << min(gap.attempts, 10), MAX_TIMEOUT)
+        gap.asked_at = now
+        if not gap.attempts:
+            gap.first_asked_at = now
+        gap.due = now + min(self._timeout << min(gap.attempts, 10), MAX_TIMEOUT)
         gap.attempts += 1
         gap.answered = 0
         self.asked += 1

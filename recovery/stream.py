@@ -36,8 +36,10 @@ async def read_stream(
             send_to(request_socket, [request], servers[server])
 
     def ring(now: int) -> None:
-        reader.handle_deadline(now)
-        send_requests()
+        # While we were busy the answer may have come: look before asking again.
+        if receive(request_socket) and receive(receiver):
+            reader.handle_deadline(now)
+            send_requests()
 
     alarm = Alarm(reader.next_deadline, ring)
 
@@ -55,17 +57,21 @@ async def read_stream(
 
     failure: Exception | None = None
 
-    async def read(source: socket.socket) -> None:
+    def receive(source: socket.socket) -> bool:
+        """False: reading has failed, and ends."""
         nonlocal failure
-        while True:
+        try:
+            read_batch(source)
+        except Exception as error:
+            # Raised as itself once the other tasks have ended, and not in a group.
+            failure = error
+            nursery.cancel_scope.cancel()
+        return failure is None
+
+    async def read(source: socket.socket) -> None:
+        await trio.lowlevel.wait_readable(source)
+        while receive(source):
             await trio.lowlevel.wait_readable(source)
-            try:
-                read_batch(source)
-            except Exception as error:
-                # Raised as itself once the other task has ended, and not in a group.
-                failure = error
-                nursery.cancel_scope.cancel()
-                return
 
     try:
         async with trio.open_nursery() as nursery:
