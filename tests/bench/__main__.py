@@ -2,11 +2,14 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.bench.figures import Figure
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.bench.figures import Figure
 
 #: Module of this package: what it measures. Each has `figures()`.
 BENCHMARKS = {
