@@ -27,6 +27,8 @@ from fixgw.config import Config, Session
 EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
 _SECOND: Final = 1_000_000_000
 
+#: How long the programs may take to begin, on a busy machine.
+_BEGIN_SECONDS: Final = 15
 #: How long what is under way at the end may take: brokers log out, the feed becomes silent.
 _LOGOUT_SECONDS: Final = 10
 _SETTLE_SECONDS: Final = 10
@@ -76,11 +78,13 @@ async def _demo(config: Config, directory: Path, seconds: float | None, record: 
         async with trio.open_nursery() as nursery:
             exchange: up.Exchange = await nursery.start(up.run_exchange, config)
             print(up.table(config), flush=True)
+            began = time.time()
             vendor = _start_vendor(config, recordings, directory)
             brokers = _start_brokers(config, passwords, directory)
             try:
                 with trio.move_on_after(seconds if seconds is not None else float("inf")):
                     await _until_signal_or_end(signals, [*brokers, vendor])
+                await _until_begun(exchange, recordings, began)
                 summary = await _finish(exchange, brokers, vendor, recordings, directory)
             finally:
                 for program in (*brokers, vendor):
@@ -115,6 +119,19 @@ async def _until_signal_or_end(signals: Any, programs: Sequence[_Program]) -> No
         async for _ in signals:
             nursery.cancel_scope.cancel()
             return
+
+
+async def _until_begun(exchange: "up.Exchange", recordings: Path, began: float) -> None:
+    """Every broker is logged on and the vendor hears the feed: what has not begun cannot end in order."""
+
+    def begun() -> bool:
+        logged_on = sum(len(gateway.connections) for gateway in exchange.gateways.values())
+        recorded = sum(path.stat().st_mtime >= began for path in recordings.iterdir())
+        return logged_on == len(exchange.config.sessions) and recorded >= len(exchange.config.feed.channels)
+
+    with trio.move_on_after(_BEGIN_SECONDS):
+        while not begun():  # noqa: ASYNC110 - no event tells what other processes do
+            await trio.sleep(_POLL_SECONDS)
 
 
 def _start_vendor(config: Config, recordings: Path, directory: Path) -> _Program:
@@ -179,14 +196,14 @@ async def _finish(
     results = [json.loads((directory / f"{program.name}.json").read_text()) for program in brokers]
     watched = json.loads((directory / "vendor.json").read_text())
     books = exchange.books()
-    recorded = list(recordings.iterdir())  # noqa: ASYNC240 - nothing else runs any more
+    recorded = [recordings / f"{name}-{channel['session']}.itch" for name, channel in watched["channels"].items()]
     return {
         **_totals(results),
         "itch_messages": sum(channel["itch_messages"] for channel in watched["channels"].values()),
         "gaps_found": sum(channel["gaps_found"] for channel in watched["channels"].values()),
         "gaps_filled": sum(channel["gaps_filled"] for channel in watched["channels"].values()),
-        "books_equal": _judged(recordings) == books,
-        "resting_orders": sum(len(levels) for book in books.values() for levels in book.values()),
+        "books_equal": _judged(recorded) == books,
+        "price_levels": sum(len(levels) for book in books.values() for levels in book.values()),
         "trades": exchange.trades(),
         "recordings": sorted(str(path) for path in recorded),
     }
@@ -215,7 +232,7 @@ def _totals(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _judged(recordings: Path) -> dict[str, dict[str, list[list[int]]]]:
+def _judged(recordings: Sequence[Path]) -> dict[str, dict[str, list[list[int]]]]:
     """The books as the independent reader among the examples finds them in the recordings, by symbol."""
     spec = spec_from_file_location("itch_judge", EXAMPLES / "itch_judge.py")
     assert spec is not None
@@ -223,7 +240,7 @@ def _judged(recordings: Path) -> dict[str, dict[str, list[list[int]]]]:
     judge = module_from_spec(spec)
     spec.loader.exec_module(judge)
     books: dict[str, dict[str, list[list[int]]]] = {}
-    for path in sorted(recordings.iterdir()):
+    for path in recordings:
         for symbol, book in judge.read_books(path).items():
             books[symbol] = {
                 "bids": [list(level) for level in book["bids"]],
@@ -232,10 +249,14 @@ def _judged(recordings: Path) -> dict[str, dict[str, list[list[int]]]]:
     return books
 
 
+def _time(microseconds: float | None) -> str:
+    return "no time" if microseconds is None else f"{microseconds:,.0f} µs"
+
+
 def _print_summary(summary: Mapping[str, Any]) -> None:
     print(
         f"\n{summary['orders']:,} orders, {summary['trades']:,} trades, {summary['itch_messages']:,} feed messages"
-        f"\nacknowledged in {summary['ack_us_p50']:,.0f} µs (median), {summary['ack_us_p99']:,.0f} µs (99 of 100)"
+        f"\nacknowledged in {_time(summary['ack_us_p50'])} (median), {_time(summary['ack_us_p99'])} (99 of 100)"
         f"\ngaps in the feed: {summary['gaps_found']} found, {summary['gaps_filled']} filled"
         f"\nbooks rebuilt from the recorded feed equal the engines': {'yes' if summary['books_equal'] else 'NO'}"
     )
