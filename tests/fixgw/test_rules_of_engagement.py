@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from fixgw import acceptor, auth, codec, connection, logon, session, tags, values
+from fixgw import acceptor, auth, codec, connection, gateway, logon, session, tags, values
 from fixgw.codec import FixMessage, decode
 from fixgw.config import RateLimit
 from fixgw.dictionary import DICTIONARIES, INBOUND, ORDERS, OUTBOUND, TYPES, VALUES_42, VALUES_44
@@ -246,6 +246,8 @@ def test_limits_are_the_codes() -> None:
         f"after {session.RESEND_TIMEOUT // SECOND} s without progress, three times in all",
         f"{limits.orders_per_second:,} and {limits.burst:,} unless told otherwise",
         f"| {connection.MAX_BACKLOG_BYTES:,} bytes |",
+        f"has been away for {gateway.GRACE_SECONDS:.0f} s",
+        f"in its first {gateway.GRACE_SECONDS:.0f} seconds",
     ):
         assert told in README, told
     assert session.MAX_RESEND_REQUESTS == 3
@@ -253,7 +255,7 @@ def test_limits_are_the_codes() -> None:
 
 
 def test_the_map_names_every_module_and_what_it_is() -> None:
-    told = {}
+    told: dict[str, str] = {}
     for names, kind in re.findall(r"^\| (`[^|]+) \| (pure|shell) \|", section("## Reading the code"), re.MULTILINE):
         told |= dict.fromkeys(re.findall(r"`(\w+)`", names), kind)
     declared = dict.fromkeys(PURE["fixgw"].split(), "pure") | dict.fromkeys(SHELL["fixgw"].split(), "shell")
