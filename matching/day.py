@@ -8,6 +8,7 @@ after its end, so that a late cancel is told what became of its order, and forgo
 and trading states are told to the public only while a day is open; `InstrumentListed` says them at its start.
 """
 
+from matching.ids import FEED_SESSION_LENGTH
 from matching.instruments import is_trading_state
 from matching.messages import (
     DayEnded,
@@ -33,6 +34,9 @@ def start_day(state: State, command: StartDay, events: list[Event]) -> int:
         return RefusalReason.DAY_OPEN
     if command.day <= state.last_day:
         return RefusalReason.DAY_NOT_LATER
+    name = command.feed_session
+    if not 1 <= len(name) <= FEED_SESSION_LENGTH or not all(0x21 <= character <= 0x7E for character in name):
+        return RefusalReason.BAD_FEED_SESSION
     state.day = state.last_day = command.day
     for session in state.sessions.values():
         session.cl_ord_ids.clear()
@@ -52,6 +56,9 @@ def end_day(state: State, command: EndDay, events: list[Event]) -> int:
 
 def define_instrument(state: State, command: DefineInstrument, events: list[Event]) -> int:
     """List or change an instrument. Gives a RefusalReason, or 0."""
+    listed = state.instruments.by_id.get(command.instrument_id)
+    if state.day and listed is not None and listed.definition.symbol != command.symbol:
+        return RefusalReason.INSTRUMENT_IN_USE  # the public knows the id by its symbol until the day ends
     reason = state.instruments.define(command)
     if not reason and state.day:
         events.append(state.instruments.by_id[command.instrument_id].listed())

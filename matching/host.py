@@ -16,7 +16,7 @@ import trio
 
 from matching.engine import Engine
 from matching.messages import DefineInstrument
-from matching.operations import due_commands, trading_day
+from matching.operations import TradingDay, due_commands, trading_day
 from matching.shard import Shard
 from matching.wire import encode
 from recovery.node import PrimaryConfig, PrimaryNode, run_primary
@@ -64,12 +64,20 @@ async def run_shard(
         task_status.started(ShardHost(settings.primary.shard_id, shard.engine, node))
         while True:
             await trio.sleep(CHECK_SECONDS)
-            await _operate(settings, shard.engine, node)
+            if _today(settings).day > shard.engine.last_day:
+                await _operate(settings, shard.engine, node)
+
+
+def _today(settings: ShardSettings) -> TradingDay:
+    return trading_day(time.time_ns(), settings.time_zone, settings.rolls_at)
 
 
 async def _operate(settings: ShardSettings, engine: Engine, node: PrimaryNode) -> None:
     """Sequence whatever the engine lacks of what the configuration and the calendar want."""
-    today = trading_day(time.time_ns(), settings.time_zone, settings.rolls_at)
-    for command in due_commands(engine, settings.primary.shard_id, settings.instruments, today):
-        _log.info("shard %d: %s", settings.primary.shard_id, command)
+    shard_id = settings.primary.shard_id
+    for command in due_commands(engine, shard_id, settings.instruments, _today(settings)):
+        _log.info("shard %d: %s", shard_id, command)
         await node.command(*encode(command))
+    for definition in settings.instruments:
+        if engine.definition(definition.instrument_id) != definition:
+            _log.warning("shard %d: %s is refused while the day is open; it is tried again then", shard_id, definition)

@@ -133,13 +133,15 @@ class RefusalReason(IntEnum):
     DAY_NOT_OPEN = 5
     UNKNOWN_INSTRUMENT = 6
     BAD_INSTRUMENT = 7
-    #: An instrument with resting orders keeps its tick and lot size, and a symbol keeps its id.
+    #: An instrument with resting orders keeps its tick and lot size; a symbol keeps its id, and over a day its symbol.
     INSTRUMENT_IN_USE = 8
     BAD_TRADING_STATE = 9
     NOTHING_TO_CONTINUE = 10
     OTHER_WORK_PENDING = 11
     #: Operators' commands are refused from a FIX session.
     NOT_AN_OPERATOR = 12
+    #: The feed session is not one to ten printable ASCII characters.
+    BAD_FEED_SESSION = 13
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ class Scenario:
             tick = price_of(options.after("tick"))
             return DefineInstrument(instrument_id, words[1].encode(), tick, int(options.after("lot")), 100)
         if verb == "start":
-            return StartDay(int(words[1]), b"S%s01" % words[1].encode(), 0)
+            return StartDay(int(words[1]), b"S%s001" % words[1][2:].encode(), 0)
         if verb == "end":
             return EndDay(int(words[1]))
         if verb in ("halt", "resume"):

@@ -197,12 +197,22 @@ def test_an_instrument_that_no_order_could_ever_fit_is_refused(definition: Defin
     assert engine.definition(definition.instrument_id) is None
 
 
-def test_a_symbol_that_was_given_up_may_be_given_again() -> None:
+def test_a_symbol_that_was_given_up_between_days_may_be_given_again() -> None:
     engine = opened()
-    engine.apply(DefineInstrument(1, b"NEWS", 100, 1, 100), 0, 0)
-    assert engine.apply(DefineInstrument(2, b"ACME", 100, 1, 100), 0, 0) == [
-        InstrumentListed(2, b"ACME", 100, 1, 100, ord("T"))
-    ]
+    refused = [CommandRefused(18, RefusalReason.INSTRUMENT_IN_USE)]
+    assert engine.apply(DefineInstrument(1, b"NEWS", 100, 1, 100), 0, 0) == refused
+    engine.apply(EndDay(20250101), 0, 0)
+    assert engine.apply(DefineInstrument(1, b"NEWS", 100, 1, 100), 0, 0) == []
+    assert engine.apply(DefineInstrument(2, b"ACME", 100, 1, 100), 0, 0) == []
+    assert [instrument.definition.symbol for instrument in engine.instruments()] == [b"NEWS", b"ACME"]
+
+
+@pytest.mark.parametrize("name", [b"", b"26112200011", b"2611 2200", b"26112\xff"])
+def test_a_feed_session_that_no_feed_could_have_is_refused(name: bytes) -> None:
+    engine = Engine(1)
+    refused = [CommandRefused(16, RefusalReason.BAD_FEED_SESSION)]
+    assert engine.apply(StartDay(20250101, name, 0), 0, 0) == refused
+    assert not engine.day_is_open
 
 
 def test_the_round_lot_may_change_while_orders_rest() -> None:
