@@ -2,7 +2,6 @@
 
 import json
 import re
-import secrets
 import select
 import signal
 import subprocess
@@ -11,8 +10,9 @@ import time
 
 import pytest
 
+from tests.integration.exchange_file import write_exchange
 from tests.integration.market import example
-from tests.venue import ROOT, free_ports
+from tests.venue import ROOT
 
 SUMMARY_KEYS = {
     "orders",
@@ -27,22 +27,13 @@ SUMMARY_KEYS = {
 SECONDS = 3
 
 
-def on_free_ports(text: str) -> str:
-    """The configuration with every port replaced by a free one, and multicast groups of its own."""
-    ports = sorted(set(re.findall(r"\d+\.\d+\.\d+\.\d+:(\d+)", text)))
-    for old, new in zip(ports, free_ports(len(ports)), strict=True):
-        text = re.sub(rf":{old}\b", f":{new}", text)
-    return text.replace("239.192.", f"239.{secrets.randbelow(190)}.")
-
-
 @pytest.fixture
 def demo(tmp_path):
     """Starts a demo with these options."""
     processes = []
 
     def start(*options):
-        file = tmp_path / "exchange.yaml"
-        file.write_text(on_free_ports((ROOT / "conf/exchange.yaml").read_text()))
+        file = write_exchange(tmp_path)
         command = [sys.executable, "-m", "fixgw", "demo", str(file), "--json", str(tmp_path / "summary.json"), *options]
         processes.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
         return processes[-1]
