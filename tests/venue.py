@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 30
 STOP_SECONDS = 10
 
+#: Below Linux's own range for outgoing connections (net.ipv4.ip_local_port_range, 32768 and up).
+PORTS = range(12_000, 32_000)
+
 #: For tests alone: the weakest setting there is, so that a logon costs no 40 ms of a shared core.
 _HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
@@ -33,12 +36,15 @@ class ProcessFailed(AssertionError):
 
 
 def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[int]:
-    """Port numbers nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Port numbers nobody listens on now, and none that the kernel gives to outgoing connections."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = secrets.choice(PORTS)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in ports:
+                ports.append(port)
+    return ports
 
 
 class Venue:
