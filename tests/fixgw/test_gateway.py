@@ -1,0 +1,296 @@
+"""The gateway's process: its journal before everything, its links, what a restart finds, what waits for the disk."""
+
+import select
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from fixgw import gateway as module
+from fixgw import tags
+from fixgw.up import run_gateway
+from recovery.journal import Journal, JournalFailed
+from tests.fixgw.venue_on_sockets import PATIENCE, Exchange, Peer, open_exchange
+
+
+@pytest.fixture(params=["write", "disk"])
+async def exchange(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Exchange]:
+    async with open_exchange(tmp_path, sync=request.param) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+async def on_disk(tmp_path: Path) -> AsyncIterator[Exchange]:
+    async with open_exchange(tmp_path, sync="disk") as exchange:
+        yield exchange
+
+
+async def logged_on(exchange: Exchange, *comp_ids: str) -> list[Peer]:
+    peers = [exchange.peer(comp_id) for comp_id in comp_ids]
+    for peer in peers:
+        await peer.connect()
+        await peer.log_on()
+    return peers
+
+
+class Disk:
+    """Holds the gateway's commits back until it is told to let them go."""
+
+    def __init__(self, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.commits = 0
+        self._journal = exchange.gateway._journal
+        self._commit = self._journal.commit
+        self._go = trio.Event()
+        monkeypatch.setattr(self._journal, "commit", self._held)
+
+    async def _held(self) -> None:
+        await self._go.wait()
+        self.commits += 1
+        await self._commit()
+
+    def let_go(self) -> None:
+        self._go.set()
+
+
+async def ticks(exchange: Exchange, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the gateway's timer has come and been dealt with so many times."""
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.001)
+    router = exchange.gateway.router
+    handle_deadline = router.handle_deadline
+    left = count + 1
+    done = trio.Event()
+
+    def counted(now: int) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            done.set()
+        handle_deadline(now)
+
+    monkeypatch.setattr(router, "handle_deadline", counted)
+    with trio.fail_after(PATIENCE):
+        await done.wait()
+
+
+def has_heard(peer: Peer) -> bool:
+    """Whether there is something to read on its connection."""
+    return bool(select.select([peer.stream.socket], [], [], 0)[0])
+
+
+async def test_a_gateway_that_starts_again_goes_on_where_it_was(exchange: Exchange) -> None:
+    amber, birch = await logged_on(exchange, "BROKER1", "BROKER2")
+    amber.broker.order("a1", "sell", 300, "100")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    await amber.close()
+    birch.broker.order("b1", "buy", 100, "100")
+    await birch.until(lambda: len(birch.broker.reports()) == 2)
+    await exchange.stop("g1")
+    await birch.close()
+    await exchange.start("g1")
+    await birch.connect()
+    await birch.log_on()
+    birch.broker.order("b2", "buy", 100, "100")
+    await birch.until(lambda: len(birch.broker.reports()) == 4)
+    await amber.connect()
+    await amber.log_on()
+    await amber.until(lambda: len(amber.broker.reports()) == 3)
+    assert [report[tags.CumQty] for report in amber.broker.reports()] == [b"0", b"100", b"200"]
+    for peer in (amber, birch):
+        await peer.trade(2)
+        await peer.close()
+
+
+async def test_a_resend_goes_on_as_its_peer_reads(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RESEND_BACKLOG_BYTES", 1)
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.01)
+    amber, birch = await logged_on(exchange, "BROKER1", "BROKER2")
+    amber.broker.order("a1", "sell", 2000, "100")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    await amber.close()
+    for number in range(600):
+        birch.broker.order(f"b{number}", "buy", 1, "100")
+    await birch.until(lambda: len(birch.broker.reports()) == 1200)
+    await amber.connect(receive_buffer=4096)
+    await amber.log_on()
+    birch.broker.order("last", "buy", 1, "100")
+    await birch.until(lambda: len(birch.broker.reports()) == 1202)
+    await amber.until(lambda: len(amber.broker.reports()) == 602)
+    await amber.trade()
+    await amber.close()
+    await birch.close()
+
+
+async def test_an_order_for_a_shard_that_is_away_waits_for_it(exchange: Exchange) -> None:
+    [amber] = await logged_on(exchange, "BROKER1")
+    await exchange.stop("s1")
+    amber.broker.order("a1", "buy", 1, "100")
+    amber.broker.order("a2", "buy", 10, "100", symbol="GAMMA")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    assert amber.broker.take()[1:] == ["8 11=a2 150=0 39=0 151=10 14=0"]
+    await exchange.start("s1")
+    await amber.until(lambda: len(amber.broker.reports()) == 2)
+    assert amber.broker.take() == ["8 11=a1 150=0 39=0 151=1 14=0"]
+    await amber.close()
+
+
+async def test_after_a_while_orders_for_a_lost_shard_are_refused_until_it_is_back(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [amber] = await logged_on(exchange, "BROKER1")
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.0)
+    await exchange.stop("s1")
+    with trio.fail_after(PATIENCE):
+        while not exchange.gateway.router.shards[1].unreachable:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    amber.broker.take()
+    amber.broker.order("a1", "buy", 1, "100")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    [refusal] = amber.broker.take()
+    assert refusal.startswith("8 11=a1 150=8 39=8 151=0 14=0 103=99 58=the market is not reachable now: ")
+    await exchange.start("s1")
+    with trio.fail_after(PATIENCE):
+        while exchange.gateway.router.shards[1].unreachable:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    await amber.trade()
+    await amber.close()
+
+
+async def test_brokers_may_log_on_to_a_gateway_without_shards_and_are_told(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_LINKS_SECONDS", 0.01)
+    await exchange.stop("g1", "s1", "s2")
+    await exchange.start("g1")
+    [amber] = await logged_on(exchange, "BROKER1")
+    amber.broker.take()
+    amber.broker.order("a1", "buy", 1, "100")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    assert amber.broker.take() == [
+        "8 11=a1 150=8 39=8 151=0 14=0 103=99 58=the market is not reachable yet: this gateway has just started"
+    ]
+    await amber.close()
+
+
+async def test_nothing_leaves_before_the_disk_has_it(on_disk: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    amber, birch = await logged_on(on_disk, "BROKER1", "BROKER2")
+    amber.broker.take()
+    disk = Disk(on_disk, monkeypatch)
+    amber.broker.order("a1", "buy", 1, "100", symbol="OMEGA")
+    await amber.flush()
+    birch.broker.order("b1", "buy", 1, "100")
+    await birch.flush()
+    router = on_disk.gateway.router
+    with trio.fail_after(PATIENCE):
+        while router.shards[1].link.unseen == 0 or router.seats[1].session.next_out_seq == 2:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    await ticks(on_disk, 2, monkeypatch)
+    assert not has_heard(amber), "a refusal was said before it was safe"
+    assert router.shards[1].seen_source_seq == 0
+    disk.let_go()
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    await birch.until(lambda: len(birch.broker.reports()) == 1)
+    await amber.close()
+    await birch.close()
+
+
+async def test_batches_that_wait_share_one_commit(on_disk: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = await logged_on(on_disk, "BROKER1", "BROKER2", "BROKER3")
+    disk = Disk(on_disk, monkeypatch)
+    for turn in range(5):
+        for peer in peers:
+            session = on_disk.gateway.router.seats[peer.broker.session_id].session
+            expected = session.next_in_seq + 1
+            peer.broker.order(f"o{turn}", "buy", 1, "100", symbol="OMEGA")
+            await peer.flush()
+            with trio.fail_after(PATIENCE):
+                while session.next_in_seq < expected:
+                    await trio.testing.wait_all_tasks_blocked(0.001)
+    disk.let_go()
+    for peer in peers:
+        await peer.until(lambda: len(peer.broker.reports()) == 5)  # noqa: B023
+    assert disk.commits < 5
+    for peer in peers:
+        await peer.close()
+
+
+async def test_what_waits_for_the_disk_is_not_said_on_the_next_connection(
+    on_disk: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amber, birch = await logged_on(on_disk, "BROKER1", "BROKER2")
+    disk = Disk(on_disk, monkeypatch)
+    amber.broker.order("a1", "buy", 1, "100", symbol="OMEGA")
+    await amber.flush()
+    session = on_disk.gateway.router.seats[1].session
+    with trio.fail_after(PATIENCE):
+        while session.next_out_seq == 2:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    await amber.close()
+    with trio.fail_after(PATIENCE):
+        while on_disk.gateway.connections.keys() & {1}:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    await amber.connect()
+    amber.broker.connect(amber.credentials)
+    await amber.flush()
+    with trio.fail_after(PATIENCE):
+        while session.next_out_seq == 3:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    disk.let_go()
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    assert [line[0] for line in amber.broker.take()[-2:]] == ["8", "4"]
+    await birch.trade()
+    await amber.close()
+    await birch.close()
+
+
+async def test_a_resend_asked_for_with_the_logon_follows_its_answer(
+    on_disk: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NextExpectedMsgSeqNum(789) opens the resend while the Logon's answer still waits for the disk."""
+    [amber] = await logged_on(on_disk, "BROKER1")
+    amber.broker.order("a1", "buy", 1, "100", symbol="OMEGA")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    await amber.close()
+    with trio.fail_after(PATIENCE):
+        while on_disk.gateway.connections:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    disk = Disk(on_disk, monkeypatch)
+    await amber.connect()
+    amber.broker.connect(f"{amber.credentials}789=1|")
+    await amber.flush()
+    with trio.fail_after(PATIENCE):
+        while not on_disk.gateway.connections:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+    await ticks(on_disk, 2, monkeypatch)
+    assert not has_heard(amber), "something was said before the Logon's answer"
+    disk.let_go()
+    await amber.until(lambda: amber.broker.logged_on)
+    await amber.trade()
+    await amber.close()
+
+
+async def test_a_failing_disk_stops_the_process(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    await exchange.stop("g1")
+
+    def fail(self: Journal) -> None:
+        raise JournalFailed("no space left on device")
+
+    failed: BaseExceptionGroup[JournalFailed] | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_gateway, exchange.config, "g1")
+            [amber] = await logged_on(exchange, "BROKER1")
+            # Both streams have been heard: what is written next is the refusal.
+            amber.broker.order("a1", "buy", 1, "100", symbol="ALPHA")
+            amber.broker.order("a2", "buy", 10, "100", symbol="GAMMA")
+            await amber.until(lambda: len(amber.broker.reports()) == 2)
+            monkeypatch.setattr(Journal, "_write", fail)
+            amber.broker.order("a3", "buy", 1, "100", symbol="OMEGA")
+            await amber.flush()
+            with trio.fail_after(PATIENCE):
+                await trio.sleep_forever()
+    except* JournalFailed as error:
+        failed = error
+    monkeypatch.undo()
+    assert failed is not None
+    assert await amber.read_to_end() == []
