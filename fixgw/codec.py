@@ -338,6 +338,10 @@ class Template:
         return self._text % tuple([value if isinstance(value, int) else clean(value) for value in values])
 
 
+#: CheckSum(10), by its value.
+CHECK_SUMS: Final = tuple(b"10=%03d\x01" % total for total in range(256))
+
+
 class Encoder:
     """Writes the messages of one session: header and trailer around a body."""
 
@@ -345,7 +349,8 @@ class Encoder:
         ours = clean(sender_comp_id).replace(b"%", b"%%")
         theirs = clean(target_comp_id).replace(b"%", b"%%")
         self._content = b"35=%b\x0134=%d\x0149=" + ours + b"\x0152=%b\x0156=" + theirs + b"\x01%b"
-        self._frame = b"8=" + begin_string + b"\x019=%d\x01%b"
+        self._begin = b"8=" + begin_string + b"\x019=%d\x01"
+        self._heads: dict[int, tuple[bytes, int]] = {}
 
     def encode(self, msg_type: bytes, msg_seq_num: int, sending_time: bytes, body: bytes) -> bytes:
         """A complete message. `body`: whole fields, each ended by SOH; further header fields may lead it."""
@@ -360,5 +365,13 @@ class Encoder:
         return self._framed(resent)
 
     def _framed(self, content: bytes) -> bytes:
-        message = self._frame % (len(content), content)
-        return b"%b10=%03d\x01" % (message, checksum(message))
+        length = len(content)
+        head, head_sum = self._heads.get(length) or self._head(length)
+        return b"".join((head, content, CHECK_SUMS[(head_sum + checksum(content)) & 255]))
+
+    def _head(self, length: int) -> tuple[bytes, int]:
+        """BeginString(8) and BodyLength(9), and their share of the checksum; a session's messages come in few sizes."""
+        head = self._begin % length
+        if length <= MAX_BODY_LENGTH:
+            self._heads[length] = head, checksum(head)
+        return head, checksum(head)

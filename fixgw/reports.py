@@ -122,22 +122,6 @@ _REASON_TEXTS: Final = {
 _REPLACED_TEXT: Final = "OrigClOrdID(41) was replaced: the order goes by a newer ClOrdID(11)"
 
 
-#: The kinds of events that mean a report to somebody; readers need not decode others.
-REPORTED_KINDS: Final = frozenset(
-    KINDS[event]
-    for event in (
-        OrderAccepted,
-        OrderRejected,
-        OrderExecuted,
-        OrderReduced,
-        OrderReplaced,
-        OrderCanceled,
-        OrderExpired,
-        CancelRejected,
-    )
-)
-
-
 class Report(NamedTuple):
     """One FIX message to one session, without its header and trailer."""
 
@@ -189,7 +173,8 @@ class Reporter:
         self._shard_id = shard_id
         self._dialects = dialects
         self._instruments = instruments
-        self._makers: dict[type[Any], Callable[[Any, int, int], list[Report]]] = {
+        self._symbols = {each.instrument_id: each.symbol for each in instruments.values()}
+        makers: dict[type[Any], Callable[[Any, int, int], list[Report]]] = {
             OrderAccepted: self._accepted,
             OrderRejected: self._rejected,
             OrderExecuted: self._executed,
@@ -199,18 +184,19 @@ class Reporter:
             OrderExpired: self._expired,
             CancelRejected: self._cancel_rejected,
         }
+        #: By kind: makes the reports of an event, its number in the shard's stream and its transaction's timestamp.
+        self.makers = {KINDS[event]: maker for event, maker in makers.items()}
 
     def reports(self, event: Event, seq: int, timestamp: int) -> list[Report]:
         """The messages that this event means for sessions of this gateway, often none.
 
         `seq` is the event's number in the shard's stream, `timestamp` its transaction's.
         """
-        maker = self._makers.get(type(event))
+        maker = self.makers.get(KINDS[type(event)])
         return maker(event, seq, timestamp) if maker is not None else []
 
     def _symbol(self, instrument_id: int) -> bytes:
-        instrument = self._instruments.get(instrument_id)
-        return instrument.symbol if instrument is not None else b"%d" % instrument_id
+        return self._symbols.get(instrument_id) or b"%d" % instrument_id
 
     def _report(
         self,

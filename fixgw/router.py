@@ -22,7 +22,7 @@ from msgspec.structs import astuple
 from fixgw import entries, tags, values
 from fixgw.codec import FixMessage
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
-from fixgw.reports import REPORTED_KINDS, Dialect, Report, Reporter, cancel_rejection, rejection
+from fixgw.reports import Dialect, Report, Reporter, cancel_rejection, rejection
 from fixgw.sent import SentIndex
 from fixgw.session import Session
 from fixgw.session_events import Application, Disconnect, Event, Rejected
@@ -30,7 +30,7 @@ from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
 from fixgw.translate import Refused, TradedInstrument, Translator
 from matching.messages import Command, OrdStatus
-from matching.wire import decode_event, encode
+from matching.wire import decode, encode
 from recovery.link import Command as LinkCommand
 from recovery.link import LinkClient
 from recovery.record import COMMAND_HEADER, FIRST, Message, Position
@@ -295,12 +295,13 @@ class Router:
         `position` is where the reader stands after them, None if that is in a later portion.
         """
         shard = self.shards[shard_id]
-        reports, say, seats = shard.reporter.reports, self._say, self.seats
+        makers, say, seats = shard.reporter.makers, self._say, self.seats
         handled_seq, timestamp = shard.handled_seq, shard.timestamp
         for seq, kind, flags, body in map(astuple, messages):
-            if kind in REPORTED_KINDS:
+            make = makers.get(kind)
+            if make is not None:
                 if seq >= handled_seq:
-                    for report in reports(decode_event(kind, body), seq, timestamp):
+                    for report in make(decode(kind, body), seq, timestamp):
                         say(seats[report.session_id], report, now)
             elif flags & FIRST:
                 _, timestamp, source_id, _, source_seq, _, _ = COMMAND_HEADER.unpack_from(body)
