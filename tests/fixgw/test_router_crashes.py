@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from fixgw import router, tags
-from fixgw.reports import DIALECTS, REPORTED_KINDS, Reporter
+from fixgw.reports import DIALECTS, Reporter
 from fixgw.timestamps import SECOND
 from matching.messages import NewOrder
 from matching.shard import Shard
@@ -196,7 +196,7 @@ class Truth:
         for message in self.messages:
             if message.flags & FIRST:
                 timestamp = CommandHeader.unpack_from(message.body, 0).timestamp
-            elif message.kind in REPORTED_KINDS:
+            else:
                 for report in reporter.reports(decode_event(message.kind, message.body), message.seq, timestamp):
                     fields = [field.split(b"=", 1) for field in report.body.split(b"\x01")[:-1]]
                     content = {int(tag): value for tag, value in fields} | {tags.MsgType: report.msg_type}
