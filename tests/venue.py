@@ -172,9 +172,11 @@ class Venue:
             process.wait()
             raise ProcessFailed(f"{role} {name} did not begin to serve: {self.log(role, name)}")
 
-    def start_all(self, *, feed: bool = True) -> None:
+    def start_all(self, *, feed: bool = True, retransmitter: bool = True) -> None:
         """Everything, side by side; any order works. The gateway comes last, so that it finds its shards."""
-        roles = [("shard", "s1"), ("shard", "s2"), ("retransmitter", "r1")]
+        roles = [("shard", "s1"), ("shard", "s2")]
+        if retransmitter:
+            roles.append(("retransmitter", "r1"))
         if feed:
             roles += [("publisher", "A"), ("publisher", "B")]
         for role, name in roles:
@@ -231,10 +233,10 @@ def _line(stream: IO[bytes], seconds: float) -> bytes:
 
 
 @contextlib.contextmanager
-def running(venue: Venue, *, feed: bool = True) -> Iterator[Venue]:
+def running(venue: Venue, *, feed: bool = True, retransmitter: bool = True) -> Iterator[Venue]:
     """A venue that runs inside the block and is stopped after it, whatever happens."""
     try:
-        venue.start_all(feed=feed)
+        venue.start_all(feed=feed, retransmitter=retransmitter)
         yield venue
     except BaseException:
         for process in venue.processes.values():

@@ -77,12 +77,14 @@ class _Load:
 
 def measure(sync: str) -> list[Figure]:
     """Every end-to-end figure with this `sync` of gateway and shard."""
-    with tempfile.TemporaryDirectory() as directory, running(Venue(Path(directory), sync=sync), feed=False) as venue:
-        load = _Load(venue)
-        load.run(WARM_UP, 64)
-        figures = [figure for window in WINDOWS for figure in _window(venue, load, window, sync)]
-        load.close()
-        return figures
+    with tempfile.TemporaryDirectory() as directory:
+        venue = Venue(Path(directory), sync=sync)
+        with running(venue, feed=False, retransmitter=False):
+            load = _Load(venue)
+            load.run(WARM_UP, 64)
+            figures = [figure for window in WINDOWS for figure in _window(venue, load, window, sync)]
+            load.close()
+            return figures
 
 
 def _window(venue: Venue, load: _Load, window: int, sync: str) -> list[Figure]:
@@ -97,7 +99,7 @@ def _window(venue: Venue, load: _Load, window: int, sync: str) -> list[Figure]:
         rows.append((result, (after[0] - before[0]) / orders, (after[1] - before[1]) / orders))
     conditions = (
         f"{machine()}; {RUNS} runs of {orders} orders, median; one FIX.4.4 session, window {window}, sync: {sync}; "
-        "every second order trades; shards, gateway, retransmitter and load as processes on one machine"
+        "every second order trades; shard, gateway and load are processes on one machine; no feed, no retransmitter"
     )
     suffix = "" if sync == "write" else f".{sync}"
     name = f"e2e.w{window}"
