@@ -13,7 +13,7 @@ A record's payload is a row of entries, big-endian:
 | `SessionNumbers` | 2 | session_id u32, run u32, next_in_seq u32, next_out_seq u32 |
 | `Forwarded` | 3 | shard_id u16, source_seq u64, session_id u32, session_seq u64, kind u8, length u16, body |
 | `Outbound` | 4 | session_id u32, run u32, msg_seq_num u32, length u32, the raw FIX message |
-| `StreamPosition` | 5 | shard_id u16, next_seq u64, digest u32, seen_source_seq u64, handled_seq u64 |
+| `StreamPosition` | 5 | shard_id u16, next_seq u64, digest u32, epoch u32, seen_source_seq u64, handled_seq u64 |
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _INCARNATION: Final = Struct(">BI")
 _SESSION_NUMBERS: Final = Struct(">BIIII")
 _FORWARDED: Final = Struct(">BHQIQBH")
 _OUTBOUND: Final = Struct(">BIIII")
-_STREAM_POSITION: Final = Struct(">BHQIQQ")
+_STREAM_POSITION: Final = Struct(">BHQIIQQ")
 
 
 class EntryError(ValueError):
@@ -88,6 +88,8 @@ class StreamPosition(NamedTuple):
     shard_id: int
     next_seq: int
     digest: int
+    #: In which what was read is known to be the stream's own history (`recovery.reader`).
+    epoch: int
     seen_source_seq: int
     handled_seq: int
 

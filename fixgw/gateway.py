@@ -201,9 +201,11 @@ class Gateway:
     async def _read_stream(self, shard_name: str, task_status: trio.TaskStatus[None]) -> None:
         shard = self.config.shard(shard_name)
         servers = self.config.retransmit_servers(shard_name)
-        reader = Reader(shard.id, self.router.shards[shard.id].position, len(servers))
+        state = self.router.shards[shard.id]
+        reader = Reader(shard.id, state.position, len(servers), epoch=state.epoch)
 
         def deliver(messages: list[Message]) -> None:
+            state.epoch = reader.proven_epoch
             for portion, position in portions(messages, reader.position):
                 self.router.deliver(shard.id, portion, position, time.time_ns())
                 self.flush()

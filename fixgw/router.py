@@ -86,6 +86,8 @@ class ShardState:
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self.position = Position()
+        #: The reader's `proven_epoch` there.
+        self.epoch = 0
         #: Everything below it is handled; in the middle of a large release this is more than the position says.
         self.handled_seq = 1
         #: Of the transaction that the last handled message belongs to.
@@ -152,6 +154,7 @@ class Router:
             shard = self.shards.get(entry.shard_id)
             if shard is not None:
                 shard.position = Position(entry.next_seq, entry.digest)
+                shard.epoch = entry.epoch
                 shard.seen_source_seq = entry.seen_source_seq
                 shard.handled_seq = entry.handled_seq
                 while shard.forwarded and shard.forwarded[0].source_seq <= entry.seen_source_seq:
@@ -349,7 +352,7 @@ class Router:
                 sends.append((session_id, data))
         for shard_id in sorted(self._moved):
             shard = self.shards[shard_id]
-            numbers = (shard.seen_source_seq, shard.handled_seq)
+            numbers = (shard.epoch, shard.seen_source_seq, shard.handled_seq)
             self._record += StreamPosition(shard_id, *shard.position, *numbers).encode()
         commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
         next_out_seqs = {

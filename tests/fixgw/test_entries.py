@@ -13,7 +13,7 @@ ENTRIES = st.one_of(
     st.builds(SessionNumbers, U32, U32, U32, U32),
     st.builds(Forwarded, U16, U64, U32, U64, st.integers(0, 255), st.binary(max_size=300)),
     st.builds(Outbound, U32, U32, U32, st.binary(max_size=300)),
-    st.builds(StreamPosition, U16, U64, U32, U64, U64),
+    st.builds(StreamPosition, U16, U64, U32, U32, U64, U64),
 )
 
 

@@ -304,7 +304,7 @@ def test_reports_their_numbers_and_the_streams_position_are_one_record() -> None
     assert sorted(found[3:5]) == [SessionNumbers(1, 0, 3, 4), SessionNumbers(2, 0, 3, 4)]
     position = venue.gateway.readers[1].position
     outbounds = [entry for entry in found if isinstance(entry, Outbound)]
-    assert found[5:] == [StreamPosition(1, *position, 2, position.next_seq)]
+    assert found[5:] == [StreamPosition(1, *position, 0, 2, position.next_seq)]
     said = {session_id: Framer().receive_data(data) for session_id, data in batch.sends}
     assert said == {each: [entry.message for entry in outbounds if entry.session_id == each] for each in (1, 2)}
     assert batch.said == {1: (0, 3), 2: (0, 2)}
