@@ -26,6 +26,18 @@ MAX_BACKLOG_BYTES: Final = 8 << 20
 _SEND_BYTES: Final = 1 << 18
 
 
+#: No delay for small messages; and a peer whose machine died without a word is given up after a minute, even where a
+#: session wants no heartbeats (HeartBtInt(108)=0).
+_OPTIONS: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 60_000),
+)
+
+
 class PeerGone(Exception):
     """The peer closed or reset the connection, or has not read for too long; the text says which."""
 
@@ -35,7 +47,8 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for level, option, value in _OPTIONS:
+            sock.setsockopt(level, option, value)
         self._socket = sock
         self._backlog = bytearray()
         self._wake = trio.Event()
