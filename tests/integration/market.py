@@ -1,6 +1,6 @@
 """A venue of real processes, brokers that trade on it, and everything that must be true when it has come to rest."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -10,14 +10,16 @@ from typing import Any
 import trio
 
 from matching.shard import Shard
-from recovery.journal import open_journal
-from recovery.journal_store import JournalStore
+from recovery.journal_reader import JournalReader
 from recovery.primary import Primary
+from recovery.record import split
+from recovery.segment import MARK, Record
 from tests.integration.feed_tap import Address, FeedTap
 from tests.integration.fix_broker import Broker, books
 from tests.venue import ROOT, Venue, running
 
 SESSIONS = (("BROKER1", "FIX.4.4"), ("BROKER2", "FIX.4.2"), ("BROKER3", "FIX.4.4"))
+SHARDS = ("s1", "s2")
 POLL_SECONDS = 0.02
 
 
@@ -43,6 +45,8 @@ class Market:
         self.venue = venue
         self.brokers = brokers
         self.tap = tap
+        #: At rest: every message of each shard's stream.
+        self.streams: dict[str, list[bytes]] = {}
 
     async def start(self, role: str, name: str) -> None:
         """Start a role while the brokers go on."""
@@ -64,6 +68,11 @@ class Market:
         # What the last answers brought to others, fills, was committed with them: all that is left is on the way.
         await self.wait(self._balanced, f"both sides of every trade: {[broker.traded for broker in self.brokers]}")
         await self.wait(self.lines_agree, "both lines to say the same")
+        self.streams = {shard: stream_of(self.venue, shard) for shard in SHARDS}
+        await self.wait(self._all_kept, "the retransmitter to have everything")
+
+    def _all_kept(self) -> bool:
+        return all(len(kept_of(self.venue, shard)) >= len(said) for shard, said in self.streams.items())
 
     def _balanced(self) -> bool:
         bought, sold = ({}, {})  # type: dict[str, int], dict[str, int]
@@ -81,6 +90,8 @@ class Market:
         """What must be true at rest; gives the judge's books. `directory` is for recordings."""
         for broker in self.brokers:
             broker.check_answers()
+        for shard, said in self.streams.items():
+            assert kept_of(self.venue, shard) == said
         assert self.tap.conflicts == []
         self.tap.fetch_missing(feed_servers(self.venue))
         judged = judged_books(self.tap.record(directory))
@@ -109,29 +120,26 @@ def feed_servers(venue: Venue) -> list[Address]:
     return [address(server) for publisher in feed["publishers"] for server in publisher["requests"].values()]
 
 
+def records(directory: Path) -> Iterator[Record]:
+    """What a journal holds, written or being written."""
+    reader = JournalReader(directory)
+    while batch := reader.poll():
+        yield from (record for record in batch if record.kind != MARK)
+
+
 def stream_of(venue: Venue, shard: str) -> list[bytes]:
-    """Every message of a stopped shard's stream, made again from its log of commands."""
+    """Every message of a shard's stream, made again from its log of commands."""
     primary = Primary(int(shard[1:]), Shard(int(shard[1:])))
-    with open_journal(venue.directory / "var" / f"shard-{shard}", sync="write") as journal:
-        for _, kind, payload in journal.replay():
-            primary.replay(kind, payload)
+    for record in records(venue.directory / "var" / f"shard-{shard}"):
+        primary.replay(record.kind, record.payload)
     return primary.store.messages(1, 1 << 40)
 
 
-def kept_by_retransmitter(venue: Venue, shard: str) -> list[bytes]:
-    """Every message that the stopped retransmitter has of a shard."""
-    with open_journal(venue.directory / "var" / "retransmitter-r1" / shard, sync="write") as journal:
-        return JournalStore(journal).messages(1, 1 << 40)
-
-
-def check_retransmitter(venue: Venue) -> int:
-    """Once all is stopped: what was kept is what the shards said, byte for byte. Gives how many messages it is."""
-    total = 0
-    for shard in ("s1", "s2"):
-        said = stream_of(venue, shard)
-        assert kept_by_retransmitter(venue, shard) == said
-        total += len(said)
-    return total
+def kept_of(venue: Venue, shard: str) -> list[bytes]:
+    """Every message that the retransmitter has written down of a shard's stream."""
+    directory = venue.directory / "var" / "retransmitter-r1" / shard
+    # Before the messages: the number of the first u64, epoch u32, digest u32.
+    return [message for record in records(directory) for message in split(record.payload, 16)]
 
 
 @asynccontextmanager

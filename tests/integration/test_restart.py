@@ -1,6 +1,6 @@
 """Processes are killed (-9) and started again under load: what was acknowledged is back, and nothing is there twice.
 
-Each test ends with the same account (`Market.check`, `check_retransmitter`): every request has one answer; numbers of
+Each test ends with the same account (`Market.check`): every request has one answer; numbers of
 every session go on without a hole or a repetition; what the brokers hold and have traded is what an independent reader
 makes of the feed; a number of the feed was the same bytes whenever and wherever it was said; and what the retransmitter
 keeps is what the shards' logs of commands make.
@@ -9,7 +9,7 @@ keeps is what the shards' logs of commands make.
 import pytest
 import trio
 
-from tests.integration.market import Market, check_retransmitter, feed_lines, open_market
+from tests.integration.market import Market, feed_lines, open_market
 from tests.venue import Venue
 
 REQUESTS_BEFORE = 300
@@ -47,7 +47,6 @@ async def test_a_shard_killed_under_load_has_every_acknowledged_order_back(tmp_p
         await trade_through(market, crash)
         assert [broker.logons for broker in market.brokers] == [1, 1, 1]
         market.check(tmp_path / "recordings")
-    assert check_retransmitter(venue) > REQUESTS_BEFORE
 
 
 async def test_a_gateway_killed_under_load_goes_on_with_its_numbers(tmp_path):
@@ -61,7 +60,6 @@ async def test_a_gateway_killed_under_load_goes_on_with_its_numbers(tmp_path):
         await trade_through(market, crash)
         assert all(broker.logons == 2 for broker in market.brokers)
         market.check(tmp_path / "recordings")
-    check_retransmitter(venue)
 
 
 async def test_a_retransmitter_killed_under_load_catches_up_with_what_it_missed(tmp_path):
@@ -78,7 +76,6 @@ async def test_a_retransmitter_killed_under_load_catches_up_with_what_it_missed(
 
         await trade_through(market, crash)
         market.check(tmp_path / "recordings")
-    check_retransmitter(venue)
 
 
 async def test_a_publisher_killed_continues_the_same_session_with_the_same_bytes(tmp_path):
@@ -106,7 +103,6 @@ async def test_a_publisher_killed_continues_the_same_session_with_the_same_bytes
         assert first_again[0] == session
         assert len(market.tap.sessions) == 2
         market.check(tmp_path / "recordings")
-    check_retransmitter(venue)
 
 
 async def test_everything_killed_at_once_comes_back(tmp_path):
@@ -125,4 +121,3 @@ async def test_everything_killed_at_once_comes_back(tmp_path):
         assert all(broker.logons == 2 for broker in market.brokers)
         assert len(market.tap.sessions) == 2
         market.check(tmp_path / "recordings")
-    check_retransmitter(venue)
