@@ -86,6 +86,7 @@ class Acceptor:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(connection.run_writer)
+                nursery.start_soon(_see_out, connection)
                 framer = Framer()
                 seat, rest = await self._log_on(connection, host, framer)
                 if seat is not None:
@@ -97,7 +98,7 @@ class Acceptor:
                 else:
                     connection.finish()
                 await _linger(connection)
-                connection.close()
+                nursery.cancel_scope.cancel()
         except* (PeerGone, FixProtocolError) as ends:
             _log.info("%s: the connection ends: %s", who, ends.exceptions[0])
         except* JournalError:
@@ -195,6 +196,13 @@ class Acceptor:
         goes_on = all(self._gateway.router.receive(seat, decode(raw), now) for raw in messages)
         self._gateway.flush()
         return goes_on
+
+
+async def _see_out(connection: Connection) -> None:
+    """Close what was finished while nobody but the peer could end it: one that hangs, and neither talks nor closes."""
+    await connection.finished.wait()
+    await trio.sleep(LINGER_SECONDS)
+    connection.close()
 
 
 async def _linger(connection: Connection) -> None:

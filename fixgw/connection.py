@@ -54,6 +54,8 @@ class Connection:
         self._wake = trio.Event()
         #: Nothing is sent any more but what waits.
         self.finishing = False
+        #: Happens when `finishing` begins.
+        self.finished = trio.Event()
         self.closed = False
 
     @property
@@ -106,6 +108,7 @@ class Connection:
         A close while the peer's bytes are unread would make the kernel throw away what the peer has not read yet.
         """
         self.finishing = True
+        self.finished.set()
         if not self._backlog and not self.closed:
             self._shut_down()
 

@@ -135,7 +135,7 @@ class Gateway:
             [
                 (connections[session_id], f"{seats[session_id].session.identity.target_comp_id.decode()}: {reason}")
                 for session_id, reason in batch.closes
-                if session_id in connections
+                if session_id in connections and not connections[session_id].finishing
             ],
         )
 

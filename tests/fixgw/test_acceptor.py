@@ -257,6 +257,30 @@ async def test_a_peer_that_does_not_read_loses_its_connection_and_nothing_else(
     await peer.until(lambda: len(peer.broker.reports()) == count)
 
 
+async def test_a_peer_that_hangs_makes_room_for_its_next_connection(
+    exchange: Exchange, witness: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(acceptor, "LINGER_SECONDS", 0.5)
+    caplog.set_level(logging.INFO)
+    hanging = exchange.peer("BROKER1")
+    await hanging.connect()
+    await hanging.log_on()
+    gateway = exchange.gateway
+    gateway.router.seats[hanging.broker.session_id].session._heart_bt_int = SECOND // 10
+    with trio.fail_after(5):
+        while hanging.broker.session_id in gateway.connections:
+            await witness.trade()
+            await trio.sleep(0.01)
+    assert len([each for each in caplog.messages if "2.4 × HeartBtInt" in each]) <= 2  # told once, not at every tick
+    old = hanging.stream
+    hanging.broker.disconnected()
+    await hanging.connect()
+    await hanging.log_on()
+    await hanging.trade()
+    await hanging.close()
+    await old.aclose()
+
+
 async def test_half_a_message_and_a_reset_leave_nothing_behind(exchange: Exchange, witness: Peer) -> None:
     peer = exchange.peer("BROKER1")
     for _ in range(3):
