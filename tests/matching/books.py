@@ -38,7 +38,7 @@ class Account:
 @dataclass
 class Ledger:
     accounts: dict[int, Account] = field(default_factory=dict)
-    #: order_ref → [order_id, side, price, quantity], in the order in which they joined.
+    #: order_ref → [order_id, side, price, quantity, instrument_id], in the order in which they joined.
     displayed: dict[int, list[int]] = field(default_factory=dict)
     seqs: dict[int, int] = field(default_factory=dict)
     match_number: int = 1 << 48
@@ -55,13 +55,14 @@ class Ledger:
         assert terms.order_qty == cum_qty + leaves_qty
         assert account.order_qty == terms.order_qty
 
-    def book(self, order_ref: int, order_id: int, side: int, price: int, quantity: int) -> None:
+    def book(self, order_ref: int, order_id: int, instrument_id: int, side: int, price: int, quantity: int) -> None:
         assert order_ref > self.order_ref, "order references only grow"
         assert quantity > 0
         self.order_ref = order_ref
-        self.displayed[order_ref] = [order_id, side, price, quantity]
-        bids = [shown[2] for shown in self.displayed.values() if shown[1] == BUY]
-        asks = [shown[2] for shown in self.displayed.values() if shown[1] != BUY]
+        self.displayed[order_ref] = [order_id, side, price, quantity, instrument_id]
+        there = [shown for shown in self.displayed.values() if shown[4] == instrument_id]
+        bids = [shown[2] for shown in there if shown[1] == BUY]
+        asks = [shown[2] for shown in there if shown[1] != BUY]
         assert not bids or not asks or max(bids) < min(asks), "the book is crossed"
 
     def take(self, event: Event) -> None:
@@ -73,10 +74,10 @@ class Ledger:
             case OrderRejected(terms, seq, _):
                 self.number(terms.participant_id, seq)
                 assert terms.order_id == 0
-            case OrderBooked(ref, order_id, _, _, side, price, quantity):
+            case OrderBooked(ref, order_id, _, instrument_id, side, price, quantity):
                 account = self.accounts[order_id]
                 assert quantity == account.order_qty - account.cum_qty
-                self.book(ref, order_id, side, price, quantity)
+                self.book(ref, order_id, instrument_id, side, price, quantity)
             case OrderExecuted():
                 self.execute(event)
             case OrderReduced(terms, _, ref, canceled, seq, cum, leaves, notional):
@@ -91,7 +92,7 @@ class Ledger:
                 self.accounts[terms.order_id].order_qty = terms.order_qty
                 self.figures(terms, cum, leaves, notional)
                 if ref:
-                    self.book(ref, terms.order_id, terms.side, terms.price, leaves)
+                    self.book(ref, terms.order_id, terms.instrument_id, terms.side, terms.price, leaves)
             case OrderCanceled(terms, _, ref, quantity, _, seq, cum, notional) | OrderExpired(
                 terms, ref, quantity, seq, cum, notional
             ):
@@ -131,7 +132,7 @@ class Ledger:
     def check(self, engine: Engine) -> None:
         """Nothing but what the events said rests, and every quantity is accounted for."""
         resting = {order.order_ref: order for order in engine.orders()}
-        assert {ref: shown[0::3] for ref, shown in self.displayed.items()} == {
+        assert {ref: [shown[0], shown[3]] for ref, shown in self.displayed.items()} == {
             ref: [order.terms.order_id, order.leaves_qty] for ref, order in resting.items()
         }
         for order_id in self.accounts:
