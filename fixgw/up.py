@@ -4,12 +4,14 @@ Each role is one function that serves until it is canceled. `run` starts one of 
 of them in this one: the same code, the same sockets, the same journals. Only here do the packages meet.
 """
 
+import contextlib
 import gc
 import logging
 import os
 import secrets
 import signal
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -66,13 +68,8 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 def link_key(path: Path) -> bytes:
     """The secret between gateways and shards, made when there is none. Raises OSError, also for a bad file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with open(descriptor, "w") as file:
-            file.write(secrets.token_hex(LINK_KEY_BYTES) + "\n")
-    except FileExistsError:
-        pass
+    if not path.exists():
+        _make_link_key(path)
     try:
         key = bytes.fromhex(path.read_text())
     except ValueError:
@@ -82,6 +79,19 @@ def link_key(path: Path) -> bytes:
     if path.stat().st_mode & 0o077:
         raise OSError(f"{path}: others may read the link key: chmod 600 it")
     return key
+
+
+def _make_link_key(path: Path) -> None:
+    """All processes of an exchange may start at once: the first key that has its name is everybody's, and is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # readable by its owner alone
+    try:
+        with open(descriptor, "w") as file:
+            file.write(secrets.token_hex(LINK_KEY_BYTES) + "\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        os.unlink(made)
 
 
 # --- roles ------------------------------------------------------------------------------------------------------------
