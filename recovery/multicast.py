@@ -32,6 +32,8 @@ LOST_ERRNOS = frozenset(
         errno.EPERM,  # a packet filter
     }
 )
+NO_SUCH_ADDRESS = frozenset({errno.EINVAL, errno.EACCES})
+"""An answer that goes to port 0 or to everybody."""
 NOTHING_MORE = (BlockingIOError, ConnectionRefusedError)
 """What ends a drain: an empty buffer, or the echo of a request that met a closed port."""
 
@@ -138,13 +140,16 @@ def drain_with_addresses(receiver: socket.socket) -> list[tuple[bytes, Address]]
 
 
 def send_to(sender: socket.socket, datagrams: Sequence[bytes], address: Address) -> int:
-    """Send what there is room for and no more: for answers and requests, which are asked for again. Gives how many."""
+    """Send what there is room for and no more: for answers and requests, which are asked for again. Gives how many.
+
+    A request can claim to come from where nothing can be sent to, port 0 for one: its answer is lost like any other.
+    """
     for index, data in enumerate(datagrams):
         try:
             sender.sendto(data, address)
         except BlockingIOError:
             return index
         except OSError as error:
-            if error.errno not in LOST_ERRNOS:
+            if error.errno not in LOST_ERRNOS | NO_SUCH_ADDRESS:
                 raise
     return len(datagrams)

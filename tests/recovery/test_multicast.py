@@ -109,3 +109,10 @@ def test_a_network_that_refuses_for_now_costs_datagrams_and_not_the_process():
 def test_which_addresses_are_groups():
     assert is_multicast("239.1.2.3")
     assert not is_multicast("10.1.2.3")
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", 0), ("255.255.255.255", 9)])
+def test_an_answer_to_where_nothing_can_be_sent_is_lost(address):
+    """A forged request may name port 0 as its own: that must end no server."""
+    with open_receiver(("127.0.0.1", 0)) as sender:
+        assert send_to(sender, [b"answer", b"another"], address) == 2
