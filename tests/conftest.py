@@ -10,9 +10,12 @@ import pytest
 
 ON_BUILD_SERVER = os.environ.get("CI") == "true"
 
-# No deadline: the machine may be busy with other tests, and a slow example is not a wrong one.
-hypothesis.settings.register_profile("quick", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("full", deadline=None, print_blob=True, max_examples=2_000)
+# No deadline, no complaint about slowness: the machine may be busy with other tests, and a slow example is not a wrong
+# one. A build server tries the same examples each time, so that it judges the change and not its luck; everybody else
+# looks further at every run.
+PATIENT = {"deadline": None, "print_blob": True, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("quick", derandomize=ON_BUILD_SERVER, **PATIENT)
+hypothesis.settings.register_profile("full", max_examples=2_000, **PATIENT)
 hypothesis.settings.load_profile("quick")
 
 
