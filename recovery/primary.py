@@ -20,6 +20,7 @@ The rules:
   taken; at most MAX_CONTINUATIONS at a time, so that no step stalls heartbeats. While some is left, `ready` is false
   and the host calls `work`.
 - At most MAX_UNCOMMITTED transactions wait for their commit; beyond, `ready` is false and the host stops reading links.
+- A state machine that raises has a bug, and its state is anybody's guess: AssertionError, and the process must stop.
 - Each start is a new epoch, written down before its first packet is sent.
 """
 
@@ -212,8 +213,9 @@ class Primary:
         timestamp = max(now, self.last_timestamp)
         header = CommandHeader(tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq)
         command = header.pack() + body
-        self._records.append((COMMAND_RECORD, _COMMAND.pack(self.epoch, sequencer.digest, kind) + command))
+        record = _COMMAND.pack(self.epoch, sequencer.digest, kind) + command
         self.outbox.append(self._apply(kind, header, command))
+        self._records.append((COMMAND_RECORD, record))  # not before it is known to work, or no restart would
         self._uncommitted.append((tx, sequencer.next_seq - 1))
 
     def _apply(self, kind: int, header: CommandHeader, command: bytes) -> list[bytes]:
@@ -222,7 +224,10 @@ class Primary:
         if kind >= FIRST_OPAQUE_KIND:
             body = command[COMMAND_HEADER_BYTES:]
             tx, timestamp, source_id, _, _, session_id, _ = header
-            events = self.state_machine.apply(kind, body, timestamp, tx, source_id, session_id)
+            try:
+                events = self.state_machine.apply(kind, body, timestamp, tx, source_id, session_id)
+            except Exception as error:
+                raise AssertionError(f"shard {self.shard_id}: tx {tx}, kind {kind}: {error!r}") from error
         self.sources.apply(kind, header)
         self.last_timestamp = header.timestamp
         messages = self._sequencer.messages(kind, command, events)

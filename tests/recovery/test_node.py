@@ -229,6 +229,34 @@ async def test_a_disk_that_fails_stops_the_primary(tmp_path, port, monkeypatch):
     assert caught.value.subgroup(JournalFailed) is not None
 
 
+async def test_a_state_machine_that_fails_stops_the_primary_and_leaves_a_journal_that_replays(
+    tmp_path, port, monkeypatch
+):
+    good = Adder.apply
+
+    def apply(self: Adder, kind: int, body: bytes, *header: int) -> list[tuple[int, bytes]]:
+        if body == b"13":
+            self.total = -1
+            raise KeyError("a bug")
+        return good(self, kind, body, *header)
+
+    async def fail() -> None:
+        async with running(tmp_path, port) as node, trio.open_nursery() as nursery:
+            link = await linked(nursery, node)
+            for number in (b"1", b"13", b"2"):
+                link.client.forward(0, 0, ADD, number, 0)
+            link.flush()
+            await trio.sleep_forever()
+
+    monkeypatch.setattr(Adder, "apply", apply)
+    with trio.fail_after(5), pytest.raises(ExceptionGroup) as caught:
+        await fail()
+    assert caught.value.subgroup(lambda error: "a bug" in str(error)) is not None
+    monkeypatch.undo()
+    async with running(tmp_path, port) as node:
+        assert node.primary.state_machine.total == 1
+
+
 # Retransmission
 
 
