@@ -6,7 +6,6 @@ day rolls over.
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from datetime import time as WallTime  # noqa: N812
 from typing import Final, NamedTuple
@@ -25,6 +24,8 @@ _log: Final = logging.getLogger(__name__)
 
 #: A day begins at most this late.
 CHECK_SECONDS: Final = 1
+
+NS_PER_SECOND: Final = 1_000_000_000
 
 
 class ShardSettings(NamedTuple):
@@ -64,18 +65,27 @@ async def run_shard(
         task_status.started(ShardHost(settings.primary.shard_id, shard.engine, node))
         while True:
             await trio.sleep(CHECK_SECONDS)
-            if _today(settings).day > shard.engine.last_day:
+            if _today(settings, node).day > shard.engine.last_day:
                 await _operate(settings, shard.engine, node)
 
 
-def _today(settings: ShardSettings) -> TradingDay:
-    return trading_day(time.time_ns(), settings.time_zone, settings.rolls_at)
+def _today(settings: ShardSettings, node: PrimaryNode) -> TradingDay:
+    """By the clock that stamps commands: a day cannot be ended twice, so a wall clock that jumps must not end it."""
+    refused = node.stamps.refused
+    now = node.stamps.now()
+    if node.stamps.refused > refused:
+        _log.error(
+            "shard %d: the clock jumped by %d s; that is refused until it is back, or this process is restarted",
+            settings.primary.shard_id,
+            node.stamps.jump // NS_PER_SECOND,
+        )
+    return trading_day(now, settings.time_zone, settings.rolls_at)
 
 
 async def _operate(settings: ShardSettings, engine: Engine, node: PrimaryNode) -> None:
     """Sequence whatever the engine lacks of what the configuration and the calendar want."""
     shard_id = settings.primary.shard_id
-    for command in due_commands(engine, shard_id, settings.instruments, _today(settings)):
+    for command in due_commands(engine, shard_id, settings.instruments, _today(settings, node)):
         _log.info("shard %d: %s", shard_id, command)
         await node.command(*encode(command))
     for definition in settings.instruments:

@@ -1,0 +1,65 @@
+"""A shard as a process: its days go by the clock that stamps commands."""
+
+import logging
+from datetime import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import trio
+
+from matching import host
+from matching.host import ShardSettings, run_shard
+from matching.messages import DefineInstrument
+from recovery import node
+from recovery.multicast import Destination, open_receiver
+from recovery.node import PrimaryConfig
+
+ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
+LOCAL = ("127.0.0.1", 0)
+HOUR = 3_600_000_000_000
+NOON = 1_795_348_800_000_000_000  # 2026-11-22 12:00 UTC
+
+
+class Clock:
+    """A wall clock and a monotonic one, in the place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.wall = NOON
+        self.passed = 0
+
+    def time_ns(self) -> int:
+        return self.wall
+
+    def monotonic_ns(self) -> int:
+        return self.passed
+
+    def pass_(self, ns: int) -> None:
+        self.wall += ns
+        self.passed += ns
+
+
+async def test_a_day_ends_when_its_time_has_passed_and_not_when_the_clock_jumps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(node, "time", clock)
+    monkeypatch.setattr(host, "CHECK_SECONDS", 0.01)
+    with open_receiver(("127.0.0.1", 0)) as listener:
+        stream = Destination((listener.getsockname(),))
+        primary = PrimaryConfig(1, tmp_path, "write", {}, stream, LOCAL, LOCAL)
+        async with trio.open_nursery() as nursery:
+            shard = await nursery.start(run_shard, ShardSettings(primary, [ACME], ZoneInfo("UTC"), time(0)))
+            assert shard.engine.last_day == 20261122
+            clock.wall += 24 * HOUR
+            await trio.sleep(0.1)
+            assert shard.engine.last_day == 20261122
+            assert [each.levelno for each in caplog.records if "the clock jumped" in each.message] == [logging.ERROR]
+            clock.wall -= 24 * HOUR
+            for _ in range(13 * 3600 * 2):
+                clock.pass_(500_000_000)
+                shard.node.stamps.now()
+            with trio.fail_after(5):
+                while shard.engine.last_day != 20261123 or not shard.engine.day_is_open:
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
