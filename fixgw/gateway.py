@@ -76,6 +76,7 @@ class Gateway:
         self._written: dict[int, tuple[int, int]] = {}
         #: session_id → the batch in which its open resend was asked for.
         self._resends: dict[int, int] = {}
+        self._to_resend = trio.Event()
         self._batch_number = 0
         self._to_disk = self.settings.sync == "disk"
         #: Batches that wait for the disk.
@@ -100,6 +101,7 @@ class Gateway:
                 await nursery.start(self._read_stream, shard.name)
                 nursery.start_soon(self._keep_link, shard.name)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._go_on_resending)
             with trio.move_on_after(FIRST_LINKS_SECONDS):
                 for linked in self._linked.values():
                     await linked.wait()
@@ -151,7 +153,7 @@ class Gateway:
 
     def _release(self, outgoing: Outgoing) -> None:
         """The batch is written down: let it out."""
-        number, batch, commands, sends, closes = outgoing
+        _, batch, commands, sends, closes = outgoing
         for peer, data in commands:
             peer.send(data)
         for peer, data in sends:
@@ -161,23 +163,35 @@ class Gateway:
             peer.finish()
         self._written.update(batch.next_out_seqs)
         if self._resends:
-            self._pump_resends(number)
+            self._to_resend.set()
 
-    def _pump_resends(self, released: int) -> None:
-        """Give peers more of what they asked to have again, if that was asked for in a batch that is released, and
-        unless they have not read the last of it."""
+    def _pump_resends(self) -> bool:
+        """Give each peer that asked to have messages again the next piece of them, if that was asked for in a batch
+        that is released, and unless it has not read the last of it. False: nobody could be given anything.
+        """
         now = time.time_ns()
+        released = self._waiting[0].number - 1 if self._waiting else self._batch_number
+        moved = False
         for session_id in [each for each, number in self._resends.items() if number <= released]:
             seat = self.router.seats[session_id]
             peer = self.connections.get(session_id)
             run, below = self._written[session_id]
-            while peer is not None and not peer.closed and peer.backlog_bytes < RESEND_BACKLOG_BYTES:
+            if peer is not None and not peer.closed and peer.backlog_bytes < RESEND_BACKLOG_BYTES:
                 data = self.router.resend(seat, below, self._read_record, now) if run == seat.session.run else b""
-                if not data:
-                    break
-                peer.send(data)
+                if data:
+                    peer.send(data)
+                    moved = True
             if seat.session.resend_wanted() is None:
                 del self._resends[session_id]
+        return moved
+
+    async def _go_on_resending(self) -> None:
+        """A piece takes some milliseconds; between two of them everybody else gets a turn."""
+        while True:
+            await self._to_resend.wait()
+            self._to_resend = trio.Event()
+            while self._pump_resends():
+                await trio.lowlevel.checkpoint()
 
     def left(self, session_id: int) -> None:
         """The connection that the session was logged on over is gone."""
@@ -194,7 +208,7 @@ class Gateway:
             self.router.handle_deadline(time.time_ns())
             self.flush()
             if self._resends:
-                self._pump_resends(self._waiting[0].number - 1 if self._waiting else self._batch_number)
+                self._to_resend.set()
 
     # --- shards -------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,14 @@ from typing import Literal
 import trio
 
 from recovery import segment
-from recovery.journal_reader import JournalCorrupted, JournalError, SegmentIndex, segment_firsts, segment_path
+from recovery.journal_reader import (
+    INDEX_RECORDS,
+    JournalCorrupted,
+    JournalError,
+    SegmentIndex,
+    segment_firsts,
+    segment_path,
+)
 from recovery.segment import MARK, SEGMENT_BYTES, SEGMENT_HEADER_BYTES, Record
 
 Sync = Literal["write", "disk"]
@@ -86,6 +93,8 @@ class Journal:
         self._prepared: int | None = None  # file descriptor of the next segment, filled with zeros
         self._preparing = False
         self._closed = False
+        self._reading: Iterator[Record] = iter(())  # where `read` was last, and the number that it gives next
+        self._next_read = 0
 
     # Reading
 
@@ -172,10 +181,14 @@ class Journal:
             index += 1
 
     def read(self, number: int) -> Record:
-        """One record. Raises KeyError when it is not there."""
-        for record in self.read_from(number):
-            if record.number == number:
-                return record
+        """One record. Raises KeyError when it is not there. One that is close behind the last one read costs little."""
+        ahead = number - self._next_read
+        for records in (self._reading, None) if 0 <= ahead < INDEX_RECORDS else (None,):
+            self._reading = records if records is not None else self.read_from(number)
+            for record in self._reading:
+                self._next_read = record.number + 1
+                if record.number == number:
+                    return record
         raise KeyError(number)
 
     # Writing
@@ -329,6 +342,7 @@ class Journal:
     def close(self) -> None:
         """Write what is left, and a MARK that says all before it is safe."""
         self._closed = True
+        self._reading = iter(())
         try:
             if self._fd >= 0 and self._failed is None:
                 self._write()

@@ -3,6 +3,7 @@
 import select
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -119,6 +120,40 @@ async def test_a_resend_goes_on_as_its_peer_reads(exchange: Exchange, monkeypatc
     await amber.trade()
     await amber.close()
     await birch.close()
+
+
+async def test_everybody_else_gets_a_turn_between_two_pieces_of_a_resend(
+    exchange: Exchange, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amber, birch = await logged_on(exchange, "BROKER1", "BROKER2")
+    amber.broker.order("a1", "sell", 2000, "100")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    await amber.close()
+    for number in range(600):
+        birch.broker.order(f"b{number}", "buy", 1, "100")
+    await birch.until(lambda: len(birch.broker.reports()) == 1200)
+    router = exchange.gateway.router
+    resend, turns, pieces = router.resend, [0], []
+
+    async def take_turns() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns[0] += 1
+
+    def give_piece(*arguments: Any) -> bytes:
+        data = resend(*arguments)
+        if data:
+            pieces.append(turns[0])
+        return data
+
+    monkeypatch.setattr(router, "resend", give_piece)
+    nursery.start_soon(take_turns)
+    await amber.connect()
+    await amber.log_on()
+    await amber.until(lambda: len(amber.broker.reports()) == 601)
+    assert len(pieces) >= 3
+    # Tasks of one round run in any order: two pieces may be given without a turn of another's, never three.
+    assert all(piece < pieces[at + 2] for at, piece in enumerate(pieces[:-2]))
 
 
 async def test_an_order_for_a_shard_that_is_away_waits_for_it(exchange: Exchange) -> None:

@@ -74,6 +74,25 @@ def test_numbers_go_on_over_segments(tmp_path, batch):
     assert records(tmp_path) == [Record(n, 1, payload(n)) for n in range(1, 301)]
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 90), st.floats(0, 1), st.integers(-3, 80)), max_size=30))
+def test_any_record_is_read_in_any_order_while_more_are_written(tmp_path_factory, turns):
+    directory = tmp_path_factory.mktemp("journal")
+    with open_journal(directory, sync="write", segment_bytes=SMALL) as journal:
+        list(journal.replay())
+        fill(journal, 1, 1)
+        written = last = 1
+        for more, place, step in turns:
+            fill(journal, written + 1, written + more)
+            written += more
+            for number in (1 + int(place * (written - 1)), last + step):
+                if 1 <= number <= written:
+                    assert journal.read(number) == Record(number, 1, payload(number))
+                    last = number
+        with pytest.raises(KeyError):
+            journal.read(written + 1)
+
+
 def test_a_journal_has_one_writer(tmp_path):
     with open_journal(tmp_path, sync="write"), pytest.raises(JournalLocked), open_journal(tmp_path, sync="write"):
         pass
