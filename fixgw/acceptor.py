@@ -20,7 +20,7 @@ import trio
 
 from fixgw import connection as tcp
 from fixgw.auth import Account, Accounts, LogonGuard
-from fixgw.codec import FixMessage, FixProtocolError, Framer, decode
+from fixgw.codec import Decoder, FixMessage, FixProtocolError, Framer, decode
 from fixgw.connection import Connection, PeerGone
 from fixgw.gateway import Gateway
 from fixgw.logon import LOGON_TIMEOUT, credentials, identify
@@ -181,7 +181,8 @@ class Acceptor:
         Raises PeerGone, FixProtocolError.
         """
         error: FixProtocolError | None = None
-        while not connection.finishing and self._handle(seat, messages):
+        decoder = Decoder()
+        while not connection.finishing and self._handle(seat, decoder, messages):
             if error is not None:
                 raise error
             data = await connection.receive()
@@ -190,10 +191,11 @@ class Acceptor:
             except FixProtocolError as fault:
                 messages, error = fault.messages, fault
 
-    def _handle(self, seat: Seat, messages: list[bytes]) -> bool:
+    def _handle(self, seat: Seat, decoder: Decoder, messages: list[bytes]) -> bool:
         """Whether the session goes on after them."""
         now = time.time_ns()
-        goes_on = all(self._gateway.router.receive(seat, decode(raw), now) for raw in messages)
+        receive = self._gateway.router.receive
+        goes_on = all(receive(seat, decoder.decode(raw), now) for raw in messages)
         self._gateway.flush()
         return goes_on
 

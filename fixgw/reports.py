@@ -46,6 +46,8 @@ ORDER_CANCEL_REJECT: Final = b"9"
 _LIMIT: Final = int(OrdType.LIMIT)
 _BUY: Final = 1
 _PRICES_KEPT: Final = 1 << 16
+#: Orders whose description is at hand: a second or two of the busiest trading.
+_TERMS_KEPT: Final = 1 << 14
 #: AvgPx(6) that is no whole number of 1/10,000 is rounded half up to this many decimals.
 _AVERAGE_DECIMALS: Final = 8
 _AVERAGE_SCALE: Final = 10 ** (_AVERAGE_DECIMALS - 4)
@@ -149,15 +151,22 @@ def format_average(notional: int, quantity: int) -> bytes:
     return b"%d.%08d" % (whole, fraction)
 
 
-@lru_cache(_PRICES_KEPT)
-def _price_field(price: int) -> bytes:
-    return b"44=%b\x01" % format_price(price)
+@lru_cache(_TERMS_KEPT)
+def _terms(
+    account: bytes, symbol: bytes, side: int, order_qty: int, ord_type: int, price: int, time_in_force: int
+) -> bytes:
+    """What the participant asked for, as every report repeats it. Several reports about an order come soon after one
+    another."""
+    fields = b"55=%b\x0154=%d\x0138=%d\x0140=%d\x01" % (symbol, side, order_qty, ord_type)
+    if account:
+        fields = b"1=%b\x01%b" % (account, fields)
+    if ord_type == _LIMIT:
+        fields += b"44=%b\x01" % format_price(price)
+    return b"%b59=%d\x01" % (fields, time_in_force)
 
 
-#: Account(1), Symbol(55), Side(54), OrderQty(38), OrdType(40), Price(44), TimeInForce(59).
-_TERMS: Final = b"%b55=%b\x0154=%d\x0138=%d\x0140=%d\x01%b59=%d\x01"
 _EXECUTION: Final = b"151=%d\x0114=%d\x016=%b\x0160=%b\x01%b"
-_REPORT: Final = b"37=%d\x0111=%b\x01%b17=%d-%d%b\x01%b150=%b\x0139=%b\x01" + _TERMS + b"%b" + _EXECUTION
+_REPORT: Final = b"37=%d\x0111=%b\x01%b17=%d-%d%b\x01%b150=%b\x0139=%b\x01%b%b" + _EXECUTION
 _REJECTION: Final = b"37=NONE\x0111=%b\x0117=%b\x01%b150=8\x0139=8\x01%b" + _EXECUTION
 
 
@@ -195,8 +204,17 @@ class Reporter:
         maker = self.makers.get(KINDS[type(event)])
         return maker(event, seq, timestamp) if maker is not None else []
 
-    def _symbol(self, instrument_id: int) -> bytes:
-        return self._symbols.get(instrument_id) or b"%d" % instrument_id
+    def _described(self, terms: OrderTerms) -> bytes:
+        symbol = self._symbols.get(terms.instrument_id) or b"%d" % terms.instrument_id
+        return _terms(
+            terms.account,
+            symbol,
+            terms.side,
+            terms.order_qty,
+            terms.ord_type,
+            terms.price,
+            terms.time_in_force,
+        )
 
     def _report(
         self,
@@ -220,7 +238,6 @@ class Reporter:
         fields.
         """
         leaves, cum, notional = figures
-        account = terms.account
         seq, suffix = exec_id
         body = _REPORT % (
             terms.order_id,
@@ -232,13 +249,7 @@ class Reporter:
             dialect.exec_trans_type,
             exec_type,
             ord_status,
-            b"1=%b\x01" % account if account else b"",
-            self._symbol(terms.instrument_id),
-            terms.side,
-            terms.order_qty,
-            terms.ord_type,
-            _price_field(terms.price) if terms.ord_type == _LIMIT else b"",
-            terms.time_in_force,
+            self._described(terms),
             last,
             leaves,
             cum,
@@ -262,15 +273,7 @@ class Reporter:
         if dialect is None:
             return []
         refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id))
-        described = _TERMS % (
-            b"1=%b\x01" % terms.account if terms.account else b"",
-            self._symbol(terms.instrument_id),
-            terms.side,
-            terms.order_qty,
-            terms.ord_type,
-            _price_field(terms.price) if terms.ord_type == _LIMIT else b"",
-            terms.time_in_force,
-        )
+        described = self._described(terms)
         exec_id = b"%d-%d" % (self._shard_id, seq)
         return [rejection(dialect, terms.session_id, terms.cl_ord_id, described, refused, exec_id, timestamp)]
 

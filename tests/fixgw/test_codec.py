@@ -12,6 +12,7 @@ from fixgw.codec import (
     LENGTH_TAGS,
     MAX_BODY_LENGTH,
     MAX_MESSAGE_LENGTH,
+    Decoder,
     Encoder,
     FixProtocolError,
     Framer,
@@ -367,3 +368,24 @@ def test_passwords_are_not_shown() -> None:
     assert b"s3cret" not in shown
     assert b"553=broker" in shown
     assert b"1554=ok" in shown
+
+
+SHAPES = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from((11, 55, 38, 44, 58, 95, 96, 5001)), st.from_regex(rb"[A-Za-z0-9=]{0,4}", fullmatch=True)
+        ),
+        max_size=5,
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(SHAPES)
+def test_a_connections_decoder_says_what_decode_says(bodies: list[list[tuple[int, bytes]]]) -> None:
+    encoder, decoder = Encoder(b"FIX.4.4", b"BROKER", b"VENUE"), Decoder()
+    for number, body in enumerate([each for each in bodies for _ in range(3)], start=1):
+        fields = b"".join(b"%d=%b\x01" % field for field in body)
+        raw = encoder.encode(b"D", number, b"20261122-00:00:00.123", fields)
+        assert decoder.decode(raw) == decode(raw)
