@@ -101,7 +101,7 @@ class Acceptor:
                 nursery.cancel_scope.cancel()
         except* (PeerGone, FixProtocolError) as ends:
             _log.info("%s: the connection ends: %s", who, ends.exceptions[0])
-        except* JournalError:
+        except* (JournalError, AssertionError):
             raise  # nothing can be promised any more: the process must stop
         except* Exception:
             _log.exception("%s: the connection ends by a fault of ours", who)
@@ -185,6 +185,7 @@ class Acceptor:
         while not connection.finishing and self._handle(seat, decoder, messages):
             if error is not None:
                 raise error
+            await self._gateway.wait_room()
             data = await connection.receive()
             try:
                 messages = framer.receive_data(data)

@@ -99,7 +99,6 @@ class Retransmitter(_Reader):
 
     shards: tuple[Name, ...]
     address: HostAddress
-    sync: Sync = "write"
 
 
 class Gateway(_Reader):
@@ -138,6 +137,7 @@ class Participant(_Model):
     id: Id32
     name: Name
     mpid: Mpid
+    attributed: bool = False  # show the mpid with its orders on the feed (ITCH F instead of A)
 
 
 class RateLimit(_Model):

@@ -42,6 +42,10 @@ _FIRST_RETRY_SECONDS: Final = 0.02
 _LAST_RETRY_SECONDS: Final = 1.0
 _CONNECT_SECONDS: Final = 2.0
 
+#: Batches that may wait for the disk before brokers are kept waiting: a disk that answers each millisecond never gets
+#: there, one that hangs for a second does.
+MAX_WAITING: Final = 1_000
+
 #: A pause of a shard shorter than this is no reason to refuse an order: it waits for the link.
 GRACE_SECONDS: Final = 5.0
 
@@ -82,6 +86,7 @@ class Gateway:
         #: Batches that wait for the disk.
         self._waiting: deque[Outgoing] = deque()
         self._wake = trio.Event()
+        self._room = trio.Event()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up where the journal ends, then read streams and keep links until canceled.
@@ -141,6 +146,11 @@ class Gateway:
             ],
         )
 
+    async def wait_room(self) -> None:
+        """Until the disk has caught up so far that a peer's next messages may be taken. Mostly at once."""
+        while len(self._waiting) >= MAX_WAITING:
+            await self._room.wait()
+
     async def _commit_groups(self) -> None:
         while True:
             await self._wake.wait()
@@ -150,6 +160,8 @@ class Gateway:
                 await self._journal.commit()
                 for _ in range(count):
                     self._release(self._waiting.popleft())
+                self._room.set()
+                self._room = trio.Event()
 
     def _release(self, outgoing: Outgoing) -> None:
         """The batch is written down: let it out."""

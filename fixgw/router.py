@@ -308,7 +308,7 @@ class Router:
                         say(seats[report.session_id], report, now)
             elif flags & FIRST:
                 _, timestamp, source_id, _, source_seq, _, _ = COMMAND_HEADER.unpack_from(body)
-                if source_id == self.source_id:
+                if source_id == self.source_id and source_seq:
                     shard.seen_source_seq = source_seq
                     shard.link.seen(source_seq)
         shard.timestamp = timestamp

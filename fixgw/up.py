@@ -25,6 +25,7 @@ from fixgw.acceptor import Acceptor
 from fixgw.config import Config
 from fixgw.config import Gateway as GatewaySettings
 from fixgw.config import Publisher as PublisherSettings
+from fixgw.entries import EntryError
 from fixgw.gateway import Gateway
 from fixgw.logon import Identity
 from fixgw.reports import DIALECTS
@@ -54,7 +55,7 @@ QUIET_SECONDS: Final = 0.3
 _POLL_SECONDS: Final = 0.02
 
 #: What a role may end with that is for the operator to mend, not a bug: told in a line, without a traceback.
-FAILURES: Final = (OSError, JournalError, StreamError, ReplayDiverged, LinkForked)
+FAILURES: Final = (OSError, JournalError, StreamError, ReplayDiverged, LinkForked, EntryError)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -193,6 +194,7 @@ def _channels(config: Config, settings: PublisherSettings) -> Iterator[Channel]:
                 settings.requests[channel.shard],
                 settings.allow,
                 str(config.venue.interface),
+                {each.id: each.mpid.encode().ljust(4) for each in config.participants if each.attributed},
             )
 
 

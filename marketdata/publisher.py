@@ -9,9 +9,8 @@ Live data comes first: a wake-up answers a bounded number of requests, and a req
 dropped, to be asked again.
 """
 
-import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple
 
@@ -32,7 +31,8 @@ from recovery.reader import Reader
 from recovery.record import Message, Position
 from recovery.stream import read_stream
 
-_log: Final = logging.getLogger("marketdata.publisher")
+#: Datagrams that wait for room in the send buffer: some 6 MB.
+MAX_UNSENT: Final = 4096
 
 
 class Channel(NamedTuple):
@@ -50,6 +50,8 @@ class Channel(NamedTuple):
     #: Who may ask.
     networks: Sequence[IPv4Network | IPv6Network]
     interface: str
+    #: The four-byte MPID of each participant whose orders show it; the same for every publisher of the channel.
+    attributions: Mapping[int, bytes]
 
 
 class ChannelPublisher:
@@ -58,9 +60,12 @@ class ChannelPublisher:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.requests = RequestServer(channel.networks)
-        self.feed = Feed(request_server=self.requests)
+        self.feed = Feed(request_server=self.requests, attributions=channel.attributions)
         self.reader = Reader(channel.shard_id, Position(), len(channel.servers))
         self._position = self.reader.position
+        #: What the send buffer had no room for.
+        self._unsent: list[bytes] = []
+        self._wants_room = trio.Event()
         #: The feed goes live when the reader has released up to here; None until it knows what is committed.
         self._live_from: int | None = None
 
@@ -76,6 +81,7 @@ class ChannelPublisher:
             alarm = Alarm(self.feed.next_deadline, lambda now: self._ring(now, line))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(alarm.run)
+                nursery.start_soon(self._send_when_there_is_room, line)
                 nursery.start_soon(self._answer, requests)
                 task_status.started()
                 await read_stream(self.reader, stream, asking, channel.servers, self._deliver(line, alarm))
@@ -89,14 +95,30 @@ class ChannelPublisher:
             self._position = self.reader.position
             if not self.feed.live and self._position.next_seq > self._live_from:
                 self.feed.go_live(now)
-            line.send_nowait(self.feed.datagrams_to_send())
+            self._send(line)
             alarm.moved()
 
         return deliver
 
     def _ring(self, now: int, line: Sender) -> None:
         self.feed.handle_deadline(now)
-        line.send_nowait(self.feed.datagrams_to_send())
+        self._send(line)
+
+    def _send(self, line: Sender) -> None:
+        """Send what the feed has to say. What finds no room goes later; beyond a bound it is lost like any datagram."""
+        unsent = self._unsent
+        unsent += self.feed.datagrams_to_send()
+        del unsent[: line.send_nowait(unsent)]
+        if unsent:
+            del unsent[:-MAX_UNSENT]
+            self._wants_room.set()
+
+    async def _send_when_there_is_room(self, line: Sender) -> None:
+        while True:
+            await self._wants_room.wait()
+            self._wants_room = trio.Event()
+            await line.wait_room()
+            self._send(line)
 
     async def _answer(self, requests: socket.socket) -> None:
         while True:
@@ -106,6 +128,7 @@ class ChannelPublisher:
                 answer = self.requests.receive_request(data, address[0], now)
                 if answer is not None:
                     send_to(requests, [answer], address)
+                await trio.lowlevel.checkpoint()  # live data comes first
 
 
 async def run_publisher(

@@ -55,7 +55,9 @@ def open_journal(directory: Path | str, *, sync: Sync, segment_bytes: int = SEGM
     Raises JournalLocked.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    if not directory.is_dir():
+        directory.mkdir(parents=True)
+        _sync_directory(directory.parent)
     lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

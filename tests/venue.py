@@ -91,9 +91,7 @@ class Venue:
                     [("ALPHA", "s1"), ("BETA", "s1"), ("GAMMA", "s2"), ("DELTA", "s2")], start=1
                 )
             ],
-            "retransmitters": [
-                {"name": "r1", "shards": ["s1", "s2"], "address": f"127.0.0.1:{udp[5]}", "sync": "write"}
-            ],
+            "retransmitters": [{"name": "r1", "shards": ["s1", "s2"], "address": f"127.0.0.1:{udp[5]}"}],
             "gateways": [{"name": "g1", "source_id": 1, "fix": f"127.0.0.1:{self.fix_port}", "sync": sync}],
             "feed": {
                 "channels": [

@@ -249,6 +249,27 @@ async def test_batches_that_wait_share_one_commit(on_disk: Exchange, monkeypatch
         await peer.close()
 
 
+async def test_brokers_are_kept_waiting_while_the_disk_hangs(
+    on_disk: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (amber,) = await logged_on(on_disk, "BROKER1")
+    disk = Disk(on_disk, monkeypatch)
+    monkeypatch.setattr(module, "MAX_WAITING", len(on_disk.gateway._waiting) + 1)
+    session = on_disk.gateway.router.seats[1].session
+    expected = session.next_in_seq + 1
+    for number in range(5):
+        amber.broker.order(f"o{number}", "buy", 1, "100", symbol="OMEGA")
+        await amber.flush()
+        with trio.fail_after(PATIENCE):
+            while session.next_in_seq < expected:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+    await ticks(on_disk, 2, monkeypatch)
+    assert session.next_in_seq == expected, "the second message was taken although the first waits for the disk"
+    disk.let_go()
+    await amber.until(lambda: len(amber.broker.reports()) == 5)
+    await amber.close()
+
+
 async def test_what_waits_for_the_disk_is_not_said_on_the_next_connection(
     on_disk: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
