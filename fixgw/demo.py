@@ -34,6 +34,11 @@ _LOGOUT_SECONDS: Final = 10
 _SETTLE_SECONDS: Final = 10
 _POLL_SECONDS: Final = 0.05
 
+NEXT_STEPS: Final = """\
+Brokers trade and a vendor watches; Ctrl-C ends it and judges the books. Afterwards, for your own broker:
+  ./run fixgw hash-password                 a password for a session in conf/exchange.yaml
+  ./run fixgw up conf/exchange.yaml         the exchange alone"""
+
 #: Orders per second of one example broker: lively to watch, and far from what the exchange can do.
 _BROKER_RATE: Final = 60
 _QUOTE_RATE: Final = 40
@@ -77,7 +82,7 @@ async def _demo(config: Config, directory: Path, seconds: float | None, record: 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             exchange: up.Exchange = await nursery.start(up.run_exchange, config)
-            print(up.table(config), flush=True)
+            print(f"{up.table(config)}\n\n{NEXT_STEPS}\n", flush=True)
             began = time.time()
             vendor = _start_vendor(config, recordings, directory)
             brokers = _start_brokers(config, passwords, directory)

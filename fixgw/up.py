@@ -278,7 +278,7 @@ async def run_exchange(config: Config, task_status: trio.TaskStatus[Exchange] = 
 
 def up(config: Config) -> int:
     """Run the whole exchange in this process until SIGINT or SIGTERM. Returns the exit code."""
-    return _serve(partial(run_exchange, config), table(config))
+    return _serve(partial(run_exchange, config), f"{table(config)}\n\n{next_steps(config)}")
 
 
 def run(config: Config, role: str, name: str) -> int:
@@ -307,6 +307,23 @@ def _serve(role: Callable[..., Awaitable[None]], ready: str) -> int:
         for failure in leaves(failures):
             print(f"fixgw: {failure}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def next_steps(config: Config) -> str:
+    """What to type next, in another terminal, where `up` runs."""
+    steps = []
+    for session in config.sessions[:1]:
+        gateway = config.gateway(session.gateway)
+        symbol = config.instruments[0].symbol if config.instruments else "SYMBOL"
+        steps.append(
+            f"trade:   FIXGW_PASSWORD=… python examples/broker.py --port {gateway.fix.port} --target "
+            f"{config.venue.comp_id} \\\n           --sender {session.sender_comp_id} --username {session.username} "
+            f"--version {session.begin_string} --symbol {symbol} --orders 100"
+        )
+    for channel in config.feed.channels[:1]:
+        line = channel.lines[min(channel.lines)]
+        steps.append(f"look at: tshark -i lo -f 'udp port {line.port}' -d udp.port=={line.port},moldudp64")
+    return "\n".join(["In another terminal (Ctrl-C here ends the exchange):", *(f"  {step}" for step in steps)])
 
 
 def _settle_garbage_collector() -> None:
