@@ -1,9 +1,9 @@
 """Who may lead a shard: the epoch, raised by compare-and-set, and beside it what is only a hint.
 
-The coordinator holds, for each shard, one `Record` and its version. Safety needs one thing of it: that an epoch is given
-to one replica only. So `raise_epoch` reads, adds one and writes with the version that it has read; who finds another
-version there was too late. Whether the answer comes late, twice or never, whether a write that seemed lost took place
-after all: an epoch that nobody serves does no harm.
+The coordinator holds, for each shard, one `Record` and its version. Safety needs one thing of it: that an epoch is
+given to one replica only. So `raise_epoch` reads, adds one and writes with the version that it has read; who finds
+another version there was too late. Whether the answer comes late, twice or never, whether a write that seemed lost took
+place after all: an epoch that nobody serves does no harm.
 
 It is asked at a change of the primary and at no other time: losing sight of it stops nobody.
 
@@ -99,7 +99,7 @@ class FileCoordinator:
         return await trio.to_thread.run_sync(self._write, record, version)
 
     async def wait_changed(self, version: int) -> None:
-        while self._read().version == version:
+        while self._read().version == version:  # noqa: ASYNC110 - a file tells nobody
             await trio.sleep(POLL_SECONDS)
 
     def _read(self) -> _Kept:

@@ -2,8 +2,8 @@
 
 - `merge` makes the log what another one says, entry by entry, and keeps what is not contradicted: until an epoch is
   known to go another way, the old end of a log may be all that is left of what was acknowledged.
-- `cut` throws the end away. If some of that was applied (a deposed primary applies before it is committed), the state is
-  made anew from the log. What is known to be committed is never cut, but in mode "async".
+- `cut` throws the end away. If some of that was applied (a deposed primary applies before it is committed), the state
+  is made anew from the log. What is known to be committed is never cut, but in mode "async".
 - Each entry carries the chain before it, as its primary made it; applying compares.
 """
 

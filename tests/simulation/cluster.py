@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from recovery import packet
-from recovery.command_log import entry_epoch
+from recovery.command_log import ENTRY_PLACE, entry_epoch
 from recovery.control import is_control
 from recovery.execution import StateMachine
 from recovery.history import Mode
@@ -48,7 +48,7 @@ class Shape(NamedTuple):
     commands: int = 260
     replica_class: type[Replica] = Replica
     retransmitter_class: type[Retransmitter] = Retransmitter
-    state_machines: Callable[[int], StateMachine] = lambda count: Tape()
+    state_machines: Callable[[int], StateMachine] = lambda _: Tape()
 
 
 class Cluster:
@@ -79,10 +79,9 @@ class Cluster:
         self.replicas = [ReplicaHost(self, replica_id) for replica_id in self.replica_ids]
         self.servers = [ServerHost(self, address) for address in self.server_ids]
         self.gateways = [GatewayHost(self, 101 + index, shape.commands) for index in range(shape.gateways)]
-        for host in (*self.replicas, *self.servers, *self.gateways):
-            self.network.nodes[
-                getattr(host, "replica_id", None) or getattr(host, "address", None) or host.source_id
-            ] = host
+        nodes: list[ReplicaHost | ServerHost | GatewayHost] = [*self.replicas, *self.servers, *self.gateways]
+        self.network.nodes = {node.address: node for node in nodes}
+        self.listeners: list[ServerHost | GatewayHost] = [*self.servers, *self.gateways]
         self.network.groups[COMMAND_GROUP] = list(self.network.nodes)
         for replica in self.replicas:
             replica.start()
@@ -156,12 +155,11 @@ class Cluster:
         if self.durability != "disk":
             return
         header = CommandHeader.unpack_from(message.body)
-        holding = 0
-        for host in self.replicas:
-            log = host.replica.stable.log
-            if log.last_tx >= header.tx:
-                entry = log.entry(header.tx)
-                holding += entry[9:] == message.body and host.disk.holds(header.tx, entry)
+        entries = [
+            host.replica.stable.log.entry(header.tx) for host in self.replicas if host.replica.last_tx >= header.tx
+        ]
+        entry = next((each for each in entries if each[ENTRY_PLACE.size :] == message.body), b"")
+        holding = sum(host.disk.holds(header.tx, entry) for host in self.replicas)
         if holding < majority(len(self.replicas)):
             raise Violation(f"tx {header.tx} was released, and {holding} disks hold it")
 
@@ -201,7 +199,7 @@ class Cluster:
             if replica.commit_tx != primary.last_tx or replica.stable.safe_tx != primary.last_tx:
                 return False
         next_seq = primary.execution.sequencer.next_seq
-        readers = [host.reader for host in (*self.servers, *self.gateways)]
+        readers = [host.reader for host in self.listeners]
         return all(reader.position.next_seq == next_seq for reader in readers)
 
     def run_to_the_end(self) -> None:
@@ -236,7 +234,7 @@ class Cluster:
             for host in self.replicas
         )
         gateways = " ".join(f"G{each.source_id}:{each.session_seq}/{each.client.unseen}" for each in self.gateways)
-        readers = " ".join(str(each.reader.position.next_seq) for each in (*self.servers, *self.gateways))
+        readers = " ".join(str(each.reader.position.next_seq) for each in self.listeners)
         return f"{replicas} {gateways} readers {readers} of {len(self._truth)}"
 
     def check(self) -> None:
@@ -260,7 +258,7 @@ class Cluster:
         for server in self.servers:
             if server.store.messages(1, 1 << 40) != stream:
                 raise Violation(f"server {server.address} keeps another stream")
-        for reader in (*self.servers, *self.gateways):
+        for reader in self.listeners:
             if reader.reader.position != first.execution.sequencer.position:
                 raise Violation("a reader has come to another chain")
         self._check_commands(stream)

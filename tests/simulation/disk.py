@@ -13,6 +13,7 @@ class Disk:
         self.synced = 0
         self.lost = False
         """It was replaced by an empty one."""
+        self._gone: list[bytes] = []  # what the disk held that was lost: it was there when it was acknowledged
         self._safe: list[bytes] = []  # the log as the synced records make it
         self._safe_records = 0
 
@@ -31,13 +32,19 @@ class Disk:
         self.synced = len(self.records)
 
     def wipe(self) -> None:
+        self._read()
+        self._gone = self._safe
         self.records = []
         self.synced = self._safe_records = 0
         self._safe = []
         self.lost = True
 
     def holds(self, tx: int, entry: bytes) -> bool:
-        """Whether this entry would survive a power cut now."""
+        """Whether this entry would survive a power cut now (or did, until the disk was lost)."""
+        self._read()
+        return any(len(log) >= tx and log[tx - 1] == entry for log in (self._safe, self._gone))
+
+    def _read(self) -> None:
         for kind, payload in self.records[self._safe_records : self.synced]:
             if kind == COMMAND_RECORD:
                 assert entry_tx(payload) == len(self._safe) + 1
@@ -45,4 +52,3 @@ class Disk:
             elif kind == CUT_RECORD:
                 del self._safe[int.from_bytes(payload, "big") :]
         self._safe_records = self.synced
-        return len(self._safe) >= tx and self._safe[tx - 1] == entry

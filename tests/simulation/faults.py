@@ -1,4 +1,4 @@
-"""Faults drawn from the seed: which kinds a run has, how often, and how bad ("swarm": a run has a few kinds, not all)."""
+"""Faults drawn from the seed: which kinds a run has, how often, how bad. ("Swarm": a run has a few kinds, not all.)"""
 
 from collections.abc import Callable
 
@@ -145,7 +145,7 @@ class Swarm:
         node = self.world.rng.choice(list(self.cluster.network.nodes))
         slow = self.cluster.network.slow
         slow[node] = self.world.between(5 * MILLI, 150 * MILLI)
-        self._later(self.world.between(200 * MILLI, 2 * SECOND), lambda: slow.pop(node, None) and None)
+        self._later(self.world.between(200 * MILLI, 2 * SECOND), lambda: slow.update({node: 0}))
 
     # Others
 

@@ -31,7 +31,7 @@ class GatewayHost:
     def __init__(self, cluster: "Cluster", source_id: int, wanted: int) -> None:
         self.cluster = cluster
         self.world = cluster.world
-        self.source_id = source_id
+        self.source_id = self.address = source_id
         self.wanted = wanted
         self.alive = True
         self.incarnation = 0
@@ -111,7 +111,7 @@ class GatewayHost:
     def _trade(self) -> None:
         """Forward a few messages, and again a little later."""
         for _ in range(self.world.rng.randint(1, 4)):
-            if self.session_seq < self.wanted and 0 < self.client.room and len(self._unseen) < 200:
+            if self.session_seq < self.wanted and self.client.room > 0 and len(self._unseen) < 200:
                 self._forward()
         if self.world.chance(0.05):
             self._write_journal()

@@ -64,7 +64,7 @@ class ReplicaHost:
     def __init__(self, cluster: "Cluster", replica_id: int) -> None:
         self.cluster = cluster
         self.world = cluster.world
-        self.replica_id = replica_id
+        self.replica_id = self.address = replica_id
         self.disk = Disk(self.world)
         self.alive = False
         self.paused = False

@@ -1,4 +1,4 @@
-"""The shard of a simulated cluster: small, sensitive to every command and to their order, and with long transactions."""
+"""The shard of a simulated cluster: small, sensitive to every command and their order, with long transactions."""
 
 from recovery.checksum import crc32c, crc32c_extend
 
