@@ -121,7 +121,7 @@ class Cluster:
                 self._latest_epoch = replica.epoch
                 self.elections += 1
                 self.world.tell("R%d leads epoch %d from tx %d", host.replica_id, replica.epoch, replica.last_tx)
-            self.commit_seq = max(self.commit_seq, replica.commit_seq)
+            self.commit_seq = max(self.commit_seq, replica.execution.commit_seq)
 
     def forget_marks(self, replica_id: int) -> None:
         """Its disk is lost: it may begin anew."""
