@@ -36,9 +36,6 @@ The host, after each batch of calls: writes `records_to_write()` as one batch, t
 syncs what it wrote (at once when `needs_sync`) and says `synced`; asks the coordinator for `epoch_to_raise()`.
 """
 
-from collections.abc import Callable, Sequence
-from enum import Enum
-
 from recovery import packet
 from recovery.control import (
     Ack,
@@ -47,28 +44,22 @@ from recovery.control import (
     Control,
     GarbledControl,
     Prepare,
-    Promise,
     Pull,
     Reject,
     Silent,
     is_control,
-    make_control,
     parse_control,
 )
-from recovery.execution import Execution, StateMachine
-from recovery.history import History, Mode
+from recovery.election import Election
+from recovery.history import ReplicaDiverged
+from recovery.member import MAX_BATCHES, STREAM, Role
 from recovery.packet import HEARTBEAT, RETRANSMITTED, GarbledPacket
 from recovery.primary import Primary
 from recovery.quorum import held_by_majority, majority
 from recovery.record import PACKET_HEADER_BYTES, GarbledMessage, parse_all
-from recovery.stable import Durability
 from recovery.store import MemoryStore
-from recovery.view_change import RESEND_INTERVAL, Campaign, Phase
+from recovery.view_change import Phase
 
-SILENCE = 200_000_000
-"""ns without a word of the primary that a backup takes for its death: four heartbeats."""
-SILENCE_SPREAD = 50_000_000
-"""ns; drawn anew each time, so that two backups seldom campaign at once."""
 MAJORITY_TIMEOUT = 300_000_000
 """ns without a majority's acknowledgement after which a primary is silent, so that others who hear each other may lead:
 it may be that it is heard and does not hear."""
@@ -76,87 +67,11 @@ PULL_GRACE = 2_000_000
 """ns to wait for what may only have been overtaken."""
 PULL_TIMEOUT = 10_000_000
 """ns to wait for the answer to a pull."""
-MAX_BATCHES = 32
-"""Datagrams that answer one pull: some 45 kB, which any receive buffer holds."""
-
-STREAM = 0
-"""As a destination: everybody who listens to the shard. Others are replica ids, which begin at 1."""
+__all__ = ["STREAM", "Replica", "ReplicaDiverged", "Role"]
 
 
-class Role(Enum):
-    PRIMARY = "primary"
-    BACKUP = "backup"
-    CATCHING_UP = "catching up"
-    FENCED = "fenced"
-
-
-class Replica:
+class Replica(Election):
     """`draw(n)` gives a random number below n. First `replay` the journal, then `start`."""
-
-    def __init__(
-        self,
-        shard_id: int,
-        replica_id: int,
-        replica_ids: Sequence[int],
-        make_state_machine: Callable[[], StateMachine],
-        *,
-        mode: Mode,
-        durability: Durability,
-        draw: Callable[[int], int],
-    ) -> None:
-        assert replica_id in replica_ids
-        assert STREAM not in replica_ids
-        self.shard_id = shard_id
-        self.replica_id = replica_id
-        self.peers = [peer for peer in replica_ids if peer != replica_id]
-        self.role = Role.FENCED
-        self.history = History(shard_id, make_state_machine, mode, durability)
-        self.stable = self.history.stable
-        self.primary: Primary | None = None
-        self.campaign: Campaign | None = None
-        self.garbled = 0
-        self._replica_count = len(replica_ids)
-        self._mode = mode
-        self._draw = draw
-        self._outgoing: list[tuple[int, bytes]] = []
-        self._owner = 0  # of the promised epoch; 0 = not known
-        self._known_epoch = 0
-        self._commit_seq = 0  # as the primary of the promised epoch says it
-        self._heard_at = 0
-        self._silent_at = 0
-        self._fenced_at = 0
-        self._rejected_at = 0
-        self._promise_told = False
-        self._raise_above: int | None = None
-        self._pull_at: int | None = None
-        self._batches = 0
-        self._told_tx = -1
-        self._acks: dict[int, int] = {}
-        self._ack_times: dict[int, int] = {}
-        self._tx_at_heartbeat = 0
-
-    # What is seen from outside
-
-    @property
-    def epoch(self) -> int:
-        """The promised one: nothing of a lower one is taken or said."""
-        return self.stable.promised_epoch
-
-    @property
-    def execution(self) -> Execution:
-        return self.history.execution
-
-    @property
-    def last_tx(self) -> int:
-        return self.stable.log.last_tx
-
-    @property
-    def commit_tx(self) -> int:
-        return self.execution.commit_tx
-
-    @property
-    def needs_sync(self) -> bool:
-        return self.stable.needs_sync
 
     @property
     def store(self) -> MemoryStore:
@@ -171,39 +86,7 @@ class Replica:
     def commit_seq(self) -> int:
         return self.execution.commit_seq
 
-    # Start
-
-    def replay(self, kind: int, payload: bytes) -> None:
-        """One record of the journal, in order."""
-        self.stable.replay(kind, payload)
-
-    def start(self, now: int, *, forgot: bool = False, highest_epoch: int = 0) -> None:
-        """The journal is replayed.
-
-        `forgot`: it may lack what was acknowledged once, because it is new where it should not be, was damaged, or was
-        written with durability "memory". `highest_epoch` is then the coordinator's, read after the start, unless the
-        journal's promises are known to be all there.
-        """
-        self.stable.opened()
-        self._known_epoch = highest_epoch
-        if forgot:
-            self.stable.recover(max(self.epoch, highest_epoch) + 1)
-        self.become_fenced(now)
-        if not self.peers:
-            self._silent_at = now
-
     # Roles
-
-    def become_fenced(self, now: int) -> None:
-        """Serve nobody. What was applied stays applied until the log says otherwise."""
-        self._collect()
-        self.role = Role.FENCED
-        self.primary = None
-        self.campaign = None
-        self._promise_told = False
-        self._pull_at = None
-        self._fenced_at = now
-        self._listen(now)
 
     def become_catching_up(self, epoch: int, now: int) -> None:
         """A primary of `epoch` is heard: find out what its log has that ours has not."""
@@ -239,22 +122,6 @@ class Replica:
         self._acks = {}
         self._ack_times = dict.fromkeys(self.peers, now)
         self._tx_at_heartbeat = self.last_tx
-
-    def _promise_epoch(self, epoch: int, owner: int) -> None:
-        self._collect()
-        self.stable.promise(epoch)
-        self._owner = owner
-
-    def _collect(self) -> None:
-        """What the primary has sequenced is in the log, too."""
-        if self.primary is not None:
-            for _, entry in self.primary.records_to_write():
-                self.stable.append(entry)
-
-    def _listen(self, now: int) -> None:
-        """The primary, or a promise, was heard just now: wait for its silence from here on."""
-        self._heard_at = now
-        self._silent_at = now + SILENCE + self._draw(SILENCE_SPREAD)
 
     # Datagrams
 
@@ -407,114 +274,6 @@ class Replica:
         times = sorted(self._ack_times.values(), reverse=True)
         return times[majority(self._replica_count) - 2] if times else 0
 
-    # Changing the primary
-
-    def _step_prepare(self, prepare: Prepare, now: int) -> None:
-        """A replica owns a higher epoch: promise it. The promise is told when it is safe."""
-        if prepare.epoch < self.epoch:
-            self._tell([prepare.sender], Reject(self.replica_id, self.epoch))
-        elif prepare.epoch > self.epoch:
-            self._promise_epoch(prepare.epoch, prepare.sender)
-            self.become_fenced(now)
-        elif self.role is Role.FENCED and self._owner in (0, prepare.sender):
-            self._owner = prepare.sender
-            self._promise_told = False  # it asks again: the promise was lost
-
-    def _step_canvass(self, canvass: Canvass, now: int) -> None:
-        if canvass.epoch < self.epoch:
-            self._tell([canvass.sender], Reject(self.replica_id, self.epoch))
-        elif self.role is not Role.PRIMARY and now - self._heard_at >= SILENCE:
-            self._tell([canvass.sender], Silent(self.replica_id, canvass.epoch))
-
-    def _step_reject(self, reject: Reject, now: int) -> None:
-        """Somebody has promised a higher epoch: whoever leads, or wants to, needs a still higher one."""
-        if reject.epoch <= max(self.epoch, self._known_epoch) and self.role is not Role.PRIMARY:
-            return
-        self._known_epoch = max(self._known_epoch, reject.epoch)
-        if self.role is Role.PRIMARY:
-            if self.campaign is None and reject.epoch > self.epoch:
-                self._begin_campaign(Phase.RAISING, now)
-        elif self.campaign is not None:
-            self.campaign = None
-            self._silent_at = now + self._draw(SILENCE_SPREAD)
-
-    def _reject_stream(self, now: int) -> None:
-        """A primary we cannot follow is alive. It may not know yet that we have promised a higher epoch."""
-        patient = self.role is not Role.FENCED or now - self._fenced_at < SILENCE // 2
-        if not patient and self.campaign is None and now - self._rejected_at >= RESEND_INTERVAL:
-            self._rejected_at = now
-            self._tell(self.peers, Reject(self.replica_id, self.epoch))
-
-    def _begin_campaign(self, phase: Phase, now: int) -> None:
-        epoch = max(self.epoch, self._known_epoch)
-        self.campaign = Campaign(phase, epoch, self.replica_id, self._replica_count, now)
-        if phase is Phase.RAISING:
-            self._raise_above = epoch
-        self._campaign_on(self.campaign, now)
-
-    def epoch_to_raise(self) -> int | None:
-        """Not None: raise the coordinator's epoch above this one, for us; then `epoch_raised` or `epoch_not_raised`."""
-        above, self._raise_above = self._raise_above, None
-        return above
-
-    def epoch_raised(self, epoch: int, now: int) -> None:
-        """`epoch` is ours alone. An answer that nobody waits for any more is let go: an epoch may stay without use."""
-        campaign = self.campaign
-        if campaign is None or campaign.phase is not Phase.RAISING or epoch <= self.epoch:
-            return
-        self._promise_epoch(epoch, self.replica_id)
-        self.become_fenced(now)
-        self._begin_campaign(Phase.PREPARING, now)
-
-    def epoch_not_raised(self, now: int) -> None:
-        """Somebody else was first, or the coordinator does not answer."""
-        if self.campaign is not None and self.campaign.phase is Phase.RAISING:
-            self.campaign = None
-            self._silent_at = now + SILENCE + self._draw(SILENCE_SPREAD)
-
-    def _step_campaign(self, message: Control, campaign: Campaign, now: int) -> None:
-        phase = campaign.phase
-        if isinstance(message, Silent) and phase is Phase.CANVASSING and message.epoch == campaign.epoch:
-            if campaign.silent(message.sender):
-                self._begin_campaign(Phase.RAISING, now)
-        elif isinstance(message, Promise) and phase is Phase.PREPARING:
-            if campaign.promised(message):
-                self._fetch(campaign, now)
-        elif isinstance(message, Batch) and phase is Phase.FETCHING:
-            assert campaign.best is not None
-            if message.sender == campaign.best.sender:
-                self._fetched(message, campaign, campaign.best.last_tx, now)
-
-    def _fetch(self, campaign: Campaign, now: int) -> None:
-        """A majority has promised: the best log of theirs is to be ours."""
-        best = campaign.choose()
-        campaign.advance(Phase.FETCHING)
-        if best.sender == self.replica_id:
-            self._complete(campaign)
-        else:
-            campaign.resend_at = now
-
-    def _fetched(self, batch: Batch, campaign: Campaign, last_tx: int, now: int) -> None:
-        if not self.history.merge(batch):
-            if batch.tx <= self.last_tx:
-                self._pull_from(batch.sender, self.history.probe(batch))
-        elif batch.tx + len(batch.entries) >= last_tx:
-            self.history.cut(last_tx)
-            self._complete(campaign)
-        else:
-            campaign.resend_at = now + RESEND_INTERVAL
-            self._batches += 1
-            if self._batches >= MAX_BATCHES:
-                self._pull_from(batch.sender, batch.tx + len(batch.entries))
-
-    def _pull_from(self, sender: int, tx: int) -> None:
-        self._batches = 0
-        self._tell([sender], Pull(self.replica_id, self.epoch, tx, self.stable.log.epoch_at(tx)))
-
-    def _complete(self, campaign: Campaign) -> None:
-        campaign.advance(Phase.COMPLETING)
-        self.stable.complete(self.epoch)
-
     # Safety, output, time
 
     def records_to_write(self) -> list[tuple[int, bytes]]:
@@ -544,15 +303,6 @@ class Replica:
             elif self._owner not in (0, self.replica_id) and not self._promise_told:
                 self._promise_told = True
                 self._tell([self._owner], self._promise())
-
-    def _promise(self) -> Promise:
-        stable = self.stable
-        return Promise(self.replica_id, self.epoch, stable.safe_complete, stable.safe_tx, stable.recovering)
-
-    def _tell(self, receivers: Sequence[int], message: Control) -> None:
-        data = make_control(self.shard_id, message)
-        for receiver in receivers:
-            self._outgoing.append((receiver, data))
 
     def datagrams_to_send(self, now: int) -> list[tuple[int, bytes]]:
         """(STREAM or a replica's id, datagram). What was to be written before has been handed to the journal."""
@@ -586,19 +336,3 @@ class Replica:
             return
         primary.handle_deadline(now)
         self._tx_at_heartbeat = self.last_tx
-
-    def _campaign_on(self, campaign: Campaign, now: int) -> None:
-        """Say again what may have been lost, or give up this attempt."""
-        if now >= campaign.deadline:
-            self.campaign = None
-            self._silent_at = now + self._draw(SILENCE_SPREAD)
-            return
-        if now < campaign.resend_at:
-            return
-        campaign.resend_at = now + RESEND_INTERVAL
-        if campaign.phase is Phase.CANVASSING:
-            self._tell(self.peers, Canvass(self.replica_id, campaign.epoch))
-        elif campaign.phase is Phase.PREPARING:
-            self._tell(self.peers, Prepare(self.replica_id, campaign.epoch))
-        elif campaign.phase is Phase.FETCHING and campaign.best is not None:
-            self._pull_from(campaign.best.sender, self.last_tx)

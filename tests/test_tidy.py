@@ -17,8 +17,9 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 # A pure module takes bytes, messages and `now`, and gives back events and bytes; see FORBIDDEN_IN_PURE.
 PURE = {
     "recovery": """
-        checksum clock command_log control execution frames gaps heard history link outbox packet primary quorum
-        reader record replica retransmitter segment sources stable store view_change
+        checksum clock command_log control election execution frames gaps heard history link member
+        outbox packet primary quorum reader record replica retransmitter segment sources stable
+        store view_change
     """,
     "matching": """
         amend book day engine entry ids instruments messages operations order shard state trade wire
