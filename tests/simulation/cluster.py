@@ -81,6 +81,8 @@ class Cluster:
         self.gateways = [GatewayHost(self, 101 + index, shape.commands) for index in range(shape.gateways)]
         nodes: list[ReplicaHost | ServerHost | GatewayHost] = [*self.replicas, *self.servers, *self.gateways]
         self.network.nodes = {node.address: node for node in nodes}
+        self.members = self.replicas
+        """Those that are to agree in the end; see `lose_for_good`."""
         self.listeners: list[ServerHost | GatewayHost] = [*self.servers, *self.gateways]
         self.network.groups[COMMAND_GROUP] = list(self.network.nodes)
         for replica in self.replicas:
@@ -188,11 +190,11 @@ class Cluster:
         """All that was wanted has come by, and everybody has it."""
         if not all(gateway.done for gateway in self.gateways):
             return False
-        leading = [host for host in self.replicas if host.alive and host.replica.role is Role.PRIMARY]
+        leading = [host for host in self.members if host.alive and host.replica.role is Role.PRIMARY]
         if len(leading) != 1:
             return False
         primary = leading[0].replica
-        for host in self.replicas:
+        for host in self.members:
             replica = host.replica
             if replica.role not in (Role.PRIMARY, Role.BACKUP) or replica.epoch != primary.epoch:
                 return False
@@ -210,13 +212,24 @@ class Cluster:
             raise Violation(f"not settled {TIME_TO_SETTLE // SECOND} s after everything is healed: {self.state()}")
         self.check()
 
+    def lose_for_good(self) -> None:
+        """Up to a minority never comes back. All others are whole, so nothing that was acknowledged may be missing."""
+        count = self.world.rng.randint(0, len(self.replicas) - majority(len(self.replicas)))
+        lost = self.world.rng.sample(self.replicas, count)
+        others = [host for host in self.replicas if host not in lost]
+        if self.durability == "disk" and not any(host.disk.lost or host.replica.stable.recovering for host in others):
+            for host in lost:
+                host.die(power=True)
+                self.world.tell("R%d never comes back", host.replica_id)
+            self.members = others
+
     def heal(self) -> None:
         self.world.tell("everything is healed")
         self.healed = True
         self.network.heal()
         self.coordinator.reachable, self.coordinator.lose_answers = True, False
         self.coordinator.delay = 2 * MILLI
-        for host in self.replicas:
+        for host in self.members:
             host.sync_delay = (MILLI // 5, MILLI)
             host.clock_offset = 0
             host.crash_after = None
@@ -239,20 +252,20 @@ class Cluster:
 
     def check(self) -> None:
         """All replicas are one, what they hold is what was released, and every command took effect once, in order."""
-        first = self.replicas[0].replica
+        first = self.members[0].replica
         count = first.execution.sequencer.next_seq - 1
         stream = first.store.messages(1, 1 << 40) if count else []
-        for host in self.replicas:
+        for host in self.members:
             replica = host.replica
             log = replica.stable.log
             if replica.store.messages(1, 1 << 40) != stream:
-                raise Violation(f"R{host.replica_id} has another stream than R1")
+                raise Violation(f"R{host.replica_id} has another stream than R{self.members[0].replica_id}")
             if [log.entry(tx) for tx in range(1, log.last_tx + 1)] != [
                 first.stable.log.entry(tx) for tx in range(1, first.last_tx + 1)
             ]:
-                raise Violation(f"R{host.replica_id} has another log than R1")
+                raise Violation(f"R{host.replica_id} has another log than R{self.members[0].replica_id}")
             if replica.execution.state_machine.digest() != first.execution.state_machine.digest():
-                raise Violation(f"R{host.replica_id} has another state than R1")
+                raise Violation(f"R{host.replica_id} has another state than R{self.members[0].replica_id}")
         if self.mode == "quorum" and stream[: len(self._truth)] != self._truth:
             raise Violation("what was released is not what the replicas hold")
         for server in self.servers:

@@ -44,6 +44,8 @@ def run_seed(seed: int, shape: Shape | None = None, *, tell: bool = False) -> Re
     failure = ""
     try:
         Swarm(cluster).run()
+        if world.chance(0.3):
+            cluster.lose_for_good()
         cluster.run_to_the_end()
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
