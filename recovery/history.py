@@ -18,6 +18,9 @@ from recovery.stable import Durability, Stable
 
 Mode = Literal["async", "quorum"]
 
+MAX_APPLIED = 1024
+"""Commands applied in one go: some ten milliseconds, so that catching up does not look like death."""
+
 
 class ReplicaDiverged(Exception):
     """This replica makes other bytes from the same commands than its primary. It must stop."""
@@ -89,13 +92,18 @@ class History:
 
     # What is applied
 
-    def apply_committed(self, commit_seq: int) -> None:
-        """Apply what the primary, whose log this is the beginning of, says is committed."""
+    def apply_committed(self, commit_seq: int, tx: int) -> bool:
+        """Apply, of the entries up to `tx`, which are the primary's too, what the primary says is committed.
+
+        A bounded part of it: gives whether some is left.
+        """
         execution = self.execution
-        while execution.last_tx < self.log.last_tx and execution.sequencer.next_seq <= commit_seq:
+        last_tx = min(tx, execution.last_tx + MAX_APPLIED)
+        while execution.last_tx < last_tx and execution.sequencer.next_seq <= commit_seq:
             self._apply_next()
         while execution.uncommitted and execution.uncommitted[0][1] <= commit_seq:
             execution.commit(execution.uncommitted[0][0])
+        return execution.last_tx < tx and execution.sequencer.next_seq <= commit_seq
 
     def apply_all(self) -> None:
         """A new primary's: committed or not, it is what it goes on from."""

@@ -74,6 +74,7 @@ class Member:
         self._promise_told = False
         self._raise_above: int | None = None
         self._pull_at: int | None = None
+        self._apply_at: int | None = None
         self._batches = 0
         self._told_tx = -1
         self._acks: dict[int, int] = {}
@@ -127,7 +128,7 @@ class Member:
         self.primary = None
         self.campaign = None
         self._promise_told = False
-        self._pull_at = None
+        self._pull_at = self._apply_at = None
         self._fenced_at = now
         self._listen(now)
 

@@ -99,6 +99,7 @@ class Replica(Election):
         self.history.heard.clear()
         self._commit_seq = 0
         self._pull_at = now
+        self._apply_at = None
         self._listen(now)
 
     def become_backup(self) -> None:
@@ -192,7 +193,7 @@ class Replica(Election):
         history.take_heard(self.epoch)
         if history.heard.beyond(self.last_tx) and self._pull_at is None:
             self._pull_at = now + PULL_GRACE
-        history.apply_committed(self._commit_seq)
+        self._apply_at = now if history.apply_committed(self._commit_seq, self.last_tx) else None
 
     def _step_batch(self, batch: Batch, now: int) -> None:
         """The primary gives a part of its log."""
@@ -209,7 +210,7 @@ class Replica(Election):
         matched = batch.tx + len(batch.entries)
         self._commit_seq = max(self._commit_seq, batch.commit_seq)
         if self.role is Role.CATCHING_UP and matched >= batch.start_tx:
-            self.history.cut(matched)
+            self._cut_unmatched(matched)
             self.become_backup()
         if self.role is Role.BACKUP:
             self._follow(now)
@@ -220,6 +221,15 @@ class Replica(Election):
             self._pull_at = now + PULL_TIMEOUT
             if self._batches >= MAX_BATCHES:
                 self._pull(matched, now)
+
+    def _cut_unmatched(self, matched: int) -> None:
+        """The first match in an epoch settles where our log ends.
+
+        Once complete in it, a batch that ends earlier is old: what lies beyond it may have been acknowledged, and
+        committed, by this replica's life before.
+        """
+        if self.stable.complete_epoch < self.epoch:
+            self.history.cut(matched)
 
     def _pull(self, tx: int, now: int) -> None:
         pull = Pull(self.replica_id, self.epoch, tx, self.stable.log.epoch_at(tx))
@@ -318,11 +328,13 @@ class Replica(Election):
         deadline = self._silent_at
         if self.campaign is not None:
             deadline = min(self.campaign.deadline, self.campaign.resend_at)
-        return deadline if self._pull_at is None else min(deadline, self._pull_at)
+        return min(at for at in (deadline, self._pull_at, self._apply_at) if at is not None)
 
     def handle_deadline(self, now: int) -> None:
         if self.primary is not None:
             self._lead_on(self.primary, now)
+        if self._apply_at is not None and self.role is Role.BACKUP:
+            self._follow(now)
         if self._pull_at is not None and now >= self._pull_at:
             self._pull(self.last_tx, now)
         if self.campaign is not None:

@@ -61,18 +61,6 @@ def _promise_and_go_on(self: Replica, prepare: Prepare, now: int) -> None:
         _step_prepare(self, prepare, now)
 
 
-def _merge_and_keep(self: History, batch: Batch) -> bool:
-    self.keep = False  # type: ignore[attr-defined]
-    merged = _merge(self, batch)
-    self.keep = True  # type: ignore[attr-defined]
-    return merged
-
-
-def _cut_unless_kept(self: History, tx: int) -> None:
-    if not getattr(self, "keep", False):
-        _cut(self, tx)
-
-
 def _cut_without_marks(self: Stable, tx: int) -> None:
     synced, marks = self._synced_tx, [mark.last_tx for mark in self._marks]
     _stable_cut(self, tx)
@@ -103,8 +91,6 @@ _step_prepare = Replica._step_prepare
 _become_catching_up = Replica.become_catching_up
 _become_primary = Replica.become_primary
 _check = Sources.check
-_merge = History.merge
-_cut = History.cut
 _stable_cut = Stable.cut
 _stable_synced = Stable.synced
 
@@ -137,7 +123,12 @@ MUTANTS = {
         Mutant(
             "M13",
             "what the primary does not have is kept",
-            ((History, "merge", _merge_and_keep), (History, "cut", _cut_unless_kept)),
+            ((Replica, "_cut_unmatched", lambda self, matched: None),),
+        ),
+        Mutant(
+            "old batch",
+            "what an old answer of the primary does not have yet is cut",
+            ((Replica, "_cut_unmatched", lambda self, matched: self.history.cut(matched)),),
         ),
         Mutant(
             "M15",
