@@ -7,7 +7,13 @@
     outbox, reader, gaps    writing a stream; reading one
     store, retransmitter    keeping messages; answering for them
     sources, clock          at most once; stamps
+    command_log, execution  the log of commands; what a shard becomes by it
     primary                 commands in, transactions out
+    replica                 the theory of replication: roles, acknowledging, following, leading
+    member, election        what roles share; changing the primary
+    view_change, quorum     one attempt at that; majorities
+    stable, history, heard  what must not be forgotten; logs compared; commands off the stream
+    control                 what replicas say to each other
     frames, link            the command link, both ends
     segment                 the journal's format, and the rule about damage
 
@@ -15,6 +21,7 @@ and the shells around them:
 
     journal, journal_reader, journal_store      the files
     multicast, alarm                            sockets and timers
+    coordinator                                 whose an epoch is: the interface, and a locked file
     stream, pump                                a reader on sockets; a link on a connection
     node, retransmission_server                 the two kinds of process
 

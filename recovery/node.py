@@ -22,11 +22,12 @@ import trio
 
 from recovery.alarm import Alarm, now_ns
 from recovery.clock import StampClock
+from recovery.execution import StateMachine
 from recovery.frames import LinkError
 from recovery.journal import Journal, JournalFailed, Sync, open_journal
 from recovery.link import NONCE_BYTES, Command, LinkServer, Login
 from recovery.multicast import Address, Destination, Sender, open_receiver
-from recovery.primary import MAX_UNCOMMITTED, Primary, StateMachine
+from recovery.primary import MAX_UNCOMMITTED, Primary
 from recovery.pump import Pump
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter

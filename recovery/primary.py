@@ -8,10 +8,8 @@ The log of commands is all that has to survive: `replay` feeds it back at a rest
 same state and the same tables again. Each record carries the chain before its transaction, so a state machine that
 makes other bytes than it once did (a changed program) is found out at once, and not by its readers.
 
-    record kinds                     payload
-    ──────────────────────────────   ──────────────────────────────────────────────────────────────────────
-    COMMAND_RECORD = 1               epoch u32 · chain before u32 · kind u8 · command header · command's body
-    EPOCH_RECORD = 2                 epoch u32 · tx u64 · seq u64 · digest u32 (where it begins)
+Its records are `recovery.command_log`'s COMMAND and EPOCH. Among replicas the same class is the primary's role of one
+(`recovery.replica`), which gives it what is applied already and an epoch that a majority has promised.
 
 The rules:
 
@@ -24,27 +22,21 @@ The rules:
 - Each start is a new epoch, written down before its first packet is sent.
 """
 
-from collections import deque
 from struct import Struct
-from typing import Protocol
 
+from recovery.command_log import COMMAND_RECORD, EPOCH_RECORD, make_entry, read_entry
+from recovery.execution import Execution, StateMachine
 from recovery.outbox import Outbox
 from recovery.packet import EpochStart
-from recovery.record import COMMAND_HEADER_BYTES, FIRST_OPAQUE_KIND, NOOP, OPEN_SOURCE, CommandHeader, Sequencer
+from recovery.record import NOOP, OPEN_SOURCE, CommandHeader
 from recovery.sources import Sources, Verdict
 from recovery.store import MemoryStore
-
-COMMAND_RECORD = 1
-EPOCH_RECORD = 2
 
 MAX_CONTINUATIONS = 64
 """Transactions made in one go: some milliseconds."""
 MAX_UNCOMMITTED = 4096
 """Transactions whose commit is awaited: several slow disk writes' worth, and what a new primary sends again."""
-MAX_STORE_BYTES = 256 * 1024 * 1024
-"""Kept for readers that find no retransmitter: the last resort, so memory and not disk."""
 
-_COMMAND = Struct(">IIB")
 _EPOCH = Struct(">IQQI")
 
 
@@ -52,37 +44,35 @@ class ReplayDiverged(Exception):
     """The journal's log of commands does not make the messages it once made. Nothing may be served from it."""
 
 
-class StateMachine(Protocol):
-    """What a shard computes: a function of its commands, the same on every replica. It reads no clock."""
-
-    def apply(
-        self, kind: int, body: bytes, timestamp: int, tx: int, source_id: int, session_id: int
-    ) -> list[tuple[int, bytes]]:
-        """The events (kind, body) of one command. Never raises, whatever the bytes."""
-
-    def continuation(self) -> tuple[int, bytes] | None:
-        """A command (kind, body) that must be applied before any other; asking changes nothing."""
-
-    def digest(self) -> int:
-        """Of the state."""
-
-
 class Primary:
-    """The primary of one shard without backups. `replay` the journal, `start`, then `submit`."""
+    """The primary of one shard. Alone: `replay` the journal, `start`, then `submit`. Among replicas: `lead`."""
 
-    def __init__(self, shard_id: int, state_machine: StateMachine) -> None:
+    def __init__(self, shard_id: int, state_machine: StateMachine, execution: Execution | None = None) -> None:
         self.shard_id = shard_id
-        self.state_machine = state_machine
-        self.sources = Sources()
-        self.store = MemoryStore(MAX_STORE_BYTES)
+        self.execution = execution or Execution(shard_id, state_machine)
         self.epoch = 0
-        self.last_timestamp = 0
         self.pending = False
         """A continuation waits: call `work`."""
-        self._sequencer = Sequencer(shard_id)
+        self._sequencer = self.execution.sequencer
+        self._uncommitted = self.execution.uncommitted
         self._outbox: Outbox | None = None
         self._records: list[tuple[int, bytes]] = []
-        self._uncommitted: deque[tuple[int, int]] = deque()  # (tx, its END)
+
+    @property
+    def state_machine(self) -> StateMachine:
+        return self.execution.state_machine
+
+    @property
+    def sources(self) -> Sources:
+        return self.execution.sources
+
+    @property
+    def store(self) -> MemoryStore:
+        return self.execution.store
+
+    @property
+    def last_timestamp(self) -> int:
+        return self.execution.last_timestamp
 
     # Restart
 
@@ -90,30 +80,33 @@ class Primary:
         """One record of the journal, in order. Raises ReplayDiverged."""
         if kind == EPOCH_RECORD:
             self.epoch, *start = _EPOCH.unpack(payload)
-            self._check(EpochStart._make(start) == self._here(), f"epoch {self.epoch} began elsewhere: {start}")
+            self._check(
+                EpochStart._make(start) == self.execution.here(), f"epoch {self.epoch} began elsewhere: {start}"
+            )
             return
         self._check(kind == COMMAND_RECORD, f"record kind {kind} is unknown")
-        _, digest, command_kind = _COMMAND.unpack_from(payload)
-        header = CommandHeader.unpack_from(payload, _COMMAND.size)
+        digest, command_kind, header, command = read_entry(payload)
         self._check(header.tx == self._sequencer.next_tx, f"tx {header.tx}, {self._sequencer.next_tx} expected")
         self._check(digest == self._sequencer.digest, f"tx {header.tx}: other messages before it than once")
-        self._apply(command_kind, header, payload[_COMMAND.size :])
+        self.execution.apply(command_kind, header, command)
+        self.execution.commit(header.tx)
 
     def _check(self, holds: bool, what: str) -> None:
         if not holds:
             raise ReplayDiverged(f"shard {self.shard_id}: {what}")
 
-    def _here(self) -> EpochStart:
-        return EpochStart(self._sequencer.next_tx - 1, *self._sequencer.position)
-
     def start(self, now: int) -> None:
         """Begin the next epoch where the log ends; everything replayed is committed. `now` is for the heartbeats."""
         assert self._outbox is None, "a primary starts once"
-        self.epoch += 1
-        start = self._here()
-        self._records.append((EPOCH_RECORD, _EPOCH.pack(self.epoch, *start)))
-        self._outbox = Outbox(self.shard_id, self.epoch, start, now=now)
-        self.pending = self.state_machine.continuation() is not None
+        self._records.append((EPOCH_RECORD, _EPOCH.pack(self.epoch + 1, *self.execution.here())))
+        self.lead(self.epoch + 1, now)
+
+    def lead(self, epoch: int, now: int) -> None:
+        """Go on from what is applied, in an epoch that is ours alone; what is not committed is sent again."""
+        execution = self.execution
+        self.epoch = epoch
+        self._outbox = Outbox(self.shard_id, epoch, execution.here(), now=now, tail=execution.tail())
+        self.pending = execution.state_machine.continuation() is not None
 
     # Commands
 
@@ -208,31 +201,15 @@ class Primary:
         now: int,
     ) -> None:
         """Number, stamp, apply; leaves the record and the messages to be taken."""
-        sequencer = self._sequencer
-        tx = sequencer.next_tx
-        timestamp = max(now, self.last_timestamp)
-        header = CommandHeader(tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq)
+        sequencer, execution = self._sequencer, self.execution
+        timestamp = max(now, execution.last_timestamp)
+        header = CommandHeader(
+            sequencer.next_tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq
+        )
         command = header.pack() + body
-        record = _COMMAND.pack(self.epoch, sequencer.digest, kind) + command
-        self.outbox.append(self._apply(kind, header, command))
-        self._records.append((COMMAND_RECORD, record))  # not before it is known to work, or no restart would
-        self._uncommitted.append((tx, sequencer.next_seq - 1))
-
-    def _apply(self, kind: int, header: CommandHeader, command: bytes) -> list[bytes]:
-        """The one way a command takes effect, whether new or replayed. `command` is header and body."""
-        events: list[tuple[int, bytes]] = []
-        if kind >= FIRST_OPAQUE_KIND:
-            body = command[COMMAND_HEADER_BYTES:]
-            tx, timestamp, source_id, _, _, session_id, _ = header
-            try:
-                events = self.state_machine.apply(kind, body, timestamp, tx, source_id, session_id)
-            except Exception as error:
-                raise AssertionError(f"shard {self.shard_id}: tx {tx}, kind {kind}: {error!r}") from error
-        self.sources.apply(kind, header)
-        self.last_timestamp = header.timestamp
-        messages = self._sequencer.messages(kind, command, events)
-        self.store.append(messages)
-        return messages
+        entry = make_entry(self.epoch, sequencer.digest, kind, command)
+        self.outbox.append(execution.apply(kind, header, command))
+        self._records.append((COMMAND_RECORD, entry))  # not before it is known to work, or no restart would
 
     # Output
 
@@ -243,12 +220,9 @@ class Primary:
 
     def committed(self, tx: int) -> None:
         """The records up to the transaction `tx` are as safe as they have to be."""
-        uncommitted = self._uncommitted
-        end = 0
-        while uncommitted and uncommitted[0][0] <= tx:
-            end = uncommitted.popleft()[1]
-        if end:
-            self.outbox.commit(end)
+        execution = self.execution
+        execution.commit(tx)
+        self.outbox.commit(execution.commit_seq)
 
     def datagrams_to_send(self) -> list[bytes]:
         return self.outbox.datagrams_to_send()

@@ -17,8 +17,9 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 # A pure module takes bytes, messages and `now`, and gives back events and bytes; see FORBIDDEN_IN_PURE.
 PURE = {
     "recovery": """
-        checksum clock frames gaps link outbox packet primary reader record retransmitter segment
-        sources store
+        checksum clock command_log control election execution frames gaps heard history link member
+        outbox packet primary quorum reader record replica retransmitter segment sources stable
+        store view_change
     """,
     "matching": """
         amend book day engine entry ids instruments messages operations order shard state trade wire
@@ -35,7 +36,7 @@ PURE = {
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        alarm journal journal_reader journal_store multicast node pump retransmission_server stream
+        alarm coordinator journal journal_reader journal_store multicast node pump retransmission_server stream
     """,
     "matching": """
         host

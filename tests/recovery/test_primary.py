@@ -1,7 +1,8 @@
 import pytest
 
 from recovery import packet, record
-from recovery.primary import COMMAND_RECORD, EPOCH_RECORD, MAX_CONTINUATIONS, MAX_UNCOMMITTED, Primary, ReplayDiverged
+from recovery.command_log import COMMAND_RECORD, EPOCH_RECORD
+from recovery.primary import MAX_CONTINUATIONS, MAX_UNCOMMITTED, Primary, ReplayDiverged
 from recovery.record import NOOP, OPEN_SOURCE, PACKET_HEADER_BYTES, CommandHeader
 from recovery.sources import Verdict
 from tests.recovery.adder import ADD, COUNTDOWN, STEP, STEPPED, TOTAL, Adder, Shard, replay

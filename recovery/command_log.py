@@ -1,0 +1,102 @@
+"""The log of commands: what a shard is made from, and the journal's records of it.
+
+An *entry* is one command with its place: the same bytes in the journal, in memory and between replicas.
+
+    entry                                        journal's record kinds
+    ──────────────────────────────────────       ─────────────────────────────────────────────────────────────
+    epoch    u32  in which it was sequenced      1 COMMAND   an entry
+    chain    u32  the digest before its FIRST    2 EPOCH     epoch u32 · tx u64 · seq u64 · digest u32
+    kind     u8                                  3 PROMISE   epoch u32
+    header   42   as in a FIRST message          4 COMPLETE  epoch u32
+    body     …                                   5 CUT       tx u64: the entries above it are no more
+                                                 6 RECOVER   epoch u32: no vote before complete in it
+
+The rules:
+
+- tx of the entries is 1, 2, 3, … without holes; their epochs never go down from one to the next.
+- One primary makes the entries of an epoch, each once. And a log is only ever changed by cutting its end and appending
+  what follows in the log of an epoch. So two logs that have the same epoch at a tx are the same up to there: that one
+  comparison is what matching two logs takes (`last_at_or_below`).
+- The chain in an entry is what its primary had made up to there. A replica whose own differs makes other bytes.
+"""
+
+from bisect import bisect_right
+from struct import Struct
+
+from recovery.record import COMMAND_HEADER_BYTES, MAX_COMMAND_BYTES, CommandHeader
+
+COMMAND_RECORD = 1
+EPOCH_RECORD = 2
+PROMISE_RECORD = 3
+COMPLETE_RECORD = 4
+CUT_RECORD = 5
+RECOVER_RECORD = 6
+
+ENTRY_PLACE = Struct(">IIB")
+MAX_ENTRY_BYTES = ENTRY_PLACE.size + COMMAND_HEADER_BYTES + MAX_COMMAND_BYTES
+
+_U32 = Struct(">I")
+_U64 = Struct(">Q")
+
+
+def make_entry(epoch: int, chain: int, kind: int, command: bytes) -> bytes:
+    """`command` is header and body."""
+    return ENTRY_PLACE.pack(epoch, chain, kind) + command
+
+
+def entry_epoch(entry: bytes) -> int:
+    return int(_U32.unpack_from(entry)[0])
+
+
+def entry_tx(entry: bytes) -> int:
+    return int(_U64.unpack_from(entry, ENTRY_PLACE.size)[0])
+
+
+def read_entry(entry: bytes) -> tuple[int, int, CommandHeader, bytes]:
+    """(chain before it, kind, header, command: header and body)."""
+    _, chain, kind = ENTRY_PLACE.unpack_from(entry)
+    return chain, kind, CommandHeader.unpack_from(entry, ENTRY_PLACE.size), entry[ENTRY_PLACE.size :]
+
+
+class CommandLog:
+    """The entries of one shard as one replica has them."""
+
+    def __init__(self) -> None:
+        self._entries: list[bytes] = []
+
+    @property
+    def last_tx(self) -> int:
+        return len(self._entries)
+
+    def epoch_at(self, tx: int) -> int:
+        """The epoch of the entry `tx`; 0 for tx 0, which stands before the first."""
+        return entry_epoch(self._entries[tx - 1]) if tx else 0
+
+    def entry(self, tx: int) -> bytes:
+        return self._entries[tx - 1]
+
+    def append(self, entry: bytes) -> None:
+        tx, last_tx = entry_tx(entry), self.last_tx
+        assert tx == last_tx + 1, f"entry {tx} after {last_tx}"
+        assert entry_epoch(entry) >= self.epoch_at(last_tx), "epochs of a log never go down"
+        self._entries.append(entry)
+
+    def cut(self, tx: int) -> None:
+        """Forget the entries above `tx`."""
+        assert tx <= self.last_tx
+        del self._entries[tx:]
+
+    def last_at_or_below(self, epoch: int, tx: int) -> int:
+        """The last tx, at most `tx`, whose entry is of this epoch or a lower one; 0 when there is none."""
+        return bisect_right(self._entries, epoch, hi=min(tx, self.last_tx), key=entry_epoch)
+
+    def entries_after(self, tx: int, max_bytes: int) -> list[bytes]:
+        """The entries from tx + 1 on, at least one if there is one, while they and two bytes each fit `max_bytes`."""
+        taken: list[bytes] = []
+        for index in range(tx, self.last_tx):
+            entry = self._entries[index]
+            max_bytes -= len(entry) + 2
+            if max_bytes < 0 and taken:
+                break
+            taken.append(entry)
+        return taken

@@ -1,0 +1,176 @@
+"""What replicas say to each other: the datagrams of acknowledging, catching up, and changing the primary.
+
+A header of 20 bytes, then the fields of its type. All integers are big-endian; the checksum is CRC-32C over the
+datagram with this field zero.
+
+    header                                       types and their fields
+    ──────────────────────────────────────       ──────────────────────────────────────────────────────────────
+    magic      u16  0x4643 'FC'                  1 CANVASS   I have not heard this epoch's primary; have you?
+    version    u8   1                            2 SILENT    I have not either
+    type       u8                                3 REJECT    I have promised this epoch, and serve none below
+    shard_id   u16                               4 PREPARE   this epoch is mine; promise it
+    sender     u16  replica_id                   5 PROMISE   complete_epoch u32 · last_tx u64 · recovering u8
+    epoch      u32                               6 PULL      tx u64 · tx_epoch u32
+    checksum   u32                               7 BATCH     tx u64 · tx_epoch u32 · start_tx u64 · last_tx u64 ·
+    reserved   u32  0                                        commit_seq u64 · serving u8 ·
+                                                             entries: length u16 · entry
+                                                 8 ACK       tx u64
+
+- PROMISE: complete_epoch is the last epoch whose log the sender had completely when that epoch began, last_tx the end
+  of its durable log; recovering: it may have forgotten a part of what it once acknowledged.
+- PULL: the sender's log ends with `tx`, of `tx_epoch`; it wants what follows. BATCH answers with what follows `tx` in
+  the log of its own sender, being at most the tx that was named, and the last that may agree with it.
+- BATCH: serving = 1 says it comes from the epoch's primary, and the epoch began after start_tx.
+
+These datagrams are neither signed nor encrypted: replicas belong on a network of the venue's own.
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+from recovery.checksum import crc32c
+from recovery.command_log import MAX_ENTRY_BYTES, entry_tx
+from recovery.record import COMMAND_HEADER_BYTES, StreamError
+
+CONTROL_MAGIC = 0x4643
+VERSION = 1
+
+_HEADER = Struct(">HBBHHIII")
+_PROMISE = Struct(">IQB")
+_PULL = Struct(">QI")
+_BATCH = Struct(">QIQQQB")
+_ACK = Struct(">Q")
+
+_CHECKSUM = slice(12, 16)
+_MIN_ENTRY_BYTES = 9 + COMMAND_HEADER_BYTES
+
+MAX_CONTROL_BYTES = _HEADER.size + _BATCH.size + 2 + MAX_ENTRY_BYTES
+"""A BATCH of the largest entry: 1,424 bytes, which fit an Ethernet frame; replicas have no tunnels between them."""
+BATCH_ENTRY_BYTES = 2 + MAX_ENTRY_BYTES
+
+
+class GarbledControl(StreamError):
+    """A datagram that is no control message of this protocol and version, or whose checksum is wrong."""
+
+
+class Canvass(NamedTuple):
+    sender: int
+    epoch: int
+
+
+class Silent(NamedTuple):
+    sender: int
+    epoch: int
+
+
+class Reject(NamedTuple):
+    sender: int
+    epoch: int
+
+
+class Prepare(NamedTuple):
+    sender: int
+    epoch: int
+
+
+class Promise(NamedTuple):
+    sender: int
+    epoch: int
+    complete_epoch: int
+    last_tx: int
+    recovering: bool
+
+
+class Pull(NamedTuple):
+    sender: int
+    epoch: int
+    tx: int
+    tx_epoch: int
+
+
+class Batch(NamedTuple):
+    sender: int
+    epoch: int
+    tx: int
+    tx_epoch: int
+    start_tx: int
+    last_tx: int
+    commit_seq: int
+    serving: bool
+    entries: list[bytes]
+
+
+class Ack(NamedTuple):
+    sender: int
+    epoch: int
+    tx: int
+
+
+Control = Canvass | Silent | Reject | Prepare | Promise | Pull | Batch | Ack
+
+_TYPES: tuple[type[Control], ...] = (Canvass, Silent, Reject, Prepare, Promise, Pull, Batch, Ack)
+_TYPE_OF: dict[type[Control], int] = {kind: number for number, kind in enumerate(_TYPES, 1)}
+
+
+def is_control(data: bytes) -> bool:
+    return data[:2] == CONTROL_MAGIC.to_bytes(2, "big")
+
+
+def make_control(shard_id: int, message: Control) -> bytes:
+    payload = b""
+    if isinstance(message, Promise):
+        payload = _PROMISE.pack(*message[2:])
+    elif isinstance(message, Pull):
+        payload = _PULL.pack(*message[2:])
+    elif isinstance(message, Ack):
+        payload = _ACK.pack(message.tx)
+    elif isinstance(message, Batch):
+        entries = [part for entry in message.entries for part in (len(entry).to_bytes(2, "big"), entry)]
+        payload = _BATCH.pack(*message[2:8]) + b"".join(entries)
+    fields = (CONTROL_MAGIC, VERSION, _TYPE_OF[type(message)], shard_id, message.sender, message.epoch)
+    checksum = crc32c(_HEADER.pack(*fields, 0, 0) + payload)
+    data = _HEADER.pack(*fields, checksum, 0) + payload
+    assert len(data) <= MAX_CONTROL_BYTES
+    return data
+
+
+def parse_control(shard_id: int, data: bytes) -> Control:
+    """A checked control message of this shard. Raises GarbledControl."""
+    if len(data) < _HEADER.size:
+        raise GarbledControl(f"{len(data)} bytes are no control message")
+    magic, version, number, shard, sender, epoch, checksum, _ = _HEADER.unpack_from(data)
+    if magic != CONTROL_MAGIC or version != VERSION or not 1 <= number <= len(_TYPES):
+        raise GarbledControl(f"magic {magic:#06x} version {version} type {number} is not ours")
+    if crc32c(data[: _CHECKSUM.start] + bytes(4) + data[_CHECKSUM.stop :]) != checksum:
+        raise GarbledControl("wrong checksum")
+    if shard != shard_id:
+        raise GarbledControl(f"shard {shard}, not {shard_id}")
+    return _parse_fields(_TYPES[number - 1], sender, epoch, data[_HEADER.size :])
+
+
+def _parse_fields(kind: type[Control], sender: int, epoch: int, payload: bytes) -> Control:
+    if kind is Batch:
+        return _parse_batch(sender, epoch, payload)
+    layout = {Promise: _PROMISE, Pull: _PULL, Ack: _ACK}.get(kind)
+    if len(payload) != (layout.size if layout else 0):
+        raise GarbledControl(f"{kind.__name__} with {len(payload)} bytes of fields")
+    if kind is Promise:
+        complete_epoch, last_tx, recovering = _PROMISE.unpack(payload)
+        return Promise(sender, epoch, complete_epoch, last_tx, bool(recovering))
+    return kind._make((sender, epoch, *(layout.unpack(payload) if layout else ())))
+
+
+def _parse_batch(sender: int, epoch: int, payload: bytes) -> Batch:
+    if len(payload) < _BATCH.size:
+        raise GarbledControl("a BATCH cut short")
+    tx, tx_epoch, start_tx, last_tx, commit_seq, serving = _BATCH.unpack_from(payload)
+    entries: list[bytes] = []
+    offset, size = _BATCH.size, len(payload)
+    while offset < size:
+        end = offset + 2 + int.from_bytes(payload[offset : offset + 2], "big")
+        entry = payload[offset + 2 : end]
+        if end > size or len(entry) < _MIN_ENTRY_BYTES or entry_tx(entry) != tx + len(entries) + 1:
+            raise GarbledControl("a BATCH with an entry cut short or out of place")
+        entries.append(entry)
+        offset = end
+    return Batch(sender, epoch, tx, tx_epoch, start_tx, last_tx, commit_seq, bool(serving), entries)

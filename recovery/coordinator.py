@@ -1,0 +1,140 @@
+"""Who may lead a shard: the epoch, raised by compare-and-set, and beside it what is only a hint.
+
+The coordinator holds, for each shard, one `Record` and its version. Safety needs one thing of it: that an epoch is
+given to one replica only. So `raise_epoch` reads, adds one and writes with the version that it has read; who finds
+another version there was too late. Whether the answer comes late, twice or never, whether a write that seemed lost took
+place after all: an epoch that nobody serves does no harm.
+
+It is asked at a change of the primary and at no other time: losing sight of it stops nobody.
+
+`FileCoordinator` is a locked file, for replicas on one machine; `recovery.zookeeper` is for more than one.
+"""
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+import trio
+
+POLL_SECONDS = 0.05
+"""How often a file is looked at by `wait_changed`: nobody's safety waits for it, only a gateway's reconnecting."""
+
+
+class CoordinatorUnavailable(Exception):
+    """No answer, or none in time. What was asked for may have been done nevertheless."""
+
+
+class Address(NamedTuple):
+    host: str
+    port: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is kept of one shard."""
+
+    epoch: int = 0
+    owner: int = 0
+    """The replica the epoch belongs to; 0 before the first."""
+    replicas: dict[str, Address] = msgspec.field(default_factory=dict)
+    """The shard's replicas: id → where its links are. Who is not in here has no vote."""
+    serving: bool = False
+    """A hint: the owner has said that it serves."""
+
+
+class Coordinator(Protocol):
+    """Of one shard. Every method may raise CoordinatorUnavailable, within a deadline of its own."""
+
+    async def read(self) -> tuple[Record, int]:
+        """The record and its version; never older than what was written before the call."""
+
+    async def write(self, record: Record, version: int) -> bool:
+        """Compare-and-set: False when the version has moved on."""
+
+    async def wait_changed(self, version: int) -> None:
+        """Until the version may be another one than `version`."""
+
+
+async def raise_epoch(coordinator: Coordinator, owner: int, above: int) -> int | None:
+    """The epoch that is now `owner`'s alone, higher than `above`; None when another replica was faster."""
+    record, version = await coordinator.read()
+    epoch = max(record.epoch, above) + 1
+    raised = msgspec.structs.replace(record, epoch=epoch, owner=owner, serving=False)
+    return epoch if await coordinator.write(raised, version) else None
+
+
+async def announce(coordinator: Coordinator, owner: int, epoch: int) -> None:
+    """Say that the owner of the epoch serves. Nothing happens when the epoch has moved on."""
+    record, version = await coordinator.read()
+    if (record.epoch, record.owner) == (epoch, owner):
+        await coordinator.write(msgspec.structs.replace(record, serving=True), version)
+
+
+async def set_replicas(coordinator: Coordinator, replicas: Mapping[int, Address]) -> bool:
+    """Say who the shard's replicas are and where. False when the record has changed meanwhile."""
+    record, version = await coordinator.read()
+    named = {str(replica): address for replica, address in sorted(replicas.items())}
+    return await coordinator.write(msgspec.structs.replace(record, replicas=named), version)
+
+
+class _Kept(msgspec.Struct):
+    version: int
+    record: Record
+
+
+class FileCoordinator:
+    """A file of JSON on one machine, changed under a lock and by renaming, so that it is whole at any time."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._lock = self._path.with_suffix(".lock")
+
+    async def read(self) -> tuple[Record, int]:
+        kept = self._read()
+        return kept.record, kept.version
+
+    async def write(self, record: Record, version: int) -> bool:
+        return await trio.to_thread.run_sync(self._write, record, version)
+
+    async def wait_changed(self, version: int) -> None:
+        while self._read().version == version:  # noqa: ASYNC110 - a file tells nobody
+            await trio.sleep(POLL_SECONDS)
+
+    def _read(self) -> _Kept:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+        except FileNotFoundError:
+            return _Kept(0, Record())
+        except (OSError, msgspec.DecodeError) as error:
+            raise CoordinatorUnavailable(f"{self._path}: {error}") from error
+
+    def _write(self, record: Record, version: int) -> bool:
+        """Safe on disk before it is seen: an epoch that was given out must not come back."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if self._read().version != version:
+                    return False
+                self._replace(msgspec.json.encode(_Kept(version + 1, record)))
+                return True
+            finally:
+                os.close(lock)
+        except OSError as error:
+            raise CoordinatorUnavailable(f"{self._path}: {error}") from error
+
+    def _replace(self, data: bytes) -> None:
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

@@ -1,0 +1,90 @@
+"""What a shard has become: the state machine, the tables of sources, and the stream as far as commands are applied.
+
+The one way a command takes effect, whoever asks: a primary that sequences it, a backup that hears it is committed, a
+replay of the journal, a new primary that finishes the transaction its predecessor died in. So the messages are the same
+bytes in every case.
+
+What is applied may be ahead of what is committed (a primary's always is, by a bounded window); it cannot be taken back,
+only thrown away: whoever has applied what turns out not to be history makes a new Execution and applies the log again.
+"""
+
+from collections import deque
+from typing import Protocol
+
+from recovery.packet import EpochStart
+from recovery.record import COMMAND_HEADER_BYTES, FIRST_OPAQUE_KIND, CommandHeader, Sequencer
+from recovery.sources import Sources
+from recovery.store import MemoryStore
+
+MAX_STORE_BYTES = 256 * 1024 * 1024
+"""Kept for readers that find no retransmitter: the last resort, so memory and not disk."""
+
+
+class StateMachine(Protocol):
+    """What a shard computes: a function of its commands, the same on every replica. It reads no clock."""
+
+    def apply(
+        self, kind: int, body: bytes, timestamp: int, tx: int, source_id: int, session_id: int
+    ) -> list[tuple[int, bytes]]:
+        """The events (kind, body) of one command. Never raises, whatever the bytes."""
+
+    def continuation(self) -> tuple[int, bytes] | None:
+        """A command (kind, body) that must be applied before any other; asking changes nothing."""
+
+    def digest(self) -> int:
+        """Of the state."""
+
+
+class Execution:
+    """One shard's state and stream, from its first command to `last_tx`."""
+
+    def __init__(self, shard_id: int, state_machine: StateMachine) -> None:
+        self.shard_id = shard_id
+        self.state_machine = state_machine
+        self.sources = Sources()
+        self.sequencer = Sequencer(shard_id)
+        self.store = MemoryStore(MAX_STORE_BYTES)
+        self.last_timestamp = 0
+        self.commit_tx = 0
+        self.commit_seq = 0
+        self.uncommitted: deque[tuple[int, int]] = deque()
+        """(tx, its END) of what is applied above the commit."""
+
+    @property
+    def last_tx(self) -> int:
+        return self.sequencer.next_tx - 1
+
+    def here(self) -> EpochStart:
+        """Where an epoch that began now would begin."""
+        return EpochStart(self.last_tx, *self.sequencer.position)
+
+    def apply(self, kind: int, header: CommandHeader, command: bytes) -> list[bytes]:
+        """The messages of the next transaction. `command` is header and body."""
+        events: list[tuple[int, bytes]] = []
+        tx, timestamp, source_id, _, _, session_id, _ = header
+        if kind >= FIRST_OPAQUE_KIND:
+            body = command[COMMAND_HEADER_BYTES:]
+            try:
+                events = self.state_machine.apply(kind, body, timestamp, tx, source_id, session_id)
+            except Exception as error:
+                raise AssertionError(f"tx {tx}, kind {kind}: {error!r}") from error
+        self.sources.apply(kind, header)
+        self.last_timestamp = timestamp
+        sequencer = self.sequencer
+        messages = sequencer.messages(kind, command, events)
+        self.store.append(messages)
+        self.uncommitted.append((tx, sequencer.next_seq - 1))
+        return messages
+
+    def commit(self, tx: int) -> None:
+        """The transactions up to `tx` are committed, as far as they are applied."""
+        uncommitted = self.uncommitted
+        while uncommitted and uncommitted[0][0] <= tx:
+            self.commit_tx, self.commit_seq = uncommitted.popleft()
+
+    def tail(self) -> list[bytes]:
+        """The messages above the commit, which a new primary sends again."""
+        count = self.sequencer.next_seq - 1 - self.commit_seq
+        tail = self.store.messages(self.commit_seq + 1, MAX_STORE_BYTES) if count else []
+        assert len(tail) == count, "the window of uncommitted transactions fits the store"
+        return tail

@@ -1,0 +1,154 @@
+"""What every role of a replica stands on: its history, its promise, the roles' names, and its voice.
+
+`recovery.replica` is the theory; `recovery.election` is how one becomes the primary.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from recovery.control import Control, make_control
+from recovery.execution import Execution, StateMachine
+from recovery.history import History, Mode
+from recovery.stable import Durability
+
+if TYPE_CHECKING:
+    from recovery.primary import Primary
+    from recovery.view_change import Campaign
+
+SILENCE = 200_000_000
+"""ns without a word of the primary that a backup takes for its death: four heartbeats."""
+SILENCE_SPREAD = 50_000_000
+"""ns; drawn anew each time, so that two backups seldom campaign at once."""
+
+MAX_BATCHES = 32
+"""Datagrams that answer one pull: some 45 kB, which any receive buffer holds."""
+
+STREAM = 0
+"""As a destination: everybody who listens to the shard. Others are replica ids, which begin at 1."""
+
+
+class Role(Enum):
+    PRIMARY = "primary"
+    BACKUP = "backup"
+    CATCHING_UP = "catching up"
+    FENCED = "fenced"
+
+
+class Member:
+    """`draw(n)` gives a random number below n. First `replay` the journal, then `start`."""
+
+    def __init__(
+        self,
+        shard_id: int,
+        replica_id: int,
+        replica_ids: Sequence[int],
+        make_state_machine: Callable[[], StateMachine],
+        *,
+        mode: Mode,
+        durability: Durability,
+        draw: Callable[[int], int],
+    ) -> None:
+        assert replica_id in replica_ids
+        assert STREAM not in replica_ids
+        self.shard_id = shard_id
+        self.replica_id = replica_id
+        self.peers = [peer for peer in replica_ids if peer != replica_id]
+        self.role = Role.FENCED
+        self.history = History(shard_id, make_state_machine, mode, durability)
+        self.stable = self.history.stable
+        self.primary: Primary | None = None
+        self.campaign: Campaign | None = None
+        self.garbled = 0
+        self._replica_count = len(replica_ids)
+        self._mode = mode
+        self._draw = draw
+        self._outgoing: list[tuple[int, bytes]] = []
+        self._owner = 0  # of the promised epoch; 0 = not known
+        self._known_epoch = 0
+        self._commit_seq = 0  # as the primary of the promised epoch says it
+        self._heard_at = 0
+        self._silent_at = 0
+        self._fenced_at = 0
+        self._rejected_at = 0
+        self._promise_told = False
+        self._raise_above: int | None = None
+        self._pull_at: int | None = None
+        self._apply_at: int | None = None
+        self._batches = 0
+        self._told_tx = -1
+        self._acks: dict[int, int] = {}
+        self._ack_times: dict[int, int] = {}
+        self._tx_at_heartbeat = 0
+
+    @property
+    def epoch(self) -> int:
+        """The promised one: nothing of a lower one is taken or said."""
+        return self.stable.promised_epoch
+
+    @property
+    def execution(self) -> Execution:
+        return self.history.execution
+
+    @property
+    def last_tx(self) -> int:
+        return self.stable.log.last_tx
+
+    @property
+    def commit_tx(self) -> int:
+        return self.execution.commit_tx
+
+    @property
+    def needs_sync(self) -> bool:
+        return self.stable.needs_sync
+
+    def replay(self, kind: int, payload: bytes) -> None:
+        """One record of the journal, in order."""
+        self.stable.replay(kind, payload)
+
+    def start(self, now: int, *, forgot: bool = False, highest_epoch: int = 0) -> None:
+        """The journal is replayed.
+
+        `forgot`: it may lack what was acknowledged once, because it is new where it should not be, was damaged, or was
+        written with durability "memory". `highest_epoch` is then the coordinator's, read after the start, unless the
+        journal's promises are known to be all there.
+        """
+        self.stable.opened()
+        self._known_epoch = highest_epoch
+        if forgot:
+            self.stable.recover(max(self.epoch, highest_epoch) + 1)
+        self.become_fenced(now)
+        if not self.peers:
+            self._silent_at = now
+
+    def become_fenced(self, now: int) -> None:
+        """Serve nobody. What was applied stays applied until the log says otherwise."""
+        self._collect()
+        self.role = Role.FENCED
+        self.primary = None
+        self.campaign = None
+        self._promise_told = False
+        self._pull_at = self._apply_at = None
+        self._fenced_at = now
+        self._listen(now)
+
+    def _promise_epoch(self, epoch: int, owner: int) -> None:
+        self._collect()
+        self.stable.promise(epoch)
+        self._owner = owner
+
+    def _collect(self) -> None:
+        """What the primary has sequenced is in the log, too."""
+        if self.primary is not None:
+            for _, entry in self.primary.records_to_write():
+                self.stable.append(entry)
+
+    def _listen(self, now: int) -> None:
+        """The primary, or a promise, was heard just now: wait for its silence from here on."""
+        self._heard_at = now
+        self._silent_at = now + SILENCE + self._draw(SILENCE_SPREAD)
+
+    def _tell(self, receivers: Sequence[int], message: Control) -> None:
+        data = make_control(self.shard_id, message)
+        for receiver in receivers:
+            self._outgoing.append((receiver, data))

@@ -1,0 +1,350 @@
+"""One replica of a shard: follows its primary, or is it, or becomes it. Commands survive it; what they make is remade.
+
+Theory of operation. A shard has n replicas, of which a majority (2 of 3, 3 of 5) must live. One is the PRIMARY of an
+*epoch*; the others listen to what it says on the shard's stream, log the commands they hear, and acknowledge them once
+their log is safe. What a majority has acknowledged in the present epoch is committed; the primary says so in every
+packet, and nobody acts on anything above it. Events are not replicated: they are made again from the commands.
+
+               hears the epoch's primary               log matches, up to where the epoch began
+        FENCED ─────────────────────────► CATCHING_UP ──────────────────────────────────────────► BACKUP
+          │ ▲ ▲                                │                                                     │
+          │ │ └────────────────────────────────┴─────────── promises a higher epoch ◄────────────────┘
+          │ └─────────────────────────── promises a higher epoch, or no majority answers ◄──┐
+          └──── wins a majority's promises, has the best of their logs ──────────────► PRIMARY
+
+    PRIMARY       sequences commands in its own epoch; commits what a majority acknowledged
+    BACKUP        its log is the beginning of the primary's; acknowledges, and applies what is committed
+    CATCHING_UP   hears a primary whose log it does not have yet; pulls, and acknowledges nothing
+    FENCED        has promised an epoch whose primary it does not hear: serves nobody, and waits, or campaigns
+
+The rules on which everything rests:
+
+- A promise is safe on disk before it is told. Who promised an epoch takes nothing from a lower one, ever again.
+- An epoch belongs to one replica: the coordinator raises it by compare-and-set. Time plays no part in safety.
+- A new primary has the best log of a majority that promised (`recovery.view_change`), and says all of it that it does
+  not know to be committed again in its own epoch. Old entries are committed by acknowledgements of the new epoch.
+- A backup acknowledges in an epoch only when its log is, up to where that epoch began, the primary's; and that fact
+  ("complete in the epoch") is safe too. Until then it keeps the old end of its log: it may be all that is left of it.
+- Only what is safe is acknowledged, and only acknowledgements of the primary's own epoch count.
+- A replica that may have forgotten (its memory, or its disk, is lost) promises an epoch above all it may have promised,
+  and does not vote until it is complete in that one or a later one. So nothing it once said can still count.
+- Each entry carries the chain before it. A replica whose own messages have another one stops: ReplicaDiverged.
+
+In mode "async" everything is the same, except that a primary counts a command as committed when it is said.
+
+The host, after each batch of calls: writes `records_to_write()` as one batch, then sends `datagrams_to_send(now)`;
+syncs what it wrote (at once when `needs_sync`) and says `synced`; asks the coordinator for `epoch_to_raise()`.
+"""
+
+from recovery import packet
+from recovery.control import (
+    Ack,
+    Batch,
+    Canvass,
+    Control,
+    GarbledControl,
+    Prepare,
+    Pull,
+    Reject,
+    Silent,
+    is_control,
+    parse_control,
+)
+from recovery.election import Election
+from recovery.history import ReplicaDiverged
+from recovery.member import MAX_BATCHES, STREAM, Role
+from recovery.packet import HEARTBEAT, RETRANSMITTED, GarbledPacket
+from recovery.primary import Primary
+from recovery.quorum import held_by_majority, majority
+from recovery.record import PACKET_HEADER_BYTES, GarbledMessage, parse_all
+from recovery.store import MemoryStore
+from recovery.view_change import Phase
+
+MAJORITY_TIMEOUT = 300_000_000
+"""ns without a majority's acknowledgement after which a primary is silent, so that others who hear each other may lead:
+it may be that it is heard and does not hear."""
+PULL_GRACE = 2_000_000
+"""ns to wait for what may only have been overtaken."""
+PULL_TIMEOUT = 10_000_000
+"""ns to wait for the answer to a pull."""
+__all__ = ["STREAM", "Replica", "ReplicaDiverged", "Role"]
+
+
+class Replica(Election):
+    """`draw(n)` gives a random number below n. First `replay` the journal, then `start`."""
+
+    @property
+    def store(self) -> MemoryStore:
+        """With the next two: what a retransmitter may serve from this replica."""
+        return self.execution.store
+
+    @property
+    def proven_epoch(self) -> int:
+        return self.epoch if self.role in (Role.PRIMARY, Role.BACKUP) else 0
+
+    @property
+    def commit_seq(self) -> int:
+        return self.execution.commit_seq
+
+    # Roles
+
+    def become_catching_up(self, epoch: int, now: int) -> None:
+        """A primary of `epoch` is heard: find out what its log has that ours has not."""
+        assert epoch > self.epoch or (epoch == self.epoch and self.role is Role.FENCED)
+        if epoch > self.epoch:
+            self._promise_epoch(epoch, 0)
+        self.role = Role.CATCHING_UP
+        self.primary = None
+        self.campaign = None
+        self.history.heard.clear()
+        self._commit_seq = 0
+        self._pull_at = now
+        self._apply_at = None
+        self._listen(now)
+
+    def become_backup(self) -> None:
+        """Our log is the beginning of the primary's, from before its epoch on."""
+        assert self.role is Role.CATCHING_UP
+        self.role = Role.BACKUP
+        self._told_tx = -1
+        if self.stable.complete_epoch < self.epoch:
+            self.stable.complete(self.epoch)
+
+    def become_primary(self, now: int) -> None:
+        """Our log is the best of a majority: apply all of it, which finishes what a predecessor had half said."""
+        assert self.role is Role.FENCED
+        assert self._owner == self.replica_id
+        assert self.stable.safe_complete == self.stable.safe_promise == self.epoch
+        self.role = Role.PRIMARY
+        self.campaign = None
+        self.history.apply_all()
+        self.primary = Primary(self.shard_id, self.execution.state_machine, self.execution)
+        self.primary.lead(self.epoch, now)
+        self._acks = {}
+        self._ack_times = dict.fromkeys(self.peers, now)
+        self._tx_at_heartbeat = self.last_tx
+
+    # Datagrams
+
+    def receive_datagram(self, data: bytes, now: int) -> None:
+        """A packet of the stream, or a control message. Raises ReplicaDiverged."""
+        try:
+            if is_control(data):
+                self._step(parse_control(self.shard_id, data), now)
+            else:
+                self._receive_packet(data, now)
+        except (GarbledControl, GarbledPacket, GarbledMessage):
+            self.garbled += 1
+
+    def _step(self, message: Control, now: int) -> None:
+        """What holds in every role; then what is this role's."""
+        if message.sender not in self.peers:
+            return
+        if isinstance(message, Prepare):
+            self._step_prepare(message, now)
+        elif isinstance(message, Canvass):
+            self._step_canvass(message, now)
+        elif isinstance(message, Reject):
+            self._step_reject(message, now)
+        elif isinstance(message, Batch) and message.serving:
+            self._step_batch(message, now)
+        elif message.epoch != self.epoch and not isinstance(message, Silent):
+            return
+        elif self.role is Role.PRIMARY:
+            self._step_primary(message, now)
+        elif self.campaign is not None:
+            self._step_campaign(message, self.campaign, now)
+        elif isinstance(message, Pull) and self.role is Role.FENCED and message.sender == self._owner:
+            self._answer(message, datagrams=MAX_BATCHES)
+
+    def _receive_packet(self, data: bytes, now: int) -> None:
+        """What a primary says to everybody."""
+        shard_id, epoch, flags, count, first_seq, commit_seq = packet.parse_packet(data)
+        if shard_id != self.shard_id or flags & RETRANSMITTED:
+            return
+        if epoch < self.epoch:
+            self._reject_stream(now)
+            return
+        if epoch == self.epoch and self._owner == self.replica_id:
+            return  # our own words
+        messages = parse_all(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else []
+        self._hear(epoch, now)
+        if flags & HEARTBEAT:
+            self.history.heard.begin(packet.epoch_start_of(data))
+        self.history.heard.receive(messages)
+        self._commit_seq = max(self._commit_seq, commit_seq)
+        if self.role is Role.BACKUP:
+            self._follow(now)
+        if flags & HEARTBEAT:
+            self._acknowledge(even_if_told=True)
+
+    def _hear(self, epoch: int, now: int) -> None:
+        """A sign of life of the primary of `epoch`, which is not lower than the promised one."""
+        if epoch > self.epoch or self.role is Role.FENCED:
+            self.become_catching_up(epoch, now)
+        self.campaign = None
+        self._listen(now)
+
+    # Following
+
+    def _follow(self, now: int) -> None:
+        """A backup puts what it has heard into its log, and applies what is committed."""
+        history = self.history
+        history.take_heard(self.epoch)
+        if history.heard.beyond(self.last_tx) and self._pull_at is None:
+            self._pull_at = now + PULL_GRACE
+        self._apply_at = now if history.apply_committed(self._commit_seq, self.last_tx) else None
+
+    def _step_batch(self, batch: Batch, now: int) -> None:
+        """The primary gives a part of its log."""
+        if batch.epoch < self.epoch or (batch.epoch == self.epoch and self._owner == self.replica_id):
+            return
+        self._hear(batch.epoch, now)
+        self._owner = batch.sender
+        if not self.history.merge(batch):
+            if batch.tx <= self.last_tx:
+                self._pull(self.history.probe(batch), now)
+            else:  # it has overtaken one before it
+                self._pull_at = now + PULL_TIMEOUT if self._pull_at is None else self._pull_at
+            return
+        matched = batch.tx + len(batch.entries)
+        self._commit_seq = max(self._commit_seq, batch.commit_seq)
+        if self.role is Role.CATCHING_UP and matched >= batch.start_tx:
+            self._cut_unmatched(matched)
+            self.become_backup()
+        if self.role is Role.BACKUP:
+            self._follow(now)
+            matched = self.last_tx
+        self._batches += 1
+        self._pull_at = None
+        if matched < batch.last_tx:
+            self._pull_at = now + PULL_TIMEOUT
+            if self._batches >= MAX_BATCHES:
+                self._pull(matched, now)
+
+    def _cut_unmatched(self, matched: int) -> None:
+        """The first match in an epoch settles where our log ends.
+
+        Once complete in it, a batch that ends earlier is old: what lies beyond it may have been acknowledged, and
+        committed, by this replica's life before.
+        """
+        if self.stable.complete_epoch < self.epoch:
+            self.history.cut(matched)
+
+    def _pull(self, tx: int, now: int) -> None:
+        pull = Pull(self.replica_id, self.epoch, tx, self.stable.log.epoch_at(tx))
+        self._tell([self._owner] if self._owner else self.peers, pull)
+        self._batches = 0
+        self._pull_at = now + PULL_TIMEOUT
+
+    def _acknowledge(self, *, even_if_told: bool = False) -> None:
+        """Tell the primary how much of its log is safe here, if it is its log that we have."""
+        tx = self.stable.safe_tx
+        if self.role is Role.BACKUP and self._may_acknowledge() and (even_if_told or tx != self._told_tx):
+            self._told_tx = tx
+            self._tell([self._owner] if self._owner else self.peers, Ack(self.replica_id, self.epoch, tx))
+
+    def _may_acknowledge(self) -> bool:
+        return self.stable.safe_complete == self.stable.safe_promise == self.epoch
+
+    # Leading
+
+    def _step_primary(self, message: Control, now: int) -> None:
+        if isinstance(message, Ack):
+            self._acks[message.sender] = max(self._acks.get(message.sender, 0), message.tx)
+            self._ack_times[message.sender] = now
+            self._advance_commit()
+            if message.tx < self._tx_at_heartbeat:
+                tx = message.tx
+                self._answer(Pull(message.sender, self.epoch, tx, self.stable.log.epoch_at(tx)), datagrams=1)
+        elif isinstance(message, Pull):
+            self._answer(message, datagrams=MAX_BATCHES)
+
+    def _answer(self, pull: Pull, datagrams: int) -> None:
+        """Give a part of our log: to a follower, or to a candidate that we have promised its epoch."""
+        serving = self.primary is not None
+        start_tx = self.primary.outbox.start.tx if self.primary is not None else 0
+        for batch in self.history.batches(self.replica_id, pull, start_tx, serving=serving, datagrams=datagrams):
+            self._tell([pull.sender], batch)
+
+    def _advance_commit(self) -> None:
+        assert self.primary is not None
+        tx = self._committed_tx()
+        if tx > self.commit_tx:
+            self.primary.committed(tx)
+
+    def _committed_tx(self) -> int:
+        """What a majority holds safely, ourselves included; in mode "async", all there is."""
+        if self._mode == "async":
+            return self.last_tx
+        return min(self.last_tx, held_by_majority([self.stable.safe_tx, *self._acks.values()], self._replica_count))
+
+    def _majority_heard_at(self) -> int:
+        """When a majority, ourselves not included in the waiting, had last acknowledged."""
+        times = sorted(self._ack_times.values(), reverse=True)
+        return times[majority(self._replica_count) - 2] if times else 0
+
+    # Safety, output, time
+
+    def records_to_write(self) -> list[tuple[int, bytes]]:
+        """(kind, payload) for the journal, in order: one batch."""
+        self._collect()
+        return self.stable.records_to_write()
+
+    def synced(self, number: int, now: int) -> None:
+        """The first `number` records given in this life are safe; see `stable.written`."""
+        self.stable.synced(number)
+        self._settle(now)
+
+    def _settle(self, now: int) -> None:
+        """Tell what may be told of what has become safe."""
+        campaign = self.campaign
+        if self.role is Role.PRIMARY:
+            self._advance_commit()
+        elif self.role is Role.BACKUP:
+            self._acknowledge()
+        elif self.role is Role.FENCED and self.stable.safe_promise == self.epoch:
+            if campaign is not None and campaign.phase is Phase.PREPARING:
+                if campaign.promised(self._promise()):
+                    self._fetch(campaign, now)
+            elif campaign is not None and campaign.phase is Phase.COMPLETING:
+                if self.stable.safe_complete == self.epoch:
+                    self.become_primary(now)
+            elif self._owner not in (0, self.replica_id) and not self._promise_told:
+                self._promise_told = True
+                self._tell([self._owner], self._promise())
+
+    def datagrams_to_send(self, now: int) -> list[tuple[int, bytes]]:
+        """(STREAM or a replica's id, datagram). What was to be written before has been handed to the journal."""
+        self._settle(now)
+        outgoing, self._outgoing = self._outgoing, []
+        if self.primary is not None:
+            outgoing += [(STREAM, data) for data in self.primary.datagrams_to_send()]
+        return outgoing
+
+    def next_deadline(self) -> int:
+        if self.primary is not None:
+            return self.primary.next_deadline()  # comes often enough for the rest of a primary's patience
+        deadline = self._silent_at
+        if self.campaign is not None:
+            deadline = min(self.campaign.deadline, self.campaign.resend_at)
+        return min(at for at in (deadline, self._pull_at, self._apply_at) if at is not None)
+
+    def handle_deadline(self, now: int) -> None:
+        if self.primary is not None:
+            self._lead_on(self.primary, now)
+        if self._apply_at is not None and self.role is Role.BACKUP:
+            self._follow(now)
+        if self._pull_at is not None and now >= self._pull_at:
+            self._pull(self.last_tx, now)
+        if self.campaign is not None:
+            self._campaign_on(self.campaign, now)
+        elif self.role is not Role.PRIMARY and now >= self._silent_at:
+            self._begin_campaign(Phase.CANVASSING if self.peers else Phase.RAISING, now)
+
+    def _lead_on(self, primary: Primary, now: int) -> None:
+        if self._mode == "quorum" and self.peers and now - self._majority_heard_at() > MAJORITY_TIMEOUT:
+            self.become_fenced(now)
+            return
+        primary.handle_deadline(now)
+        self._tx_at_heartbeat = self.last_tx

@@ -1,0 +1,65 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recovery.command_log import CommandLog, entry_epoch, entry_tx, make_entry, read_entry
+from recovery.quorum import held_by_majority, majority
+from recovery.record import CommandHeader
+
+
+def log_of(epochs: list[int]) -> CommandLog:
+    log = CommandLog()
+    for tx, epoch in enumerate(epochs, 1):
+        log.append(make_entry(epoch, 0, 16, CommandHeader(tx, 0, 1, 1, tx, 0, 0).pack() + b"body"))
+    return log
+
+
+def test_an_entry_says_its_place():
+    header = CommandHeader(12, 99, 7, 1, 3, 41, 5)
+    entry = make_entry(4, 0xABCD, 17, header.pack() + b"body")
+    assert (entry_epoch(entry), entry_tx(entry)) == (4, 12)
+    assert read_entry(entry) == (0xABCD, 17, header, header.pack() + b"body")
+
+
+def test_a_log_is_cut_and_goes_on():
+    log = log_of([1, 1, 2])
+    log.cut(1)
+    assert (log.last_tx, log.epoch_at(1), log.epoch_at(0)) == (1, 1, 0)
+    log.append(make_entry(3, 0, 16, CommandHeader(2, 0, 1, 1, 2, 0, 0).pack()))
+    assert log.epoch_at(2) == 3
+
+
+epoch_lists = st.lists(st.integers(1, 6), max_size=30).map(sorted)
+
+
+@given(epoch_lists, st.integers(0, 7), st.integers(0, 40))
+def test_the_last_at_or_below_is_the_one_a_walk_back_finds(epochs, epoch, tx):
+    log = log_of(epochs)
+    expected = min(tx, log.last_tx)
+    while expected and log.epoch_at(expected) > epoch:
+        expected -= 1
+    assert log.last_at_or_below(epoch, tx) == expected
+
+
+def test_entries_are_given_as_far_as_they_fit_and_at_least_one():
+    log = log_of([1] * 5)
+    size = len(log.entry(1)) + 2
+    assert len(log.entries_after(1, 3 * size)) == 3
+    assert log.entries_after(4, 1) == [log.entry(5)]
+    assert log.entries_after(5, 1000) == []
+
+
+def test_majorities():
+    assert [majority(count) for count in (1, 2, 3, 4, 5)] == [1, 2, 2, 3, 3]
+    assert held_by_majority([7], 1) == 7
+    assert held_by_majority([7, 4], 2) == 4
+    assert held_by_majority([7], 2) == 0
+    assert held_by_majority([7, 4, 9], 3) == 7
+    assert held_by_majority([7, 4, 9, 2], 5) == 4
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=7))
+def test_a_majority_holds_what_is_said_and_not_one_more(positions):
+    tx = held_by_majority(positions, len(positions))
+    needed = majority(len(positions))
+    assert sum(position >= tx for position in positions) >= needed
+    assert sum(position > tx for position in positions) < needed

@@ -1,0 +1,81 @@
+import pytest
+import trio
+
+from recovery.coordinator import (
+    Address,
+    CoordinatorUnavailable,
+    FileCoordinator,
+    Record,
+    announce,
+    raise_epoch,
+    set_replicas,
+)
+
+
+async def test_an_epoch_is_given_to_one_only(tmp_path):
+    path = tmp_path / "shard1" / "epoch.json"
+    given: list[tuple[int, int]] = []
+
+    async def contend(owner: int) -> None:
+        coordinator = FileCoordinator(path)
+        for _ in range(20):
+            epoch = await raise_epoch(coordinator, owner, 0)
+            if epoch is not None:
+                given.append((epoch, owner))
+
+    async with trio.open_nursery() as nursery:
+        for owner in (1, 2, 3):
+            nursery.start_soon(contend, owner)
+    epochs = [epoch for epoch, _ in given]
+    assert sorted(epochs) == list(range(1, len(epochs) + 1))
+    record, version = await FileCoordinator(path).read()
+    assert (record.epoch, record.owner) == max(given)
+    assert version == len(given)
+
+
+async def test_an_epoch_is_above_what_was_promised(tmp_path):
+    coordinator = FileCoordinator(tmp_path / "epoch.json")
+    assert await raise_epoch(coordinator, 2, 7) == 8
+    assert await raise_epoch(coordinator, 1, 3) == 9
+
+
+async def test_a_write_with_an_old_version_changes_nothing(tmp_path):
+    coordinator = FileCoordinator(tmp_path / "epoch.json")
+    _, version = await coordinator.read()
+    assert await coordinator.write(Record(epoch=1, owner=1), version)
+    assert not await coordinator.write(Record(epoch=1, owner=2), version)
+    record, _ = await coordinator.read()
+    assert record.owner == 1
+
+
+async def test_only_the_owner_of_the_epoch_announces_itself(tmp_path):
+    coordinator = FileCoordinator(tmp_path / "epoch.json")
+    addresses = {1: Address("10.0.0.1", 7001), 2: Address("10.0.0.2", 7001)}
+    assert await set_replicas(coordinator, addresses)
+    assert await raise_epoch(coordinator, 2, 0) == 1
+    await announce(coordinator, 1, 1)
+    record, _ = await coordinator.read()
+    assert not record.serving
+    await announce(coordinator, 2, 1)
+    record, _ = await coordinator.read()
+    assert record.serving
+    assert record.replicas["2"] == addresses[2]
+    assert await raise_epoch(coordinator, 1, 1) == 2
+    record, _ = await coordinator.read()
+    assert not record.serving
+    assert record.replicas["1"] == addresses[1]
+
+
+async def test_a_change_is_seen_by_who_waits(tmp_path, autojump_clock):
+    coordinator = FileCoordinator(tmp_path / "epoch.json")
+    async with trio.open_nursery() as nursery:
+        _, version = await coordinator.read()
+        nursery.start_soon(coordinator.wait_changed, version)
+        await raise_epoch(coordinator, 1, 0)
+
+
+async def test_what_cannot_be_read_is_unavailable(tmp_path):
+    path = tmp_path / "epoch.json"
+    path.write_bytes(b"not json")
+    with pytest.raises(CoordinatorUnavailable, match=r"epoch\.json"):
+        await FileCoordinator(path).read()
