@@ -140,7 +140,6 @@ class Acceptor:
         comp_id = identity.target_comp_id
         seat = self._seats.get(identity)
         if seat is None or not self._accounts.allows(comp_id, host):
-            self._guard.failed(None, host, time.time_ns())
             raise FixProtocolError("BeginString(8) and the CompIDs name no session that may come from there")
         if self._guard.refused_until(comp_id, host, time.time_ns()):
             raise FixProtocolError("refused for a while after too many failed logons")

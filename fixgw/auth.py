@@ -5,10 +5,11 @@ Passwords are kept as argon2id hashes with OWASP's parameters (19 MiB, 2 passes,
 an unknown CompID is checked against a hash nobody has the password of. For that all hashes must cost the same,
 which `check_hash` sees to when the configuration is read.
 
-`LogonGuard` counts failures by CompID and by address. After a few free ones each further failure doubles the time
-in which the CompID, or the address, is refused without a look at the password. The rule is harsh to the owner of
-a CompID that strangers guess at; so networks are checked first (`Account.networks`), and a failure from a network
-the CompID may not come from is counted for its address alone.
+`LogonGuard` counts wrong passwords by CompID and by address. After a few free ones each further failure doubles the
+time in which the CompID, or the address, is refused without a look at the password. The rule is harsh to the owner of
+a CompID that strangers guess at; so networks are checked first (`Account.networks`), and what is refused before its
+password was looked at is not counted. An address has more free failures: one engine with a wrong password, whose
+CompID is soon refused, must not keep out the other engines behind the same address.
 
 Source: OWASP Password Storage Cheat Sheet; RFC 9106 (argon2); NIST SP 800-63B §5.2.2 (rate limiting).
 """
@@ -30,6 +31,9 @@ DECOY_HASH: Final = "$argon2id$v=19$m=19456,t=2,p=1$rojyEEZs7dfKubFCmvGLsw$qgIXQ
 
 #: Failures that cost nothing: a typing error or a forgotten change is no attack.
 FREE_FAILURES: Final = 3
+
+#: The same for an address: nobody gets there by mistake, since a CompID is refused, uncounted, long before.
+FREE_FAILURES_OF_ADDRESS: Final = 30
 
 #: The first back-off, doubled by each further failure up to the last (ns): a minute of guesses becomes a day.
 FIRST_BACK_OFF: Final = 1 * SECOND
@@ -108,25 +112,23 @@ class LogonGuard:
         until = max([failures.refused_until for failures in known if failures is not None], default=0)
         return until if until > now else 0
 
-    def failed(self, comp_id: bytes | None, address: str, now: int) -> None:
-        """A Logon failed. `comp_id` is None where it came from a network that CompID may not come from, or where
-        there is no such CompID."""
-        if comp_id is not None:
-            self._count(comp_id, now)
-        self._count(address, now)
+    def failed(self, comp_id: bytes, address: str, now: int) -> None:
+        """A password was wrong."""
+        self._count(comp_id, FREE_FAILURES, now)
+        self._count(address, FREE_FAILURES_OF_ADDRESS, now)
 
     def succeeded(self, comp_id: bytes, address: str) -> None:
         """The password was right: what went before was its owner's mistake."""
         self._failures.pop(comp_id, None)
         self._failures.pop(address, None)
 
-    def _count(self, key: bytes | str, now: int) -> None:
+    def _count(self, key: bytes | str, free: int, now: int) -> None:
         failures = self._failures.pop(key, None)
         if failures is None or now - failures.last > FORGIVEN_AFTER:
             failures = Failures()
         failures.count += 1
         failures.last = now
-        doublings = failures.count - FREE_FAILURES - 1
+        doublings = failures.count - free - 1
         if doublings >= 0:
             failures.refused_until = now + min(FIRST_BACK_OFF << min(doublings, 40), LAST_BACK_OFF)
         while len(self._failures) >= MAX_REMEMBERED:

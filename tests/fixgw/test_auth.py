@@ -11,6 +11,7 @@ from fixgw.auth import (
     FIRST_BACK_OFF,
     FORGIVEN_AFTER,
     FREE_FAILURES,
+    FREE_FAILURES_OF_ADDRESS,
     HASHER,
     LAST_BACK_OFF,
     MAX_REMEMBERED,
@@ -92,24 +93,33 @@ def test_back_off_doubles_after_the_free_failures() -> None:
     assert waits[-1] == LAST_BACK_OFF
 
 
-def fail(guard: LogonGuard, comp_id: bytes | None, address: str, times: int) -> None:
+def fail(guard: LogonGuard, comp_id: bytes, address: str, times: int) -> None:
     for _ in range(times):
         guard.failed(comp_id, address, NOW)
 
 
-def test_guesses_are_counted_by_comp_id_and_by_address() -> None:
+def test_guesses_at_a_comp_id_are_counted_wherever_they_come_from() -> None:
     guard = LogonGuard()
-    fail(guard, b"BROKER", "192.0.2.1", FREE_FAILURES + 1)
-    assert guard.refused_until(b"BROKER", "192.0.2.2", NOW) == NOW + FIRST_BACK_OFF
+    for host in range(FREE_FAILURES + 1):
+        guard.failed(b"BROKER", f"192.0.2.{host}", NOW)
+    assert guard.refused_until(b"BROKER", "192.0.2.99", NOW) == NOW + FIRST_BACK_OFF
+
+
+def test_one_wrong_engine_does_not_keep_its_neighbours_out() -> None:
+    guard = LogonGuard()
+    now = NOW
+    for _ in range(FREE_FAILURES + 5):
+        now = max(now, guard.refused_until(b"BROKER", "192.0.2.1", now))
+        guard.failed(b"BROKER", "192.0.2.1", now)
+        assert guard.refused_until(b"OTHER", "192.0.2.1", now) == 0
+
+
+def test_an_address_that_guesses_at_many_comp_ids_is_refused() -> None:
+    guard = LogonGuard()
+    for number in range(FREE_FAILURES_OF_ADDRESS + 1):
+        guard.failed(b"BROKER%d" % number, "192.0.2.1", NOW)
     assert guard.refused_until(b"OTHER", "192.0.2.1", NOW) == NOW + FIRST_BACK_OFF
     assert guard.refused_until(b"OTHER", "192.0.2.2", NOW) == 0
-
-
-def test_failures_from_a_foreign_network_do_not_touch_the_comp_id() -> None:
-    guard = LogonGuard()
-    fail(guard, None, "192.0.2.1", 50)
-    assert guard.refused_until(b"BROKER", "192.0.2.2", NOW) == 0
-    assert guard.refused_until(b"BROKER", "192.0.2.1", NOW) > 0
 
 
 def test_the_wait_ends_exactly_when_told() -> None:
@@ -138,11 +148,11 @@ def test_quiet_forgets_failures() -> None:
 
 def test_memory_is_bounded_and_the_longest_quiet_are_forgotten() -> None:
     guard = LogonGuard()
-    fail(guard, None, "first", FREE_FAILURES + 1)
-    fail(guard, None, "second", FREE_FAILURES + 1)
-    fail(guard, None, "first", 1)
-    for i in range(MAX_REMEMBERED - 1):
-        guard.failed(None, f"address {i}", NOW)
+    fail(guard, b"first", "a", FREE_FAILURES + 1)
+    fail(guard, b"second", "a", FREE_FAILURES + 1)
+    fail(guard, b"first", "a", 1)
+    for i in range(MAX_REMEMBERED - 2):  # beside them the first CompID and the address they all come from
+        guard.failed(b"BROKER%d" % i, "a", NOW)
     assert len(guard._failures) == MAX_REMEMBERED
-    assert guard.refused_until(b"X", "second", NOW) == 0
-    assert guard.refused_until(b"X", "first", NOW) > 0
+    assert guard.refused_until(b"second", "b", NOW) == 0
+    assert guard.refused_until(b"first", "b", NOW) > 0

@@ -235,7 +235,8 @@ def test_limits_are_the_codes() -> None:
     for told in (
         f"complete within {logon.LOGON_TIMEOUT // SECOND} seconds",
         f"no Logon within {logon.LOGON_TIMEOUT // SECOND} s; {acceptor.MAX_STRANGERS} other connections",
-        f"after {auth.FREE_FAILURES} free ones each failure doubles a wait of {auth.FIRST_BACK_OFF // SECOND} second, "
+        f"after {auth.FREE_FAILURES} free ones for a CompID, {auth.FREE_FAILURES_OF_ADDRESS} for an address, "
+        f"each doubles a wait of {auth.FIRST_BACK_OFF // SECOND} second, "
         f"up to {auth.LAST_BACK_OFF // SECOND // 60} minutes",
         f"at most {codec.MAX_BODY_LENGTH:,} |",
         f"A BodyLength over {codec.MAX_BODY_LENGTH:,}, or {codec.MAX_MESSAGE_LENGTH:,} bytes",
