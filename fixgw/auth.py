@@ -2,8 +2,7 @@
 
 Passwords are kept as argon2id hashes with OWASP's parameters (19 MiB, 2 passes, 1 lane): about 40 ms of work, so
 `Accounts.verify` is called in a thread, and by few threads at a time. It tells nothing by its answer or its time:
-an unknown CompID is checked against a hash nobody has the password of. For that all hashes must cost the same,
-which `check_hash` sees to when the configuration is read.
+an unknown CompID is checked against a hash nobody has the password of, which costs what `fixgw hash-password` makes.
 
 `LogonGuard` counts wrong passwords by CompID and by address. After a few free ones each further failure doubles the
 time in which the CompID, or the address, is refused without a look at the password. The rule is harsh to the owner of
@@ -19,8 +18,8 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 import msgspec
-from argon2 import PasswordHasher, Type, extract_parameters
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import VerificationError
 
 from fixgw.timestamps import SECOND
 
@@ -52,19 +51,6 @@ class Account(msgspec.Struct, frozen=True):
     username: bytes
     password_hash: str
     networks: tuple[str, ...]
-
-
-def check_hash(password_hash: str) -> str | None:
-    """Why this hash cannot be used, or None. One with other parameters would tell known CompIDs from unknown ones
-    by the time it takes."""
-    try:
-        parameters = extract_parameters(password_hash)
-    except InvalidHashError:
-        return "is not an argon2 hash"
-    ours = extract_parameters(DECOY_HASH)
-    if parameters != ours:
-        return f"must be argon2id with m={ours.memory_cost},t={ours.time_cost},p={ours.parallelism}"
-    return None
 
 
 class Accounts:

@@ -22,10 +22,6 @@ ROLES = ("shard", "gateway", "publisher", "retransmitter")
 
 DEMO_FILE = Path(__file__).resolve().parents[1] / "conf" / "exchange.yaml"
 
-# OWASP's Password Storage Cheat Sheet, argon2id, its first choice for little memory: 19 MiB, two passes, one lane.
-ARGON2_MEMORY_KIB = 19 * 1024
-ARGON2_PASSES = 2
-ARGON2_LANES = 1
 MAX_PASSWORD_BYTES = 128  # what a gateway takes from Password(554)
 
 
@@ -101,7 +97,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _hash_password(_options: argparse.Namespace) -> int:
-    import argon2
+    from fixgw.auth import HASHER
 
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")
@@ -115,10 +111,7 @@ def _hash_password(_options: argparse.Namespace) -> int:
         return _complain(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
     if not password.isascii() or not password.isprintable():
         return _complain("the password holds characters that FIX cannot carry everywhere: use printable ASCII")
-    hasher = argon2.PasswordHasher(
-        time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES, type=argon2.Type.ID
-    )
-    print(hasher.hash(password))
+    print(HASHER.hash(password))
     return 0
 
 

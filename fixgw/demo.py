@@ -18,10 +18,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import argon2
 import trio
 
 from fixgw import up
+from fixgw.auth import HASHER
 from fixgw.config import Config, Session
 
 EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
@@ -102,10 +102,9 @@ async def _demo(config: Config, directory: Path, seconds: float | None, record: 
 
 def _demo_config(config: Config, data: Path, passwords: Mapping[str, str]) -> Config:
     """The configuration with a directory, a link key and passwords that live as long as the demo."""
-    hasher = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
     data.mkdir(parents=True)
     venue = config.venue.model_copy(update={"data": data, "link_key_file": data / "link.key"})
-    hashes = {name: hasher.hash(password) for name, password in passwords.items()}
+    hashes = {name: HASHER.hash(password) for name, password in passwords.items()}
     return config.model_copy(update={"venue": venue}).with_passwords(hashes)
 
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import extract_parameters
 
 from fixgw import auth
 from fixgw.auth import (
@@ -18,7 +18,6 @@ from fixgw.auth import (
     Account,
     Accounts,
     LogonGuard,
-    check_hash,
 )
 from fixgw.timestamps import SECOND
 
@@ -62,14 +61,7 @@ def test_every_answer_costs_one_verification_of_the_same_cost(
     accounts.verify(b"NOBODY", b"broker", b"s3cret")
     assert len(verified) == 3
     assert verified[2] == DECOY_HASH
-    assert all(check_hash(password_hash) is None for password_hash in verified)
-
-
-def test_hashes_that_cannot_be_used() -> None:
-    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(b"x")
-    assert check_hash(cheap) == "must be argon2id with m=19456,t=2,p=1"
-    assert check_hash("s3cret") == "is not an argon2 hash"
-    assert check_hash("") == "is not an argon2 hash"
+    assert len({str(extract_parameters(password_hash)) for password_hash in verified}) == 1
 
 
 def test_networks(accounts: Accounts) -> None:
