@@ -75,7 +75,6 @@ NOT_DELIMITERS: Final = bytes(byte for byte in range(256) if byte not in b"=\x01
 
 CONTROLS: Final = bytes(range(32)) + b"\x7f"
 CONTROLS_REPLACED: Final = bytes.maketrans(CONTROLS, b"?" * len(CONTROLS))
-PASSWORDS: Final = re.compile(rb"(\x01(?:554|925)=)[^\x01]*")
 
 #: A message as `Encoder.encode` writes it.
 OWN_MESSAGE: Final = re.compile(
@@ -329,11 +328,6 @@ def _field_fault(tag: int, empty: bool) -> Fault | None:
     if empty:
         return Fault(SessionRejectReason.TAG_SPECIFIED_WITHOUT_A_VALUE, tag, f"{tags.label(tag)} has no value")
     return None
-
-
-def redacted(raw: bytes) -> bytes:
-    """`raw` for diagnostics: Password(554) and NewPassword(925) are never logged."""
-    return PASSWORDS.sub(rb"\1***", raw)
 
 
 def clean(value: bytes) -> bytes:

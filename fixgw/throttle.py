@@ -27,8 +27,3 @@ class TokenBucket:
             return False
         self._level -= SECOND
         return True
-
-    def next_take(self) -> int:
-        """When `take` next says yes, if nothing is taken before (ns); not after now if it would at once."""
-        missing = max(0, SECOND - self._level)
-        return self._filled - (-missing // self._rate)

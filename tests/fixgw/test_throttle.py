@@ -43,14 +43,3 @@ def test_never_more_than_burst_and_rate_allow(rate: int, burst: int, pauses: lis
         now += pause
         passed += bucket.take(now)
         assert passed * SECOND <= burst * SECOND + now * rate
-
-
-@given(st.integers(1, 10**6), st.integers(1, 5), st.integers(0, SECOND))
-def test_next_take_is_the_first_moment(rate: int, burst: int, start: int) -> None:
-    bucket = TokenBucket(rate, burst, now=start)
-    assert bucket.next_take() <= start
-    while bucket.take(start):
-        pass
-    moment = bucket.next_take()
-    assert not bucket.take(moment - 1)
-    assert bucket.take(moment)
