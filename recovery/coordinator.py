@@ -40,8 +40,14 @@ class Record(msgspec.Struct, frozen=True):
     """The replica the epoch belongs to; 0 before the first."""
     replicas: dict[str, Address] = msgspec.field(default_factory=dict)
     """The shard's replicas: id → where its links are. Who is not in here has no vote."""
+    joined: tuple[int, ...] = ()
+    """Those of them that have begun a journal: one that is in here and finds none has lost it."""
     serving: bool = False
     """A hint: the owner has said that it serves."""
+
+
+class ReplicaSetDiffers(Exception):
+    """A replica's configuration and the coordinator disagree on who the shard's replicas are: none may serve."""
 
 
 class Coordinator(Protocol):
@@ -77,6 +83,25 @@ async def set_replicas(coordinator: Coordinator, replicas: Mapping[int, Address]
     record, version = await coordinator.read()
     named = {str(replica): address for replica, address in sorted(replicas.items())}
     return await coordinator.write(msgspec.structs.replace(record, replicas=named), version)
+
+
+async def join(coordinator: Coordinator, replica: int, replicas: Mapping[int, Address]) -> tuple[bool, int]:
+    """Say that `replica`, one of `replicas`, begins or goes on: (whether it has been here before, the epoch then).
+
+    Before it votes for the first time. Two replicas with different ideas of what a majority is must not both vote, so
+    the first that joins says who the replicas are, and the others compare. Raises ReplicaSetDiffers.
+    """
+    named = {str(each): Address(*address) for each, address in sorted(replicas.items())}
+    while True:
+        record, version = await coordinator.read()
+        if record.replicas and record.replicas.keys() != named.keys():
+            known = ", ".join(record.replicas)
+            raise ReplicaSetDiffers(f"the replicas are {', '.join(named)} here, but {known} for the coordinator")
+        here_before = replica in record.joined
+        joined = record.joined if here_before else (*record.joined, replica)
+        wanted = msgspec.structs.replace(record, replicas=named, joined=joined)
+        if wanted == record or await coordinator.write(wanted, version):
+            return here_before, record.epoch
 
 
 class _Kept(msgspec.Struct):
