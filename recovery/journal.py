@@ -210,10 +210,10 @@ class Journal:
         return number
 
     def write_nowait(self) -> None:
-        """Hand the batch to the kernel; with sync="write" it is safe from then on. Raises JournalFailed."""
-        assert self.sync == "write"
+        """Hand the batch to the kernel: with sync="write" it is safe from then on. Raises JournalFailed."""
         self._write()
-        self.synced_number = self._written_number
+        if self.sync == "write":
+            self.synced_number = self._written_number
 
     async def commit(self) -> None:
         """Make everything appended so far safe. Raises JournalFailed."""

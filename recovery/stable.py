@@ -134,8 +134,9 @@ class Stable:
         records, self._records = self._records, []
         if records:
             self._number += len(records)
-            mark = _Mark(self._number, self.promised_epoch, self.complete_epoch, self.log.last_tx)
-            self._marks.append(mark)
+            if self._durability == "disk" or self.needs_sync:
+                mark = _Mark(self._number, self.promised_epoch, self.complete_epoch, self.log.last_tx)
+                self._marks.append(mark)
         return records
 
     @property
