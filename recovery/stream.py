@@ -24,12 +24,14 @@ async def read_stream(
     request_socket: socket.socket,
     servers: Sequence[Address],
     deliver: Callable[[list[Message]], None],
+    on_epoch: Callable[[int], None] | None = None,
 ) -> None:
     """Read until cancelled. Raises StreamForked or StreamDiverged, and whatever `deliver` raises.
 
     `receiver` hears the stream; requests leave by `request_socket`, to which the answers come. `servers` are the
-    retransmitters, as many as the reader was told.
+    retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard.
     """
+    epoch = reader.epoch
 
     def send_requests() -> None:
         for server, request in reader.datagrams_to_send():
@@ -44,6 +46,7 @@ async def read_stream(
     alarm = Alarm(reader.next_deadline, ring)
 
     def read_batch(source: socket.socket) -> None:
+        nonlocal epoch
         now = now_ns()
         released: list[Message] = []
         try:
@@ -52,6 +55,10 @@ async def read_stream(
         finally:  # what was released before a fork was found is as good as ever
             if released:
                 deliver(released)
+        if reader.epoch != epoch:
+            epoch = reader.epoch
+            if on_epoch is not None:
+                on_epoch(epoch)
         send_requests()
         alarm.moved()
 
