@@ -36,11 +36,12 @@ from fixgw.translate import TradedInstrument
 from marketdata.publisher import Channel, ChannelPublisher, run_publisher
 from matching.host import ShardHost, ShardSettings
 from matching.messages import DefineInstrument
+from recovery.coordinator import FileCoordinator
 from recovery.journal import open_journal
 from recovery.journal_reader import JournalError
 from recovery.link import LinkForked
 from recovery.multicast import Destination
-from recovery.node import PrimaryConfig
+from recovery.node import ReplicaAddresses, ReplicaConfig
 from recovery.primary import ReplayDiverged
 from recovery.record import StreamError
 from recovery.retransmission_server import ServedStream, ServerConfig, ServerNode, run_retransmitter
@@ -104,22 +105,25 @@ async def run_shard(
     """One shard's primary."""
     shard = config.shard(name)
     key = link_key(config.venue.link_key_file)
-    primary = PrimaryConfig(
+    replica = ReplicaConfig(
         shard.id,
+        1,
+        {1: ReplicaAddresses(shard.link, shard.retransmit, shard.retransmit, shard.stream[0])},
         config.directory("shard", name),
-        shard.sync,
+        "quorum",
+        "disk" if shard.sync == "disk" else "memory",
         {gateway.source_id: key for gateway in config.gateways},
+        key,
         Destination(shard.stream, str(config.venue.interface)),
-        shard.link,
-        shard.retransmit,
     )
+    coordinator = FileCoordinator(config.venue.data / "coordinator" / f"shard-{shard.id}.json")
     instruments = [
         DefineInstrument(each.id, each.symbol.encode(), each.tick_size, each.lot_size, each.round_lot)
         for each in config.instruments_of(name)
     ]
     day = config.venue.trading_day
-    settings = ShardSettings(primary, instruments, ZoneInfo(day.time_zone), day.rolls_at)
-    await matching.host.run_shard(settings, task_status=task_status)
+    settings = ShardSettings(replica, instruments, ZoneInfo(day.time_zone), day.rolls_at)
+    await matching.host.run_shard(settings, coordinator, task_status=task_status)
 
 
 async def run_retransmitting(

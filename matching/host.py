@@ -7,7 +7,9 @@ day rolls over.
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import time as WallTime  # noqa: N812
+from functools import partial
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -18,7 +20,9 @@ from matching.messages import DefineInstrument
 from matching.operations import TradingDay, due_commands, trading_day
 from matching.shard import Shard
 from matching.wire import encode
-from recovery.node import PrimaryConfig, PrimaryNode, run_primary
+from recovery.coordinator import Coordinator
+from recovery.links import NotPrimary
+from recovery.node import ReplicaConfig, ReplicaNode, run_replica
 
 _log: Final = logging.getLogger(__name__)
 
@@ -31,7 +35,7 @@ NS_PER_SECOND: Final = 1_000_000_000
 class ShardSettings(NamedTuple):
     """What a shard is to trade, and when."""
 
-    primary: PrimaryConfig
+    replica: ReplicaConfig
     instruments: Sequence[DefineInstrument]
     time_zone: ZoneInfo
     #: When one trading day ends and the next begins, local time.
@@ -39,55 +43,73 @@ class ShardSettings(NamedTuple):
 
 
 class ShardHost(NamedTuple):
-    """A running shard, for those in the same process that look at it."""
+    """A running replica of a shard, for those in the same process that look at it."""
 
     shard_id: int
-    engine: Engine
-    node: PrimaryNode
+    node: ReplicaNode
+
+    @property
+    def engine(self) -> Engine:
+        """As far as this replica has applied; another object after it was rebuilt."""
+        shard = self.node.replica.execution.state_machine
+        assert isinstance(shard, Shard)
+        return shard.engine
 
     @property
     def next_seq(self) -> int:
-        """The number of the stream's next message."""
-        return self.node.primary.next_seq
+        """The number of the stream's next message, as far as this replica has applied."""
+        return self.node.replica.execution.sequencer.next_seq
 
 
 async def run_shard(
-    settings: ShardSettings, task_status: trio.TaskStatus[ShardHost] = trio.TASK_STATUS_IGNORED
+    settings: ShardSettings,
+    coordinator: Coordinator,
+    task_status: trio.TaskStatus[ShardHost] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Be the primary of a shard until canceled. It is ready when the day's instruments are listed.
+    """Be a replica of a shard until canceled, and its operator while it leads.
 
-    Raises what `recovery.node.run_primary` raises.
+    A shard that is alone is ready when the day's instruments are listed. Raises what `run_replica` raises.
     """
-    shard = Shard(settings.primary.shard_id)
+    shard_id = settings.replica.shard_id
     async with trio.open_nursery() as nursery:
-        node: PrimaryNode = await nursery.start(run_primary, settings.primary, shard)
-        await _operate(settings, shard.engine, node)
-        task_status.started(ShardHost(settings.primary.shard_id, shard.engine, node))
+        node: ReplicaNode = await nursery.start(run_replica, settings.replica, coordinator, partial(Shard, shard_id))
+        host = ShardHost(shard_id, node)
+        operated: object = None
+        started = False
         while True:
-            await trio.sleep(CHECK_SECONDS)
-            if _today(settings, node).day > shard.engine.last_day:
-                await _operate(settings, shard.engine, node)
+            leading = node.replica.primary
+            if leading is not None and (leading is not operated or _today(settings, node).day > host.engine.last_day):
+                with suppress(NotPrimary):
+                    await _operate(settings, host)
+                    operated = leading
+            if not started:
+                started = True
+                task_status.started(host)
+            with trio.move_on_after(CHECK_SECONDS):
+                await node.wait_role_change()
 
 
-def _today(settings: ShardSettings, node: PrimaryNode) -> TradingDay:
+def _today(settings: ShardSettings, node: ReplicaNode) -> TradingDay:
     """By the clock that stamps commands: a day cannot be ended twice, so a wall clock that jumps must not end it."""
     refused = node.stamps.refused
     now = node.stamps.now()
     if node.stamps.refused > refused:
         _log.error(
             "shard %d: the clock jumped by %d s; that is refused until it is back, or this process is restarted",
-            settings.primary.shard_id,
+            settings.replica.shard_id,
             node.stamps.jump // NS_PER_SECOND,
         )
     return trading_day(now, settings.time_zone, settings.rolls_at)
 
 
-async def _operate(settings: ShardSettings, engine: Engine, node: PrimaryNode) -> None:
-    """Sequence whatever the engine lacks of what the configuration and the calendar want."""
-    shard_id = settings.primary.shard_id
-    for command in due_commands(engine, shard_id, settings.instruments, _today(settings, node)):
+async def _operate(settings: ShardSettings, host: ShardHost) -> None:
+    """Sequence whatever the engine lacks of what the configuration and the calendar want. Raises NotPrimary."""
+    shard_id, node = host.shard_id, host.node
+    await node.settle()
+    commands = due_commands(host.engine, shard_id, settings.instruments, _today(settings, node))
+    for command in commands:
         _log.info("shard %d: %s", shard_id, command)
         await node.command(*encode(command))
     for definition in settings.instruments:
-        if engine.definition(definition.instrument_id) != definition:
+        if host.engine.definition(definition.instrument_id) != definition:
             _log.warning("shard %d: %s is refused while the day is open; it is tried again then", shard_id, definition)

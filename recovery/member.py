@@ -87,6 +87,11 @@ class Member:
         return self.stable.promised_epoch
 
     @property
+    def owner(self) -> int:
+        """The replica that the promised epoch belongs to; 0 = not known."""
+        return self._owner
+
+    @property
     def execution(self) -> Execution:
         return self.history.execution
 

@@ -1,139 +1,270 @@
-"""The process around a primary: its journal, its links, its stream, and answers to those whom no retransmitter answers.
+"""The process around a replica: journal, coordinator, links, the shard's stream, and its peers' datagrams.
 
-One batch is one wake-up of one link: everything the kernel has from it is submitted without a checkpoint, then one
-journal write, then the packets. With sync="write" the batch is committed by that write, and its packets carry the
-commit. With sync="disk" the packets go out at once, uncommitted, while a committer task has the journal synced;
-commits that come meanwhile share the next sync, and an empty packet tells the readers. Either way nothing above the
-commit is acted upon by anybody.
+A shard alone is a replica set of one: the same process, which wins every election and is its own majority.
 
-A link that breaks the protocol, sends a gap, or is an old life of a gateway is told why and closed, and disturbs nobody
-else. A disk that fails stops the process: JournalFailed comes out of `run_primary`.
+One batch is one wake-up: everything the kernel has of a link, of the stream or of the peers is handled without a
+checkpoint, then `flush` writes the journal once and sends what the batch makes. What waits for the disk waits in a task
+of its own (`_sync`): the packets go out at once, uncommitted, and syncs that are asked for meanwhile share the next
+one. A lone shard with durability "memory" commits by the write alone: the process may die, the machine not.
+
+A disk that fails stops the process (JournalFailed), and so does a replica that makes other bytes than its primary
+(ReplicaDiverged): both come out of `run_replica`. A coordinator that does not answer stops nobody.
 """
 
 import logging
-import os
+import secrets
+import socket
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import trio
 
 from recovery.alarm import Alarm, now_ns
 from recovery.clock import StampClock
+from recovery.coordinator import Address as PublishedAddress
+from recovery.coordinator import Coordinator, CoordinatorUnavailable, announce, join, raise_epoch
 from recovery.execution import StateMachine
-from recovery.frames import LinkError
-from recovery.journal import Journal, JournalFailed, Sync, open_journal
-from recovery.link import NONCE_BYTES, Command, LinkServer, Login
-from recovery.multicast import Address, Destination, Sender, open_receiver
+from recovery.history import Mode
+from recovery.journal import Journal, open_journal
+from recovery.journal_reader import JournalError
+from recovery.links import Links, NotPrimary
+from recovery.multicast import Address, Destination, Sender, drain, open_receiver, send_to
 from recovery.primary import MAX_UNCOMMITTED, Primary
-from recovery.pump import Pump
+from recovery.replica import STREAM, Replica, Role
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter
-from recovery.sources import Verdict
+from recovery.stable import Durability
 
-MAX_LINKS = 256
-"""Gateways, and operators' tools."""
-MAX_STRANGERS = 32
-"""Connections that have not logged in: each has 3 s for it."""
 MAX_UNSENT = 4096
 """Datagrams waiting for room in the send buffer; beyond it the oldest are dropped, and readers ask for them."""
+JOIN_RETRY_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 
 
-class PrimaryConfig(NamedTuple):
-    """Where a shard's primary lives. A port of 0 takes any; the node says which."""
+class ReplicaAddresses(NamedTuple):
+    """Where one replica of a shard is. A port of 0 takes any; the node says which."""
+
+    link: Address
+    """TCP: gateways bring commands."""
+    control: Address
+    """UDP: the other replicas. TCP: snapshots, queries, operators."""
+    retransmit: Address
+    stream: Address
+    """UDP: where this replica hears the shard's stream."""
+
+
+class ReplicaConfig(NamedTuple):
+    """One replica of one shard."""
 
     shard_id: int
-    journal: Path
-    sync: Sync
+    replica_id: int
+    replicas: Mapping[int, ReplicaAddresses]
+    """All of the shard, this one included."""
+    directory: Path
+    mode: Mode
+    durability: Durability
     keys: Mapping[int, bytes]
     """source_id → the key it logs in with."""
+    key: bytes
+    """By which peers and those who ask prove themselves."""
     stream: Destination
-    link_address: Address
-    request_address: Address
+    snapshot_every: int = 0
+    """Transactions between two snapshots; 0: none."""
+
+    @property
+    def here(self) -> ReplicaAddresses:
+        return self.replicas[self.replica_id]
+
+    @property
+    def alone(self) -> bool:
+        return len(self.replicas) == 1
 
 
-class PrimaryNode:
-    """A running primary, as `run_primary` gives it to its starter."""
+class JournalLost(JournalError):
+    """A shard's only journal is gone, and what was acknowledged with it: an operator must look at it."""
 
-    def __init__(self, config: PrimaryConfig, primary: Primary, journal: Journal, sender: Sender) -> None:
-        self.primary = primary
-        self.retransmitter = Retransmitter({config.shard_id: primary})
+
+class ReplicaNode:
+    """A running replica, as `run_replica` gives it to its starter."""
+
+    def __init__(self, config: ReplicaConfig, coordinator: Coordinator, replica: Replica, journal: Journal) -> None:
+        self.config = config
+        self.replica = replica
         self.stamps = StampClock(time.time_ns, time.monotonic_ns)
-        self.link_address = config.link_address
-        self.request_address = config.request_address
-        self._config = config
+        self.links = Links(self, config.shard_id, config.keys)
+        self.link_address = config.here.link
+        self.request_address = config.here.retransmit
+        self._coordinator = coordinator
         self._journal = journal
-        self._sender = sender
+        self._sender: Sender
+        self._control: socket.socket
+        self._peers = {number: addresses.control for number, addresses in config.replicas.items()}
+        self._leading: Primary | None = None
         self._unsent: list[bytes] = []
         self._room = trio.Event()
-        self._to_commit = trio.Event()
+        self._to_sync = trio.Event()
+        self._to_raise = trio.Event()
+        self._raise_above: int | None = None
         self._committed = trio.Event()
-        self._alarm = Alarm(primary.next_deadline, self._heartbeat)
-        self._strangers = 0
-        self._links: dict[int, Pump] = {}  # source_id → its link
+        self._commit_tx = 0
+        self._role = replica.role
+        self._role_changed = trio.Event()
+        self._alarm = Alarm(replica.next_deadline, self._ring)
+
+    # What links and owners ask
+
+    @property
+    def primary(self) -> Primary:
+        """Raises NotPrimary."""
+        return self.leading()
+
+    def leading(self) -> Primary:
+        """The primary that this replica is. Raises NotPrimary, whose text says where to go."""
+        if self.replica.primary is None:
+            shard_id, replica_id, epoch = self.config.shard_id, self.config.replica_id, self.replica.epoch
+            owner = self.replica.owner
+            led = f"epoch {epoch} belongs to replica {owner}" if owner else f"nobody is known to lead epoch {epoch}"
+            raise NotPrimary(f"replica {replica_id} of shard {shard_id} is {self.replica.role.value}: {led}")
+        return self.replica.primary
+
+    def stamp(self) -> int:
+        return self.stamps.now()
+
+    async def settle(self) -> Primary:
+        """The primary, when it takes commands: what the state machine must do is done, the window has room."""
+        while not (primary := self.leading()).ready:
+            self.flush()
+            if primary.uncommitted >= MAX_UNCOMMITTED:
+                await self._committed.wait()
+            elif primary.pending:
+                primary.work(self.stamp())
+                self.flush()
+                await trio.lowlevel.checkpoint()
+        return primary
 
     async def command(self, kind: int, body: bytes) -> None:
-        """Sequence a command of the shard's own (its operator's, its timers'), and send what it makes."""
-        await self.settle()
-        self.primary.command(kind, body, self.stamps.now())
+        """Sequence a command of the shard's own (its operator's, its timers'). Raises NotPrimary."""
+        primary = await self.settle()
+        primary.command(kind, body, self.stamp())
         self.flush()
         await self.settle()
 
+    async def wait_committed(self, tx: int) -> None:
+        """Until everything up to `tx` is committed and applied here."""
+        while self.replica.commit_tx < tx:
+            await self._committed.wait()
+
+    async def wait_role_change(self) -> None:
+        await self._role_changed.wait()
+
+    # Batches
+
     def flush(self) -> None:
-        """End a batch: journal, commit, stream."""
-        for kind, payload in self.primary.records_to_write():
-            self._journal.append(kind, payload)
-        if self._journal.sync == "write":
-            self._journal.write_nowait()
-            self.primary.committed(self.primary.last_tx)
-        else:
-            self._to_commit.set()
+        """End a batch: journal, stream, peers, coordinator, timer."""
+        replica, journal = self.replica, self._journal
+        records = replica.records_to_write()
+        for kind, payload in records:
+            journal.append(kind, payload)
+        if self.config.durability == "memory":
+            journal.write_nowait()
+        if replica.needs_sync or (records and self.config.durability == "disk"):
+            self._to_sync.set()
         self._send()
+        above = replica.epoch_to_raise()
+        if above is not None:
+            self._raise_above = above
+            self._to_raise.set()
+        self._notice()
+        self._alarm.moved()
 
     def _send(self) -> None:
         unsent = self._unsent
-        unsent += self.primary.datagrams_to_send()
-        del unsent[: self._sender.send_nowait(unsent)]
+        for target, data in self.replica.datagrams_to_send(now_ns()):
+            if target == STREAM:
+                unsent.append(data)
+            else:
+                send_to(self._control, [data], self._peers[target])
         if unsent:
-            del unsent[:-MAX_UNSENT]
-            self._room.set()
+            del unsent[: self._sender.send_nowait(unsent)]
+            if unsent:
+                del unsent[:-MAX_UNSENT]
+                self._room.set()
 
-    async def settle(self) -> None:
-        """Do what the state machine must do first; wait for commits while the window is full."""
-        while not self.primary.ready:
-            self.flush()
-            if self.primary.uncommitted >= MAX_UNCOMMITTED:
-                await self._committed.wait()
-            elif self.primary.pending:
-                self.primary.work(self.stamps.now())
-                self.flush()
-                await trio.lowlevel.checkpoint()
+    def _notice(self) -> None:
+        """Tell those who wait what has changed."""
+        replica = self.replica
+        if replica.primary is not self._leading:
+            if self._leading is not None:
+                self.links.end_leading()
+            self._leading = replica.primary
+            if self._leading is not None:
+                self.links.begin_leading(now_ns())
+        if replica.role is not self._role:
+            self._log_role(replica.role)
+            self._role = replica.role
+            self._role_changed.set()
+            self._role_changed = trio.Event()
+            self._wake_waiting()
+        if replica.commit_tx != self._commit_tx:
+            self._commit_tx = replica.commit_tx
+            self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
+        self._committed.set()
+        self._committed = trio.Event()
+
+    def _log_role(self, role: Role) -> None:
+        replica = self.replica
+        level = logging.DEBUG if self.config.alone else logging.INFO
+        _log.log(
+            level,
+            "shard %d replica %d: %s, epoch %d, tx %d",
+            *(self.config.shard_id, self.config.replica_id, role.value, replica.epoch, replica.last_tx),
+        )
+
+    def _ring(self, now: int) -> None:
+        self.replica.handle_deadline(now)
+        self.flush()
 
     # Tasks
 
-    async def run(self, listeners: list[trio.SocketListener]) -> None:
+    async def run(self, sender: Sender, control: socket.socket | None, heard: socket.socket | None) -> None:
+        """`control` and `heard` (the stream) are None for a replica that is alone."""
+        self._sender = sender
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._alarm.run)
             nursery.start_soon(self._send_when_there_is_room)
-            nursery.start_soon(self.settle)
-            if self._journal.sync == "disk":
-                nursery.start_soon(self._commit)
-            await trio.serve_listeners(self._serve, listeners)
+            nursery.start_soon(self._sync)
+            nursery.start_soon(self._raise_epochs)
+            nursery.start_soon(self._lead_on)
+            if control is not None and heard is not None:
+                self._control = control
+                nursery.start_soon(self._receive, control)
+                nursery.start_soon(self._receive, heard)
+            self.flush()
 
-    async def _commit(self) -> None:
+    async def _receive(self, source: socket.socket) -> None:
+        replica = self.replica
         while True:
-            await self._to_commit.wait()
-            self._to_commit = trio.Event()
-            tx = self.primary.last_tx
+            await trio.lowlevel.wait_readable(source)
+            now = now_ns()
+            for data in drain(source):
+                replica.receive_datagram(data, now)
+            self.flush()
+
+    async def _sync(self) -> None:
+        """Group commit: whatever was written while the disk was busy is synced together."""
+        while True:
+            await self._to_sync.wait()
+            self._to_sync = trio.Event()
+            number = self.replica.stable.written
             await self._journal.commit()
-            self.primary.committed(tx)
-            self._committed.set()
-            self._committed = trio.Event()
-            self._send()
+            self.replica.synced(number, now_ns())
+            self.flush()
 
     async def _send_when_there_is_room(self) -> None:
         while True:
@@ -142,135 +273,118 @@ class PrimaryNode:
             await self._sender.wait_room()
             self._send()
 
-    def _heartbeat(self, now: int) -> None:
-        self.primary.handle_deadline(now)
-        self._send()
+    async def _raise_epochs(self) -> None:
+        """One question at a time; the replica gives up waiting by itself."""
+        while True:
+            await self._to_raise.wait()
+            self._to_raise = trio.Event()
+            above, self._raise_above = self._raise_above, None
+            if above is None:
+                continue
+            epoch = None
+            try:
+                epoch = await raise_epoch(self._coordinator, self.config.replica_id, above)
+            except CoordinatorUnavailable as error:
+                _log.warning("shard %d: no epoch above %d: %s", self.config.shard_id, above, error)
+            if epoch is None:
+                self.replica.epoch_not_raised(now_ns())
+            else:
+                self.replica.epoch_raised(epoch, now_ns())
+            self.flush()
 
-    # Links
-
-    async def _serve(self, stream: trio.SocketStream) -> None:
-        """One link. Nothing that comes over it gets further than here, but for a failed disk."""
-        if self._strangers >= MAX_STRANGERS or len(self._links) >= MAX_LINKS:
-            _log.warning("shard %d: too many links", self.primary.shard_id)
-            await trio.aclose_forcefully(stream)
-            return
-        link = _Link(self, stream)
-        self._strangers += 1
-        try:
-            await link.pump.run()
-        except (JournalFailed, AssertionError):
-            raise
-        except LinkError as error:
-            _log.warning("shard %d: link of source %s: %s", self.primary.shard_id, link.source_id, error)
-        except Exception:
-            _log.exception("shard %d: link of source %s", self.primary.shard_id, link.source_id)
-        finally:
-            if link.source_id is None:
-                self._strangers -= 1
-            elif self._links.get(link.source_id) is link.pump:
-                del self._links[link.source_id]
-
-    def logged_in(self, source_id: int, pump: Pump) -> None:
-        """A source has one link; a newer one ends the older."""
-        self._strangers -= 1
-        if source_id in self._links:
-            self._links[source_id].stop()
-        self._links[source_id] = pump
-
-    async def submit(self, login: Login, command: Command) -> None:
-        """Raises LinkError when this source may not go on from here."""
-        if not self.primary.ready:
-            await self.settle()
-        source_seq, session_id, session_seq, kind, body = command
-        verdict = self.primary.submit(
-            login.source_id,
-            login.incarnation,
-            source_seq,
-            session_id,
-            session_seq,
-            kind,
-            body,
-            self.stamps.now(),
-        )
-        if verdict is Verdict.GAP:
-            last = self.primary.sources.last_source_seq(login.source_id)
-            raise LinkError(f"command {source_seq}, but {last + 1} is next")
-        if verdict is Verdict.FENCED or verdict is Verdict.UNOPENED:
-            raise LinkError(f"incarnation {login.incarnation} is over")
-
-    async def open_source(self, login: Login) -> int:
-        """The last command taken from this source. Raises LinkError when a later life of it has been here."""
-        await self.settle()
-        last = self.primary.open_source(login.source_id, login.incarnation, self.stamps.now())
-        if last is None:
-            raise LinkError(f"incarnation {login.incarnation} is over")
-        return last
-
-    def link_core(self) -> LinkServer:
-        return LinkServer(self._config.shard_id, self._config.keys, os.urandom(NONCE_BYTES), now_ns())
+    async def _lead_on(self) -> None:
+        """Beside leading: what a predecessor left half done is finished, and the coordinator is told who serves."""
+        announced = 0
+        while True:
+            epoch = self.replica.epoch
+            if self.replica.primary is None or epoch == announced:
+                await self.wait_role_change()
+                continue
+            announced = epoch
+            try:
+                await self.settle()
+                await announce(self._coordinator, self.config.replica_id, epoch)
+            except NotPrimary:
+                pass
+            except CoordinatorUnavailable as error:
+                _log.warning("shard %d: epoch %d is not announced: %s", self.config.shard_id, epoch, error)
 
 
-class _Link:
-    """One gateway's connection: its core and pump, and what is done with what comes."""
+async def _join(config: ReplicaConfig, coordinator: Coordinator, *, empty: bool) -> tuple[bool, int]:
+    """(whether the journal may lack what was acknowledged, the coordinator's epoch if that is needed then).
 
-    def __init__(self, node: PrimaryNode, stream: trio.SocketStream) -> None:
-        self.source_id: int | None = None
-        self._node = node
-        self._core = node.link_core()
-        self.pump = Pump(self._core, stream, self._received)
-
-    async def _received(self, data: bytes, now: int) -> None:
-        """One batch."""
-        node = self._node
-        try:
-            for event in self._core.receive_data(data, now):
-                if isinstance(event, Command):
-                    assert self._core.login is not None
-                    await node.submit(self._core.login, event)
-                else:
-                    await self._log_in(event, now)
-            await node.settle()
-        except LinkError as error:
-            if not self._core.closed:
-                self._core.refuse(str(error), now)
-            raise
-        finally:
-            node.flush()
-
-    async def _log_in(self, login: Login, now: int) -> None:
-        last = await self._node.open_source(login)
-        self.source_id = login.source_id
-        self._node.logged_in(login.source_id, self.pump)
-        self._core.accept(last, now)
-
-
-async def run_primary(
-    config: PrimaryConfig,
-    state_machine: StateMachine,
-    *,
-    task_status: trio.TaskStatus[PrimaryNode] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Be the primary of a shard until cancelled: replay the journal, begin an epoch, serve.
-
-    Raises JournalCorrupted, ReplayDiverged or JournalLocked before it has started, JournalFailed (in a group) after.
+    A replica with a journal needs no coordinator to go on; one without must know whether it has lost it.
     """
-    with (
-        open_journal(config.journal, sync=config.sync) as journal,
-        Sender(config.stream) as sender,
-        closing(open_receiver(config.request_address)) as requests,
-    ):
-        primary = Primary(config.shard_id, state_machine)
+    links = {number: PublishedAddress(*addresses.link) for number, addresses in config.replicas.items()}
+    forgot = config.durability == "memory" and not config.alone
+    while True:
+        try:
+            here_before, epoch = await join(coordinator, config.replica_id, links)
+            break
+        except CoordinatorUnavailable as error:
+            _log.warning("shard %d replica %d: %s", config.shard_id, config.replica_id, error)
+            if not empty:
+                return forgot, 0
+            await trio.sleep(JOIN_RETRY_SECONDS)
+    if not empty:
+        return forgot, 0
+    if not here_before or not epoch:
+        return False, 0
+    if config.alone:
+        raise JournalLost(
+            f"{config.directory}: there is no journal, but shard {config.shard_id} has led {epoch} epochs. "
+            "Bring its files back; or remove the coordinator's record of it, and what was traded is forgotten"
+        )
+    _log.warning("shard %d replica %d: no journal: all is fetched from the others", config.shard_id, config.replica_id)
+    return True, epoch
+
+
+async def run_replica(
+    config: ReplicaConfig,
+    coordinator: Coordinator,
+    make_state_machine: Callable[[], StateMachine],
+    *,
+    task_status: trio.TaskStatus[ReplicaNode] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Be a replica of a shard until cancelled: replay the journal, then follow, or lead.
+
+    One that is alone has started when it leads, others at once. Raises JournalCorrupted, JournalLocked, JournalLost,
+    ReplicaDiverged or ReplicaSetDiffers before it has started; JournalFailed or ReplicaDiverged (in a group) after.
+    """
+    here = config.here
+    # A journal that is alone is the only copy: there, damage to what was only written is an error, too.
+    sync: Literal["write", "disk"] = "write" if config.alone and config.durability == "memory" else "disk"
+    with ExitStack() as stack:
+        journal = stack.enter_context(open_journal(config.directory, sync=sync))
+        replica = Replica(
+            config.shard_id,
+            config.replica_id,
+            sorted(config.replicas),
+            make_state_machine,
+            mode=config.mode,
+            durability=config.durability,
+            draw=secrets.randbelow,
+        )
+        empty = True
         for _, kind, payload in journal.replay():
-            primary.replay(kind, payload)
-        primary.start(now_ns())
-        for kind, payload in primary.records_to_write():
-            journal.append(kind, payload)
-        await journal.commit()  # the epoch is written down before its first packet
-        node = PrimaryNode(config, primary, journal, sender)
-        listeners = await trio.open_tcp_listeners(config.link_address[1], host=config.link_address[0])
+            empty = False
+            replica.replay(kind, payload)
+        forgot, highest_epoch = await _join(config, coordinator, empty=empty)
+        replica.start(now_ns(), forgot=forgot, highest_epoch=highest_epoch)
+        node = ReplicaNode(config, coordinator, replica, journal)
+        sender = stack.enter_context(Sender(config.stream))
+        requests = stack.enter_context(closing(open_receiver(here.retransmit)))
+        control = heard = None
+        if not config.alone:
+            control = stack.enter_context(closing(open_receiver(here.control)))
+            heard = stack.enter_context(closing(open_receiver(here.stream, config.stream.interface)))
+        listeners = await trio.open_tcp_listeners(here.link[1], host=here.link[0])
         node.link_address = listeners[0].socket.getsockname()[:2]
         node.request_address = requests.getsockname()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(answer_requests, node.retransmitter, requests)
-            nursery.start_soon(node.run, listeners)
+            nursery.start_soon(answer_requests, Retransmitter({config.shard_id: replica}), requests)
+            nursery.start_soon(trio.serve_listeners, node.links.serve, listeners)
+            nursery.start_soon(node.run, sender, control, heard)
+            while config.alone and replica.primary is None:
+                await node.wait_role_change()
             task_status.started(node)

@@ -12,8 +12,9 @@ from matching import host
 from matching.host import ShardSettings, run_shard
 from matching.messages import DefineInstrument
 from recovery import node
+from recovery.coordinator import FileCoordinator
 from recovery.multicast import Destination, open_receiver
-from recovery.node import PrimaryConfig
+from recovery.node import ReplicaAddresses, ReplicaConfig
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
 LOCAL = ("127.0.0.1", 0)
@@ -47,9 +48,13 @@ async def test_a_day_ends_when_its_time_has_passed_and_not_when_the_clock_jumps(
     monkeypatch.setattr(host, "CHECK_SECONDS", 0.01)
     with open_receiver(("127.0.0.1", 0)) as listener:
         stream = Destination((listener.getsockname(),))
-        primary = PrimaryConfig(1, tmp_path, "write", {}, stream, LOCAL, LOCAL)
+        here = ReplicaAddresses(LOCAL, LOCAL, LOCAL, LOCAL)
+        replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "memory", {}, b"", stream)
+        coordinator = FileCoordinator(tmp_path / "s1.json")
         async with trio.open_nursery() as nursery:
-            shard = await nursery.start(run_shard, ShardSettings(primary, [ACME], ZoneInfo("UTC"), time(0)))
+            shard = await nursery.start(
+                run_shard, ShardSettings(replica, [ACME], ZoneInfo("UTC"), time(0)), coordinator
+            )
             assert shard.engine.last_day == 20261122
             clock.wall += 24 * HOUR
             await trio.sleep(0.1)

@@ -9,11 +9,13 @@ import pytest
 import trio
 
 from recovery import packet
+from recovery.coordinator import FileCoordinator
 from recovery.frames import LinkError
 from recovery.journal import JournalFailed, Sync
 from recovery.link import LinkClient
+from recovery.links import MAX_STRANGERS
 from recovery.multicast import Destination, drain, open_receiver, send_to
-from recovery.node import MAX_STRANGERS, PrimaryConfig, PrimaryNode, run_primary
+from recovery.node import ReplicaAddresses, ReplicaConfig, ReplicaNode, run_replica
 from recovery.packet import Request
 from recovery.reader import Reader
 from recovery.record import FIRST, OPEN_SOURCE, CommandHeader, Message
@@ -34,11 +36,23 @@ def port() -> int:
 
 
 @asynccontextmanager
-async def running(node_path: Path, port: int, sync: Sync = "write") -> AsyncIterator[PrimaryNode]:
+async def running(node_path: Path, port: int, sync: Sync = "write") -> AsyncIterator[ReplicaNode]:
     destination = Destination(((GROUP, port),))
-    config = PrimaryConfig(1, node_path, sync, KEYS, destination, LOCAL, LOCAL)
+    addresses = ReplicaAddresses(LOCAL, LOCAL, LOCAL, (GROUP, port))
+    config = ReplicaConfig(
+        1,
+        1,
+        {1: addresses},
+        node_path,
+        "quorum",
+        "disk" if sync == "disk" else "memory",
+        KEYS,
+        b"a key",
+        destination,
+    )
+    coordinator = FileCoordinator(node_path.with_suffix(".coordinator"))
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(run_primary, config, Adder())
+        yield await nursery.start(run_replica, config, coordinator, Adder)
         nursery.cancel_scope.cancel()
 
 
@@ -82,7 +96,7 @@ class Follower:
                 await self._news.wait()
 
 
-async def linked(nursery: trio.Nursery, node: PrimaryNode, source_id: int = 7, incarnation: int = 1) -> ClientLink:
+async def linked(nursery: trio.Nursery, node: ReplicaNode, source_id: int = 7, incarnation: int = 1) -> ClientLink:
     link = ClientLink(LinkClient(1, source_id, incarnation, KEYS[source_id]), lambda: node.link_address)
     nursery.start_soon(link.run)
     with trio.fail_after(5):
@@ -90,7 +104,7 @@ async def linked(nursery: trio.Nursery, node: PrimaryNode, source_id: int = 7, i
     return link
 
 
-async def connect(client: LinkClient, node: PrimaryNode) -> None:
+async def connect(client: LinkClient, node: ReplicaNode) -> None:
     """One connection, until it ends."""
     shell = ClientLink(client, lambda: node.link_address)
     await shell._run_connection(await trio.open_tcp_stream(*node.link_address))

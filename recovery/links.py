@@ -1,0 +1,169 @@
+"""The links of a shard on sockets: gateways log in to the primary and bring their commands.
+
+One batch is one wake-up of one link: everything the kernel has from it is submitted without a checkpoint, then the node
+writes and sends once. A link that breaks the protocol, sends a gap, or is an old life of a gateway is told why and
+closed, and disturbs nobody else. A replica that is not the primary says so, and who is.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Protocol
+
+import trio
+
+from recovery.alarm import now_ns
+from recovery.frames import LinkError
+from recovery.journal import JournalFailed
+from recovery.link import NONCE_BYTES, Command, LinkServer, Login
+from recovery.primary import Primary
+from recovery.pump import Pump
+from recovery.sources import Verdict
+
+MAX_LINKS = 256
+"""Gateways, and operators' tools."""
+MAX_STRANGERS = 32
+"""Connections that have not logged in: each has 3 s for it."""
+
+_log = logging.getLogger(__name__)
+
+
+class NotPrimary(LinkError):
+    """This replica does not lead, or not any more; the text says who may."""
+
+
+class Host(Protocol):
+    """What links need of the process around them."""
+
+    def leading(self) -> Primary:
+        """Raises NotPrimary."""
+
+    async def settle(self) -> Primary:
+        """The primary, once it takes a command. Raises NotPrimary."""
+
+    def stamp(self) -> int:
+        """Now, for a command: ns since the epoch."""
+
+    def flush(self) -> None:
+        """End a batch."""
+
+
+class Links:
+    """All links of one replica."""
+
+    def __init__(self, host: Host, shard_id: int, keys: Mapping[int, bytes]) -> None:
+        self.host = host
+        self.shard_id = shard_id
+        self._keys = keys
+        self._strangers = 0
+        self._pumps: dict[int, Pump] = {}  # source_id → its link
+        self._lost_at: dict[int, int] = {}  # source_id → when its link was lost
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One connection. Nothing that comes over it gets further than here, but for a failed disk and our own bugs."""
+        if self._strangers >= MAX_STRANGERS or len(self._pumps) >= MAX_LINKS:
+            _log.warning("shard %d: too many links", self.shard_id)
+            await trio.aclose_forcefully(stream)
+            return
+        link = _Link(self, LinkServer(self.shard_id, self._keys, os.urandom(NONCE_BYTES), now_ns()), stream)
+        self._strangers += 1
+        try:
+            await link.pump.run()
+        except (JournalFailed, AssertionError):
+            raise
+        except NotPrimary as error:
+            _log.info("shard %d: link of source %s: %s", self.shard_id, link.source_id, error)
+        except LinkError as error:
+            _log.warning("shard %d: link of source %s: %s", self.shard_id, link.source_id, error)
+        except Exception:
+            _log.exception("shard %d: link of source %s", self.shard_id, link.source_id)
+        finally:
+            if link.source_id is None:
+                self._strangers -= 1
+            elif self._pumps.get(link.source_id) is link.pump:
+                del self._pumps[link.source_id]
+                self._lost_at[link.source_id] = now_ns()
+
+    def logged_in(self, source_id: int, pump: Pump) -> None:
+        """A source has one link; a newer one ends the older."""
+        self._strangers -= 1
+        self._lost_at.pop(source_id, None)
+        if source_id in self._pumps:
+            self._pumps[source_id].stop()
+        self._pumps[source_id] = pump
+
+    # Of the primary's sources
+
+    def begin_leading(self, now: int) -> None:
+        """The sources that were linked to a predecessor have from now on the time to come here."""
+        sources = self.host.leading().sources
+        self._lost_at = {source_id: now for source_id in self._keys if sources.incarnation(source_id)}
+
+    def end_leading(self) -> None:
+        """Nobody's commands are taken here any more."""
+        for pump in self._pumps.values():
+            pump.stop()
+        self._lost_at.clear()
+
+    def take_lost(self, grace: int, now: int) -> list[int]:
+        """The sources without a link for longer than `grace` ns, each once per loss."""
+        lost = [source_id for source_id, since in self._lost_at.items() if now - since > grace]
+        for source_id in lost:
+            del self._lost_at[source_id]
+        return lost
+
+
+class _Link:
+    """One gateway's connection: its core and pump, and what is done with what comes."""
+
+    def __init__(self, links: Links, core: LinkServer, stream: trio.SocketStream) -> None:
+        self.source_id: int | None = None
+        self._links = links
+        self._host = links.host
+        self._core = core
+        self.pump = Pump(core, stream, self._received)
+
+    async def _received(self, data: bytes, now: int) -> None:
+        """One batch."""
+        host, core = self._host, self._core
+        try:
+            for event in core.receive_data(data, now):
+                if isinstance(event, Command):
+                    assert core.login is not None
+                    await self._submit(core.login, event)
+                else:
+                    await self._log_in(event, now)
+        except LinkError as error:
+            if not core.closed:
+                core.refuse(str(error), now)
+            raise
+        finally:
+            host.flush()
+        if self.source_id is not None and not host.leading().ready:
+            await host.settle()
+
+    async def _log_in(self, login: Login, now: int) -> None:
+        try:
+            primary = await self._host.settle()
+        except NotPrimary as error:
+            self._core.reject(str(error), now)
+            raise
+        last = primary.open_source(login.source_id, login.incarnation, self._host.stamp())
+        if last is None:
+            raise LinkError(f"incarnation {login.incarnation} is over")
+        self.source_id = login.source_id
+        self._links.logged_in(login.source_id, self.pump)
+        self._core.accept(last, now)
+
+    async def _submit(self, login: Login, command: Command) -> None:
+        """Raises LinkError when this source may not go on from here."""
+        host = self._host
+        primary = host.leading()
+        if not primary.ready:
+            primary = await host.settle()
+        verdict = primary.submit(login.source_id, login.incarnation, *command, host.stamp())
+        if verdict is Verdict.GAP:
+            last = primary.sources.last_source_seq(login.source_id)
+            raise LinkError(f"command {command.source_seq}, but {last + 1} is next")
+        if verdict is Verdict.FENCED or verdict is Verdict.UNOPENED:
+            raise LinkError(f"incarnation {login.incarnation} is over")

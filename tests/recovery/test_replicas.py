@@ -1,0 +1,208 @@
+"""Three replicas of a shard on real sockets and files, on one loop: who leads, what survives, who is told what."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from recovery.coordinator import FileCoordinator
+from recovery.link import LinkClient
+from recovery.multicast import Destination, open_receiver
+from recovery.node import JournalLost, ReplicaAddresses, ReplicaConfig, ReplicaNode, run_replica
+from recovery.reader import Reader
+from recovery.record import FIRST, CommandHeader, Message
+from recovery.replica import Role
+from recovery.stable import Durability
+from recovery.stream import read_stream
+from tests.recovery.adder import ADD, Adder
+from tests.recovery.client_link import ClientLink
+from tests.venue import free_ports
+
+GROUP = "239.77.3.1"
+KEYS = {7: b"key of 7"}
+
+
+class Group:
+    """The replicas 1, 2, … of shard 1."""
+
+    def __init__(self, directory: Path, nursery: trio.Nursery, count: int, durability: Durability) -> None:
+        links = free_ports(count)
+        controls, *others = (free_ports(count + 1) for _ in range(2))
+        port = others[0][count]
+        self.stream = (GROUP, port)
+        self.replicas = {
+            number: ReplicaAddresses(
+                ("127.0.0.1", links[number - 1]),
+                ("127.0.0.1", controls[number - 1]),
+                ("127.0.0.1", others[0][number - 1]),
+                self.stream,
+            )
+            for number in range(1, count + 1)
+        }
+        self.nodes: dict[int, ReplicaNode] = {}
+        self._directory = directory
+        self._nursery = nursery
+        self._durability = durability
+        self._scopes: dict[int, trio.CancelScope] = {}
+
+    async def start(self, number: int) -> None:
+        config = ReplicaConfig(
+            1,
+            number,
+            self.replicas,
+            self._directory / f"replica-{number}",
+            "quorum",
+            self._durability,
+            KEYS,
+            b"a key",
+            Destination((self.stream,)),
+        )
+        coordinator = FileCoordinator(self._directory / "coordinator.json")
+
+        async def run(task_status: trio.TaskStatus[ReplicaNode]) -> None:
+            with trio.CancelScope() as self._scopes[number]:
+                await run_replica(config, coordinator, Adder, task_status=task_status)
+
+        self.nodes[number] = await self._nursery.start(run)
+
+    def stop(self, number: int) -> None:
+        self._scopes[number].cancel()
+        del self.nodes[number]
+
+    async def leader(self) -> int:
+        """The number of the one that leads."""
+        with trio.fail_after(10):
+            while True:
+                leaders = [number for number, node in self.nodes.items() if node.replica.role is Role.PRIMARY]
+                if leaders:
+                    return leaders[-1]
+                await trio.sleep(0.01)
+
+    def link(self, client: LinkClient) -> ClientLink:
+        """One that goes through the replicas until one takes it."""
+        turn = [0]
+
+        def address() -> tuple[str, int]:
+            turn[0] += 1
+            return self.replicas[turn[0] % len(self.replicas) + 1].link
+
+        return ClientLink(client, address)
+
+
+class Listener:
+    """Reads the stream, tells the link what came by, keeps the sums that were told."""
+
+    def __init__(self, group: Group, client: LinkClient) -> None:
+        servers = [addresses.retransmit for addresses in group.replicas.values()]
+        self.reader = Reader(1, server_count=len(servers))
+        self.messages: list[Message] = []
+        self._group, self._client, self._servers = group, client, servers
+
+    def deliver(self, messages: list[Message]) -> None:
+        self.messages += messages
+        for message in messages:
+            if message.flags & FIRST:
+                header = CommandHeader.unpack_from(message.body)
+                if header.source_id == self._client.source_id:
+                    self._client.seen(header.source_seq)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        with open_receiver(self._group.stream) as receiver, open_receiver(("127.0.0.1", 0)) as asking:
+            task_status.started()
+            await read_stream(self.reader, receiver, asking, self._servers, self.deliver)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await trio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("count", "durability"), [(3, "disk"), (3, "memory"), (5, "disk")])
+async def test_leaders_die_and_nothing_is_lost_or_done_twice(tmp_path, nursery, count, durability):
+    group = Group(tmp_path, nursery, count, durability)
+    client = LinkClient(1, 7, 1, KEYS[7])
+    listener = Listener(group, client)
+    await nursery.start(listener.run)
+    for number in group.replicas:
+        await group.start(number)
+    link = group.link(client)
+    nursery.start_soon(link.run)
+    sent = 0
+    for _ in range(3):
+        leader = await group.leader()
+        for _ in range(100):
+            await until(lambda: bool(client.room))
+            client.forward(41, (sent := sent + 1), ADD, b"1", 0)
+            if sent % 10 == 0:
+                link.flush()
+                await trio.sleep(0.001)
+        group.stop(leader)  # with commands under way
+        await until(lambda: client.unseen == 0)
+        await group.start(leader)
+    seqs = [message.seq for message in listener.messages]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert listener.messages[-2].body == b"%d" % sent == b"300"
+    await until(lambda: len({node.replica.commit_tx for node in group.nodes.values()}) == 1)
+    assert {node.replica.execution.state_machine.digest() for node in group.nodes.values()} == {digest_of(sent)}
+    assert listener.reader.epoch >= 4
+    nursery.cancel_scope.cancel()
+
+
+def digest_of(total: int) -> int:
+    machine = Adder()
+    machine.total = total
+    return machine.digest()
+
+
+async def test_a_replica_that_does_not_lead_says_who_does(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "memory")
+    for number in group.replicas:
+        await group.start(number)
+    leader = await group.leader()
+    backup = next(number for number in group.nodes if number != leader)
+    await until(lambda: group.nodes[backup].replica.role is Role.BACKUP)
+    client = LinkClient(1, 7, 1, KEYS[7])
+    shell = ClientLink(client, lambda: group.replicas[backup].link)
+    with pytest.raises(Exception, match=f"replica {backup} of shard 1 is backup: epoch 1 belongs to replica {leader}"):
+        await shell._run_connection(await trio.open_tcp_stream(*group.replicas[backup].link))
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_replica_whose_disk_is_lost_comes_back_with_all_of_it(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "disk")
+    for number in group.replicas:
+        await group.start(number)
+    leader = await group.leader()
+    for _ in range(50):
+        await group.nodes[leader].command(ADD, b"2")
+    lost = next(number for number in group.nodes if number != leader)
+    group.stop(lost)
+    await trio.sleep(0.05)
+    for file in (tmp_path / f"replica-{lost}").iterdir():
+        file.unlink()
+    await group.start(lost)
+    await until(lambda: group.nodes[lost].replica.role in (Role.BACKUP, Role.PRIMARY))
+    await until(lambda: group.nodes[lost].replica.commit_tx >= 50)
+    assert group.nodes[lost].replica.execution.state_machine.digest() == digest_of(100)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_lone_shard_whose_journal_is_gone_does_not_begin_anew(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 1, "memory")
+    await group.start(1)
+    group.stop(1)
+    await trio.sleep(0.05)
+    for file in (tmp_path / "replica-1").iterdir():
+        file.unlink()
+
+    async def start_again() -> None:
+        async with trio.open_nursery() as inner:
+            group._nursery = inner
+            await group.start(1)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await start_again()
+    assert caught.value.subgroup(JournalLost) is not None
+    nursery.cancel_scope.cancel()
