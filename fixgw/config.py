@@ -14,16 +14,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from fixgw import config_checks, strict_yaml
+from fixgw import config_checks, config_explain, strict_yaml
+from fixgw.config_shards import Coordination, Model, Shard
 from fixgw.config_values import (
     Address as Address,  # part of what this module offers
 )
 from fixgw.config_values import (
     AnyAddress,
     CompId,
-    Destinations,
     FilePath,
     HostAddress,
     Id16,
@@ -44,18 +44,14 @@ from fixgw.config_values import (
 )
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TradingDay(_Model):
+class TradingDay(Model):
     """When one trading day ends and the next begins."""
 
     time_zone: TimeZone
     rolls_at: WallClock
 
 
-class Venue(_Model):
+class Venue(Model):
     """The exchange as a whole."""
 
     comp_id: CompId  # SenderCompID(49) of everything we send
@@ -65,18 +61,7 @@ class Venue(_Model):
     trading_day: TradingDay
 
 
-class Shard(_Model):
-    """A matching engine with its own stream; a symbol lives on exactly one."""
-
-    name: Name
-    id: Id16
-    link: HostAddress  # TCP: gateways bring commands here
-    stream: Destinations  # UDP: one multicast group, or each reader's own address
-    retransmit: HostAddress  # UDP: the primary's own server of retransmissions, asked last
-    sync: Sync = "write"
-
-
-class Instrument(_Model):
+class Instrument(Model):
     """A symbol, its shard, and the steps of its prices and quantities."""
 
     symbol: Symbol
@@ -87,7 +72,7 @@ class Instrument(_Model):
     round_lot: Quantity = 100  # ITCH R Round Lot Size: told to vendors, enforced by nobody
 
 
-class _Reader(_Model):
+class _Reader(Model):
     """A process that reads shard streams; ``streams`` says where, when not at the shard's own group."""
 
     name: Name
@@ -109,7 +94,7 @@ class Gateway(_Reader):
     sync: Sync = "write"
 
 
-class Channel(_Model):
+class Channel(Model):
     """One shard's market data: an ITCH stream on one or two lines that carry the same."""
 
     shard: Name
@@ -124,14 +109,14 @@ class Publisher(_Reader):
     allow: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"),)  # who may ask: an open server amplifies
 
 
-class Feed(_Model):
+class Feed(Model):
     """Market data: which channels exist and who publishes them."""
 
     channels: tuple[Channel, ...]
     publishers: tuple[Publisher, ...]
 
 
-class Participant(_Model):
+class Participant(Model):
     """A firm that trades."""
 
     id: Id32
@@ -140,14 +125,14 @@ class Participant(_Model):
     attributed: bool = False  # show the mpid with its orders on the feed (ITCH F instead of A)
 
 
-class RateLimit(_Model):
+class RateLimit(Model):
     """A token bucket: so many orders a second on average, so many at once."""
 
     orders_per_second: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1_000
     burst: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 2_000
 
 
-class Session(_Model):
+class Session(Model):
     """A FIX session: the pair (sender_comp_id, venue.comp_id) of one participant on one gateway."""
 
     id: Id32  # never used again for another session: the shards remember it
@@ -157,6 +142,7 @@ class Session(_Model):
     begin_string: Literal["FIX.4.2", "FIX.4.4"]
     username: Username
     password_hash: PasswordHash  # None: every logon is refused
+    cancel_on_disconnect: Annotated[bool, Field(strict=True)] = False  # when the session or its gateway is lost
     rate_limit: RateLimit = RateLimit()
     allow: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"),)
 
@@ -167,6 +153,9 @@ class Session(_Model):
         except ValueError:
             return False
         return any(address in network for network in self.allow)
+
+
+Role = Literal["shard", "retransmitter", "publisher", "gateway"]
 
 
 class _Named(Protocol):
@@ -184,10 +173,11 @@ def _find(items: Iterable[_T], kind: str, name: str) -> _T:
     return found[name]
 
 
-class Config(_Model):
+class Config(Model):
     """The whole exchange. Look-ups by name raise LookupError, whose text names what there is."""
 
     venue: Venue
+    coordinator: Coordination = Coordination()
     shards: tuple[Shard, ...]
     instruments: tuple[Instrument, ...]
     retransmitters: tuple[Retransmitter, ...] = ()
@@ -198,6 +188,14 @@ class Config(_Model):
 
     def shard(self, name: str) -> Shard:
         return _find(self.shards, "shard", name)
+
+    def replica(self, process: str) -> tuple[Shard, int]:
+        """Whose process is called so, ``s1`` or ``s2.3``: the shard, and which replica of it."""
+        for shard in self.shards:
+            if process in shard.processes:
+                return shard, shard.processes[process]
+        there = [name for shard in self.shards for name in shard.processes]
+        raise LookupError(f"no shard process is named {process!r}; there are: {', '.join(there)}")
 
     def gateway(self, name: str) -> Gateway:
         return _find(self.gateways, "gateway", name)
@@ -224,15 +222,30 @@ class Config(_Model):
         return next((channel for channel in self.feed.channels if channel.shard == shard), None)
 
     def retransmit_servers(self, shard: str) -> tuple[Address, ...]:
-        """Whom to ask for what was missed, in this order: the retransmitters first, the primary itself last."""
+        """Whom to ask for what was missed, in this order: the retransmitters first, the shard's own replicas last."""
         servers = [server.address for server in self.retransmitters if shard in server.shards]
-        return (*servers, self.shard(shard).retransmit)
+        return (*servers, *(member.retransmit for member in self.shard(shard).members.values()))
 
     def stream_address(self, reader: Retransmitter | Gateway | Publisher, shard: str) -> Address:
         """Where this reader hears this shard's stream: its own entry in ``streams``, else the shard's group."""
         return reader.streams.get(shard) or self.shard(shard).stream[0]
 
-    def directory(self, role: Literal["shard", "gateway", "publisher", "retransmitter"], name: str) -> Path:
+    def processes(self) -> tuple[tuple[Role, str], ...]:
+        """Every process of the exchange by role and name, in an order that is good to start them in."""
+        named: list[tuple[Role, str]] = [("shard", name) for shard in self.shards for name in shard.processes]
+        named += [("retransmitter", each.name) for each in self.retransmitters]
+        named += [("publisher", each.name) for each in self.feed.publishers]
+        named += [("gateway", each.name) for each in self.gateways]
+        return tuple(named)
+
+    def require(self, role: Role, name: str) -> None:
+        """Raises LookupError when the exchange has no such process."""
+        if role == "shard":
+            self.replica(name)
+        else:
+            getattr(self, role)(name)
+
+    def directory(self, role: Role, name: str) -> Path:
         """Where the process of this role and name keeps its files."""
         return self.venue.data / f"{role}-{name}"
 
@@ -284,7 +297,7 @@ def check(file: Path) -> Report:
     try:
         config = Config.model_validate(document.value, context={"directory": file.resolve().parent})
     except ValidationError as error:
-        problems += config_checks.explain(document, error, Config)
+        problems += config_explain.explain(document, error, Config)
     errors = tuple(problem.describe(str(file)) for problem in strict_yaml.in_order(problems))
     warnings = tuple(problem.describe(str(file), "warning: ") for problem in config_checks.doubts(document))
     return Report(None if errors else config, errors, warnings)

@@ -4,16 +4,13 @@ The checks read the plain document, not the models, so that they run however man
 sees every error of a file at once. They are tables of patterns: a pattern is a path in which ``*`` stands for any
 index or key, and a pattern that ends in ``{}`` means the keys of that mapping rather than its values.
 
-``explain`` turns pydantic's errors into our words and places. No message repeats a value under a key that may hold a
-secret.
+No message repeats a value under a key that may hold a secret.
 """
 
-import difflib
 from collections.abc import Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
-
+from fixgw.config_explain import suggestion
 from fixgw.config_values import Address
 from fixgw.strict_yaml import Document, Mark, Path, Problem, in_order
 
@@ -46,19 +43,41 @@ REFERENCES = (  # what is named here, must be there
     ("sessions.*.gateway", "gateway", "gateways.*.name"),
 )
 
-NEVER_EMPTY = ("shards", "retransmitters.*.shards", "feed.channels.*.lines")
+NEVER_EMPTY = ("shards", "shards.*.replicas", "retransmitters.*.shards", "feed.channels.*.lines")
 
-TCP_ADDRESSES = ("shards.*.link", "gateways.*.fix")
+TCP_ADDRESSES = (
+    "shards.*.link",
+    "shards.*.control",
+    "shards.*.replicas.*.link",
+    "shards.*.replicas.*.control",
+    "gateways.*.fix",
+)
 UDP_ADDRESSES = (
     "shards.*.stream",
     "shards.*.stream.*",
     "shards.*.retransmit",
+    "shards.*.replicas.*.control",
+    "shards.*.replicas.*.retransmit",
     "retransmitters.*.address",
     "feed.channels.*.lines.*",
     "feed.publishers.*.requests.*",
 )
 # Where readers listen instead. Several may share a group; a host's port belongs to one of them.
-READER_STREAMS = ("retransmitters.*.streams.*", "gateways.*.streams.*", "feed.publishers.*.streams.*")
+READER_STREAMS = (
+    "shards.*.replicas.*.stream",
+    "retransmitters.*.streams.*",
+    "gateways.*.streams.*",
+    "feed.publishers.*.streams.*",
+)
+
+ALONE = {  # keys of a shard alone, and where that is said of one with replicas
+    "link": "each of its replicas has its own",
+    "control": "each of its replicas has its own",
+    "retransmit": "each of its replicas has its own",
+    "sync": "say replication: {durability: memory} or {durability: disk}",
+}
+REPLICATED = ("replication", "replicas")
+ZOOKEEPER = ("hosts", "root", "username", "password_file", "tls")
 
 
 class Found(NamedTuple):
@@ -75,7 +94,12 @@ def cross_check(document: Document) -> list[Problem]:
         *_empty(document),
         *_repeated(document),
         *_dangling(document),
+        *_two_forms(document),
+        *_repeated_replicas(document),
+        *_unreachable(document),
+        *_coordination(document),
         *_clashing(document, TCP_ADDRESSES, "TCP"),
+        *_clashing_queries(document),
         *_clashing(document, UDP_ADDRESSES, "UDP"),
         *_clashing(document, READER_STREAMS, "UDP", groups_too=False),
         *_deaf(document),
@@ -101,7 +125,7 @@ def doubts(document: Document) -> list[Problem]:
             for item in find(document, "shards.*.name")
             if item.value not in used
         ]
-    return in_order(found)
+    return in_order([*found, *_weak_shards(document)])
 
 
 def find(document: Document, pattern: str) -> list[Found]:
@@ -119,9 +143,10 @@ def _match(document: Document, pattern: str) -> Iterator[Found]:
         elif isinstance(value, dict):
             for key in value if parts[0] == "*" else value.keys() & {parts[0]}:
                 yield from walk(value[key], parts[1:], (*path, key))
-        elif isinstance(value, list) and parts[0] == "*":
+        elif isinstance(value, list):
             for index, item in enumerate(value):
-                yield from walk(item, parts[1:], (*path, index))
+                if parts[0] in ("*", str(index)):
+                    yield from walk(item, parts[1:], (*path, index))
 
     return walk(document.value, pattern.split("."), ())
 
@@ -133,8 +158,8 @@ def _empty(document: Document) -> Iterator[Problem]:
                 yield Problem(item.mark, item.path, "must hold at least one entry")
 
 
-def _repeated(document: Document) -> Iterator[Problem]:
-    for pattern in UNIQUE:
+def _repeated(document: Document, patterns: tuple[str, ...] = UNIQUE) -> Iterator[Problem]:
+    for pattern in patterns:
         first: dict[object, Found] = {}
         for item in find(document, pattern):
             other = first.setdefault((type(item.value), item.value), item)
@@ -188,6 +213,101 @@ def _texts(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list | dict) else []
 
 
+def _two_forms(document: Document) -> Iterator[Problem]:
+    """A shard is alone, or has replicas."""
+    for path, shard in _entries(document, "shards"):
+        if any(key in shard for key in REPLICATED):
+            if "replicas" not in shard:
+                here = (*path, "replication")
+                text = "is of a shard with replicas; say who they are: replicas, or leave this out"
+                yield Problem(document.key_mark(here), here, text)
+            for key in ALONE.keys() & shard.keys():
+                text = f"is of a shard alone; this one is replicated: {ALONE[key]}"
+                yield Problem(document.key_mark((*path, key)), (*path, key), text)
+        else:
+            for key in ("link", "retransmit"):
+                if shard.get(key) is None:
+                    text = "is missing; a shard alone has link and retransmit, any other has replicas"
+                    yield Problem(document.mark((*path, key)), (*path, key), text)
+
+
+def _replicas(document: Document) -> Iterator[tuple[Path, dict[str, Any], list[Any]]]:
+    """The shards that have replicas, with their paths."""
+    for path, shard in _entries(document, "shards"):
+        if isinstance(shard.get("replicas"), list):
+            yield path, shard, shard["replicas"]
+
+
+def _repeated_replicas(document: Document) -> Iterator[Problem]:
+    for path, _, _ in _replicas(document):
+        yield from _repeated(document, (f"shards.{path[-1]}.replicas.*.id",))
+
+
+def _unreachable(document: Document) -> Iterator[Problem]:
+    """A replica's addresses are told to others: the address that stands for all of a host's is none for them."""
+    patterns = tuple(f"shards.*.replicas.*.{key}" for key in ("link", "control", "retransmit"))
+    for item, address in _addresses(document, patterns):
+        if address.host == "0.0.0.0":
+            yield Problem(item.mark, item.path, "others cannot reach 0.0.0.0; write the address of its host")
+
+
+def _clashing_queries(document: Document) -> Iterator[Problem]:
+    """A shard alone answers queries at its own `control`, or else at the TCP port with the number of `retransmit`."""
+    taken = {address: item for item, address in _addresses(document, TCP_ADDRESSES)}
+    for path, shard in _entries(document, "shards"):
+        if shard.get("control") is not None or "replicas" in shard:
+            continue
+        for item, address in _addresses(document, (f"shards.{path[-1]}.retransmit",)):
+            if address in taken:
+                line = taken[address].mark.line
+                text = (
+                    f"TCP {address} would answer queries and is taken on line {line}; give the shard a control address"
+                )
+                yield Problem(item.mark, item.path, text)
+
+
+def _coordination(document: Document) -> Iterator[Problem]:
+    """What belongs to ZooKeeper stands beside ``kind: zookeeper``, and that has what it needs."""
+    section = document.value.get("coordinator") if isinstance(document.value, dict) else None
+    if not isinstance(section, dict):
+        return
+    path: Path = ("coordinator",)
+    if section.get("kind") != "zookeeper":
+        for key in section.keys() & set(ZOOKEEPER):
+            text = "is of kind: zookeeper; files need nothing but the data directory"
+            yield Problem(document.key_mark((*path, key)), (*path, key), text)
+        return
+    if not section.get("hosts"):
+        text = "is missing; say where ZooKeeper's servers are: [host:2181, …]"
+        yield Problem(document.mark((*path, "hosts")), (*path, "hosts"), text)
+    tls = section.get("tls")
+    pairs = [(path, section, "username", "password_file")]
+    if isinstance(tls, dict):
+        pairs.append(((*path, "tls"), tls, "certificate", "key"))
+    for at, mapping, one, other in pairs:
+        for here, lacking in ((one, other), (other, one)):
+            if mapping.get(here) is not None and mapping.get(lacking) is None:
+                yield Problem(document.key_mark((*at, here)), (*at, here), f"means nothing without {lacking}")
+
+
+def _weak_shards(document: Document) -> Iterator[Problem]:
+    """Replicas that do not give what replicas are for."""
+    section = document.value.get("coordinator") if isinstance(document.value, dict) else None
+    in_files = not isinstance(section, dict) or section.get("kind", "file") == "file"
+    for path, shard, replicas in _replicas(document):
+        here = (*path, "replicas")
+        count, name = len(replicas), shard.get("name")
+        if count % 2 == 0:
+            text = f"{count} replicas survive the loss of {(count - 1) // 2}, as {count - 1} do: have {count + 1}"
+            yield Problem(document.key_mark(here), here, text)
+        elif count == 1:
+            yield Problem(document.key_mark(here), here, f"shard {name} has one replica: nobody takes over from it")
+        hosts = {address.host for _, address in _addresses(document, (f"shards.{path[-1]}.replicas.*.control",))}
+        if in_files and len(hosts) > 1:
+            text = f"are on {len(hosts)} hosts; a coordinator in files is for one: coordinator: {{kind: zookeeper, …}}"
+            yield Problem(document.key_mark(here), here, text)
+
+
 def _deaf(document: Document) -> Iterator[Problem]:
     """A shard that sends to hosts one by one reaches a reader only at an address of the reader's own."""
     shards = list(_entries(document, "shards"))
@@ -200,6 +320,12 @@ def _deaf(document: Document) -> Iterator[Problem]:
                 if shard in heard and shard not in _texts(reader.get("streams")):
                     text = f"shard {shard} has no multicast group; say where this one hears it: streams: {{{shard}: …}}"
                     yield Problem(document.mark(path), path, text)
+    for path, shard, replicas in _replicas(document):
+        for index, replica in enumerate(replicas):
+            if shard.get("name") in unicast and isinstance(replica, dict) and replica.get("stream") is None:
+                here = (*path, "replicas", index)
+                text = "the shard has no multicast group; say where this replica hears it: stream: …"
+                yield Problem(document.mark(here), here, text)
 
 
 def _unserved(document: Document) -> Iterator[Problem]:
@@ -226,60 +352,3 @@ def _scattered(document: Document) -> Iterator[Problem]:
         if gateway != home:
             text = f"a participant's sessions share one gateway; line {mark.line} has {participant} at {home}"
             yield Problem(document.mark(here), here, text)
-
-
-# ---- the words of pydantic's errors ----
-
-
-def explain(document: Document, error: ValidationError, root: type[BaseModel]) -> list[Problem]:
-    """Each error of the models at its place, in our words."""
-    return [_explain_one(document, dict(detail), root) for detail in error.errors(include_url=False)]
-
-
-def _explain_one(document: Document, detail: dict[str, Any], root: type[BaseModel]) -> Problem:
-    path: Path = tuple(part for part in detail["loc"] if part != "[key]")
-    kind, value = detail["type"], detail["input"]
-    if kind == "missing":
-        return Problem(document.mark(path), path, "is missing")
-    if kind == "extra_forbidden":
-        hint = suggestion(str(path[-1]), _fields_at(root, path[:-1]))
-        return Problem(document.key_mark(path), path, f"is not a key here{hint}")
-    mark = document.key_mark(path) if "[key]" in detail["loc"] else document.mark(path)
-    if kind == "value_error":
-        return Problem(mark, path, str(detail["ctx"]["error"]))
-    if kind in ("model_type", "dict_type"):
-        return Problem(mark, path, f"must be a mapping of keys to values{_instead(value)}")
-    if kind == "tuple_type":
-        return Problem(mark, path, f"must be a list{_instead(value)}")
-    if kind == "string_type":
-        return Problem(mark, path, f"must be text{_instead(value)}; text that looks like a number goes in quotes")
-    return Problem(mark, path, detail["msg"].replace("Input should", "should", 1) + _instead(value))
-
-
-def _instead(value: object) -> str:
-    if value is None:
-        return ", not nothing"
-    return "" if isinstance(value, dict | list) else f", not {value}"
-
-
-def _fields_at(root: type[BaseModel], path: Path) -> list[str]:
-    """The keys that the model at this path knows."""
-    model: type[BaseModel] | None = root
-    for part in path:
-        if isinstance(part, str) and model is not None:
-            field = model.model_fields.get(part)
-            model = _model_in(field.annotation) if field is not None else None
-    return list(model.model_fields) if model is not None else []
-
-
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """The model inside ``Model``, ``tuple[Model, ...]`` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for inner in get_args(annotation) if (model := _model_in(inner)) is not None), None)
-
-
-def suggestion(word: str, known: list[str]) -> str:
-    """``; did you mean …?`` when one of the known words is close, else nothing."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -161,6 +161,7 @@ Mpid = Annotated[
 ]  # ITCH Attribution
 CompId = Annotated[str, _spelled(r"[!-<>-~]{1,32}", "1 to 32 printable ASCII characters without blank and =")]
 Username = Annotated[str, _spelled(r"[!-<>-~]{1,64}", "1 to 64 printable ASCII characters without blank and =")]
+ZooKeeperPath = Annotated[str, _spelled(r"(/[A-Za-z0-9_-]{1,64}){1,8}", "a ZooKeeper path such as /fixgw")]
 Id16 = Annotated[int, Field(strict=True, ge=1, le=2**16 - 1)]
 Id32 = Annotated[int, Field(strict=True, ge=1, le=2**32 - 1)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]

@@ -28,9 +28,9 @@ PURE = {
         book capture feed gaps itch moldudp64 receiver requests translate
     """,
     "fixgw": """
-        auth codec config config_checks config_values dictionary entries header logon outbound
-        reports resend router sent session session_events session_state strict_yaml tags throttle
-        timestamps translate values
+        auth codec config config_checks config_explain config_shards config_values dictionary
+        entries header logon outbound reports resend router sent session session_events
+        session_state strict_yaml tags throttle timestamps translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
@@ -45,7 +45,7 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor cli connection demo gateway up
+        __main__ acceptor cli connection demo gateway shard_link up
     """,
 }
 

@@ -22,8 +22,8 @@ venue:
   link_key_file: link.key
   trading_day: {time_zone: UTC, rolls_at: 17:30}
 shards:
-  - {name: s1, id: 1, link: 127.0.0.1:1, stream: 239.0.0.1:1, retransmit: 127.0.0.1:1}
-  - {name: s2, id: 2, link: 127.0.0.1:2, stream: 239.0.0.2:1, retransmit: 127.0.0.1:2}
+  - {name: s1, id: 1, link: 127.0.0.1:1, stream: 239.0.0.1:1, retransmit: 127.0.0.1:11}
+  - {name: s2, id: 2, link: 127.0.0.1:2, stream: 239.0.0.2:1, retransmit: 127.0.0.1:12}
 instruments:
   - {symbol: "ON", id: 1, shard: s1, tick_size: 0.01}
   - {symbol: NO, id: 2, shard: s2, tick_size: 1}
@@ -95,7 +95,8 @@ def test_values_and_defaults(load: Load, tmp_path: Path) -> None:
     assert (no.symbol, no.tick_size) == ("NO", 10_000)
     assert made.shards[0].stream == (("239.0.0.1", 1),)
     assert made.shards[0].stream[0].is_multicast
-    assert made.shards[0].sync == "write"
+    assert made.shards[0].sync is None
+    assert made.shards[0].durability == "memory"
     (session,) = made.sessions
     assert session.password_hash is None
     assert session.allow == (ipaddress.IPv4Network("127.0.0.0/8"),)
@@ -123,8 +124,8 @@ def test_look_ups(load: Load) -> None:
 
 def test_whom_to_ask_and_where_to_listen(load: Load) -> None:
     made = load(SMALL)
-    assert made.retransmit_servers("s1") == (("127.0.0.1", 3), ("127.0.0.1", 1)), "the primary itself last"
-    assert made.retransmit_servers("s2") == (("127.0.0.1", 2),)
+    assert made.retransmit_servers("s1") == (("127.0.0.1", 3), ("127.0.0.1", 11)), "the shard itself last"
+    assert made.retransmit_servers("s2") == (("127.0.0.1", 12),)
     assert made.stream_address(made.gateway("gw1"), "s1") == ("239.0.0.1", 1)
     assert made.stream_address(made.gateway("gw1"), "s2") == ("239.9.9.9", 9), "its own entry in streams"
     assert made.stream_address(made.gateway("gw2"), "s2") == ("239.0.0.2", 1)
