@@ -1,4 +1,4 @@
-"""The hosts that tests make out of network namespaces are hosts: they hear one another, by multicast too, unless cut off."""
+"""The hosts that tests make out of network namespaces hear one another, by multicast too, unless they are cut off."""
 
 import socket
 import subprocess
