@@ -101,6 +101,8 @@ _CANCEL_TEXTS: Final = {
     int(CancelReason.IMMEDIATE_OR_CANCEL): b"58=Immediate or cancel: the rest could not be executed at once\x01",
     int(CancelReason.FILL_OR_KILL): b"58=Fill or kill: the order could not be filled whole\x01",
     int(CancelReason.MARKET_REMAINDER): b"58=Market orders do not rest: nothing left to execute against\x01",
+    int(CancelReason.SOURCE_LOST): b"58=Cancel on disconnect: the session's gateway was lost\x01",
+    int(CancelReason.SESSION_LOST): b"58=Cancel on disconnect: the session was disconnected\x01",
 }
 
 _REASON_TEXTS: Final = {

@@ -61,13 +61,13 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
+    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or participant.orders.get(command.order_id)
     cl_ord_id = command.cl_ord_id
     reason = _fault(session, order, cl_ord_id, command.instrument_id, command.side, command.expires_at, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
     assert isinstance(order, Order)
-    close(state, order, CANCELED)
+    close(order, CANCELED)
     terms = order.terms
     session.cl_ord_ids[cl_ord_id] = CANCELED | terms.order_id
     return [
@@ -92,7 +92,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or _by_order_id(state, command)
+    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or participant.orders.get(command.order_id)
     cl_ord_id = command.cl_ord_id
     reason = _fault(
         session, order, cl_ord_id, command.instrument_id, command.side, command.expires_at, timestamp
@@ -117,7 +117,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
     order.session.cl_ord_ids[old.cl_ord_id] = REPLACED | old.order_id
     if terms.price == old.price and terms.order_qty <= old.order_qty:
         return [_reduced(order, session, terms, seq)]
-    return _requeued(state, order, session, terms, seq)
+    return _requeued(state, order, session, terms, seq, timestamp)
 
 
 def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> OrderReduced:
@@ -134,7 +134,7 @@ def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> Ord
     )
 
 
-def _requeued(state: State, order: Order, session: Session, terms: OrderTerms, seq: int) -> list[Event]:
+def _requeued(state: State, order: Order, session: Session, terms: OrderTerms, seq: int, timestamp: int) -> list[Event]:
     """The order leaves its queue and comes in again: at the end of one, or by trading first."""
     side = order.level.side
     unlink(order)
@@ -149,17 +149,9 @@ def _requeued(state: State, order: Order, session: Session, terms: OrderTerms, s
     )
     events: list[Event] = [replaced]
     if trades:
-        del state.orders[terms.order_id]
-        trade(state, events, session, side, terms, leaves_qty, cum_qty, cum_notional)
+        del session.participant.orders[terms.order_id]
+        trade(state, events, session, side, terms, leaves_qty, cum_qty, cum_notional, timestamp)
     return events
-
-
-def _by_order_id(state: State, command: CancelOrder | ReplaceOrder) -> Order | None:
-    """The resting order with the request's OrderID, if it is the participant's own."""
-    order = state.orders.get(command.order_id)
-    if order is None or order.terms.participant_id != command.participant_id:
-        return None
-    return order
 
 
 def _fault(

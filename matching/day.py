@@ -4,8 +4,9 @@
     EndDay      SystemEventOccurred M, OrderExpired of each resting order, SystemEventOccurred E, C, DayEnded
 
 Both take the instruments by id; orders expire bids before asks, in price-time priority. The ClOrdIDs of a day are kept
-after its end, so that a late cancel is told what became of its order, and forgotten when the next day starts. Orders
-and trading states are told to the public only while a day is open; `InstrumentListed` says them at its start.
+after its end, so that a late cancel is told what became of its order, and forgotten when the next day starts; so are
+closed orders and trades. Orders and trading states are told to the public only while a day is open; `InstrumentListed`
+says them at its start.
 """
 
 from matching.ids import FEED_SESSION_LENGTH
@@ -24,7 +25,8 @@ from matching.messages import (
     SystemEventOccurred,
     TradingStateChanged,
 )
-from matching.state import CLOSING_EVENTS, Expiry, Listing, State, Sweep
+from matching.sessions import go_on_canceling
+from matching.state import CLOSING_EVENTS, Cancellation, Expiry, Listing, State, Sweep
 from matching.trade import BUY, EXPIRED, close, trade
 
 
@@ -38,8 +40,7 @@ def start_day(state: State, command: StartDay, events: list[Event]) -> int:
     if not 1 <= len(name) <= FEED_SESSION_LENGTH or not all(0x21 <= character <= 0x7E for character in name):
         return RefusalReason.BAD_FEED_SESSION
     state.day = state.last_day = command.day
-    for session in state.sessions.values():
-        session.cl_ord_ids.clear()
+    state.forget_day()
     events.append(DayStarted(command.day, command.feed_session, command.midnight))
     _list(state, Listing(state.instruments.sorted_ids()[::-1]), events)
     return 0
@@ -78,7 +79,7 @@ def set_trading_state(state: State, command: SetTradingState, events: list[Event
     return 0
 
 
-def go_on(state: State, events: list[Event]) -> int:
+def go_on(state: State, events: list[Event], timestamp: int) -> int:
     """Do the next part of the pending work. Gives a RefusalReason, or 0."""
     work = state.work
     state.work = None
@@ -88,9 +89,11 @@ def go_on(state: State, events: list[Event]) -> int:
         terms = work.terms
         book = state.instruments.by_id[terms.instrument_id].book
         side = book.bids if terms.side == BUY else book.asks
-        trade(state, events, work.session, side, terms, work.leaves_qty, work.cum_qty, work.cum_notional)
+        trade(state, events, work.session, side, terms, work.leaves_qty, work.cum_qty, work.cum_notional, timestamp)
     elif isinstance(work, Listing):
         _list(state, work, events)
+    elif isinstance(work, Cancellation):
+        go_on_canceling(state, work, events)
     else:
         _expire(state, work, events)
     return 0
@@ -118,7 +121,7 @@ def _expire(state: State, work: Expiry, events: list[Event]) -> None:
             return
         order = level.first
         assert order is not None
-        close(state, order, EXPIRED)
+        close(order, EXPIRED)
         participant = order.session.participant
         participant.seq += 1
         events.append(

@@ -7,8 +7,8 @@ must know comes as commands. It refuses, it never raises: whatever command decod
 operator's command outside a day may have nothing to say). One call gives at most `MAX_EVENTS_PER_TRANSACTION` events;
 what is left then is `pending`, is drained by `Continue`, and nothing else is taken before.
 
-Theory of the code: `state` is everything remembered; `entry`, `amend` and `day` are what the commands mean, `trade` is
-the match itself. This module only chooses between them.
+Theory of the code: `state` is everything remembered; `entry`, `amend`, `day` and `sessions` are what the commands mean,
+`trade` is the match itself, `snapshot` writes the state down. This module only chooses between them.
 """
 
 from collections.abc import Iterator
@@ -21,19 +21,24 @@ from matching.ids import COUNTER_MASK
 from matching.instruments import Instrument
 from matching.messages import (
     CancelOrder,
+    CancelSession,
     Command,
     CommandRefused,
     Continue,
     DefineInstrument,
+    DefineSession,
     EndDay,
     Event,
     NewOrder,
     RefusalReason,
     ReplaceOrder,
     SetTradingState,
+    SourceLost,
     StartDay,
 )
 from matching.order import Order
+from matching.sessions import cancel_session, define_session, source_lost
+from matching.snapshot import digest, restore, snapshot
 from matching.state import MAX_EVENTS_PER_TRANSACTION, State
 from matching.wire import KINDS
 
@@ -65,20 +70,26 @@ class Engine:
         if session_id != 0:
             return [_refused(command, RefusalReason.NOT_AN_OPERATOR)]
         events: list[Event] = []
-        reason = self._operate(command, events)
+        reason = self._operate(command, events, timestamp)
         return [_refused(command, reason)] if reason else events
 
-    def _operate(self, command: Command, events: list[Event]) -> int:
+    def _operate(self, command: Command, events: list[Event], timestamp: int) -> int:
         """Do an operator's command. Gives a RefusalReason, or 0."""
         state = self._state
         if isinstance(command, Continue):
-            return go_on(state, events)
+            return go_on(state, events, timestamp)
         if isinstance(command, StartDay):
             return start_day(state, command, events)
         if isinstance(command, EndDay):
             return end_day(state, command, events)
         if isinstance(command, DefineInstrument):
             return define_instrument(state, command, events)
+        if isinstance(command, DefineSession):
+            return define_session(state, command)
+        if isinstance(command, SourceLost):
+            return source_lost(state, command, events)
+        if isinstance(command, CancelSession):
+            return cancel_session(state, command, events)
         assert isinstance(command, SetTradingState)
         return set_trading_state(state, command, events)
 
@@ -99,7 +110,15 @@ class Engine:
 
     def digest(self) -> int:
         """CRC-32C of the complete state; equal on replicas that applied the same commands. Reads everything."""
-        return self._state.digest()
+        return digest(self._state)
+
+    def snapshot(self) -> bytes:
+        """The complete state as bytes; the same for engines that applied the same commands."""
+        return snapshot(self._state, self.shard_id)
+
+    def restore(self, data: bytes) -> None:
+        """Be the engine that wrote this snapshot. Raises ValueError, and stays as it was, when that cannot be."""
+        self._state = restore(data, self.shard_id, self._state.max_events)
 
     # What follows is for tools and tests: it is not to be changed from outside.
 
@@ -118,13 +137,17 @@ class Engine:
         instrument = self._state.instruments.by_id.get(instrument_id)
         return None if instrument is None else instrument.definition
 
+    def session(self, session_id: int) -> DefineSession | None:
+        """How a session is defined."""
+        return self._state.definitions.get(session_id)
+
     def book(self, instrument_id: int) -> OrderBook:
         """The book of an instrument. Raises KeyError if there is none."""
         return self._state.instruments.by_id[instrument_id].book
 
     def order(self, order_id: int) -> Order | None:
         """The resting order with this id."""
-        return self._state.orders.get(order_id)
+        return self._state.order(order_id)
 
     def orders(self) -> Iterator[Order]:
         """All resting orders: by instrument, bids before asks, in price-time priority."""

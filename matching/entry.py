@@ -78,7 +78,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     if best is None or best.rank + rank < 0 or (time_in_force == FOK and not opposite.can_fill(quantity, rank)):
         return [OrderAccepted(terms, seq), settle(state, session, own, terms, quantity, 0, 0)]
     events: list[Event] = [OrderAccepted(terms, seq)]
-    trade(state, events, session, own, terms, quantity, 0, 0)
+    trade(state, events, session, own, terms, quantity, 0, 0, timestamp)
     return events
 
 

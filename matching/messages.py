@@ -121,6 +121,10 @@ class CancelReason(IntEnum):
     FILL_OR_KILL = 3
     #: A market order never rests.
     MARKET_REMAINDER = 4
+    #: The gateway of the order's session was lost, and the session wants its orders canceled then.
+    SOURCE_LOST = 5
+    #: The order's session was disconnected, and wants its orders canceled then.
+    SESSION_LOST = 6
 
 
 class RefusalReason(IntEnum):
@@ -142,6 +146,8 @@ class RefusalReason(IntEnum):
     NOT_AN_OPERATOR = 12
     #: The feed session is not one to ten printable ASCII characters.
     BAD_FEED_SESSION = 13
+    #: Session 0 is the operators', and `cancel_on_disconnect` is 0 or 1.
+    BAD_SESSION = 14
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -164,7 +170,7 @@ class EndDay(Struct, frozen=True, gc=False):
     day: int
 
 
-class DefineInstrument(Struct, frozen=True, gc=False):
+class DefineInstrument(Struct, frozen=True, gc=False, array_like=True):
     """List an instrument on this shard, or change one that has no resting orders."""
 
     instrument_id: int
@@ -237,13 +243,48 @@ class Continue(Struct, frozen=True, gc=False):
     """Go on with work that was too large for one transaction; nothing else is taken before it is done."""
 
 
-Command = StartDay | EndDay | DefineInstrument | SetTradingState | NewOrder | CancelOrder | ReplaceOrder | Continue
+class DefineSession(Struct, frozen=True, gc=False, array_like=True):
+    """Say where a FIX session comes from, and what becomes of its orders when it is gone."""
+
+    session_id: int
+    participant_id: int
+    #: Its gateway.
+    source_id: int
+    #: 1: its orders are canceled when its gateway or its connection is lost. 0: they stay.
+    cancel_on_disconnect: int
+
+
+class SourceLost(Struct, frozen=True, gc=False):
+    """A gateway is gone: cancel the orders of its sessions that want it. Again, it finds nothing left to cancel."""
+
+    source_id: int
+
+
+class CancelSession(Struct, frozen=True, gc=False):
+    """A session is gone and its gateway is not: cancel its orders, if it wants that."""
+
+    session_id: int
+
+
+Command = (
+    StartDay
+    | EndDay
+    | DefineInstrument
+    | SetTradingState
+    | NewOrder
+    | CancelOrder
+    | ReplaceOrder
+    | Continue
+    | DefineSession
+    | SourceLost
+    | CancelSession
+)
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-class OrderTerms(Struct, frozen=True, gc=False):
+class OrderTerms(Struct, frozen=True, gc=False, array_like=True):
     """What a participant asked for: constant until a replace makes new ones."""
 
     #: OrderID(37), stable over the order's life; 0 in an `OrderRejected`.

@@ -1,8 +1,8 @@
 """What an operator's configuration asks of a shard, as commands.
 
 The engine reads no configuration and no clock: what it must know comes as commands in its stream. Here the YAML's
-instruments and trading day are compared with what the engine holds, and the difference is said as commands. A shard
-that is as it should be gets none, so this may run at every start and every second.
+instruments, sessions and trading day are compared with what the engine holds, and the difference is said as commands.
+A shard that is as it should be gets none, so this may run at every start and every second.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from matching.engine import Engine
-from matching.messages import Command, DefineInstrument, EndDay, StartDay
+from matching.messages import Command, DefineInstrument, DefineSession, EndDay, StartDay
 
 _SECOND: Final = 1_000_000_000
 
@@ -41,14 +41,20 @@ def feed_session(day: int, shard_id: int) -> bytes:
 
 
 def due_commands(
-    engine: Engine, shard_id: int, instruments: Sequence[DefineInstrument], today: TradingDay
+    engine: Engine,
+    shard_id: int,
+    instruments: Sequence[DefineInstrument],
+    today: TradingDay,
+    sessions: Sequence[DefineSession] = (),
 ) -> list[Command]:
-    """What is to be sequenced so that the engine lists these instruments and trades today, in order.
+    """What is to be sequenced so that the engine lists these instruments, knows these sessions and trades today.
 
-    An instrument that is gone from the configuration stays as it is: delisting is a decision, not an omission. A day
-    before the engine's own (the clock went back) changes nothing.
+    In order. An instrument that is gone from the configuration stays as it is: delisting is a decision, not an
+    omission; so does a session, whose orders may still rest. A day before the engine's own (the clock went back)
+    changes nothing.
     """
     commands: list[Command] = [each for each in instruments if engine.definition(each.instrument_id) != each]
+    commands += [each for each in sessions if engine.session(each.session_id) != each]
     if today.day > engine.last_day:
         if engine.day_is_open:
             commands.insert(0, EndDay(engine.last_day))

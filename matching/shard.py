@@ -48,6 +48,14 @@ class Shard:
         """The command that must be sequenced before any other, if there is one."""
         return _CONTINUE if self.engine.pending else None
 
+    def snapshot(self) -> bytes:
+        """The engine's complete state."""
+        return self.engine.snapshot()
+
+    def restore(self, data: bytes) -> None:
+        """Be the shard that wrote this snapshot. Raises ValueError on bytes that are none of this version and shard."""
+        self.engine.restore(data)
+
     def digest(self) -> int:
         """CRC-32C of the engine's complete state."""
         return self.engine.digest()

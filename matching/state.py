@@ -1,27 +1,29 @@
 """Everything a shard's engine remembers: what it does next depends on this and the command alone.
 
-All of it is replicated: each replica holds the same, and `digest` proves it. Nothing is ever done in the order of a
-hash table, so two processes that were given the same commands hold the same state whatever their hash seeds are.
+All of it is replicated: each replica holds the same, `snapshot` writes it down, and the digest of what is written
+proves it. Nothing is ever done in the order of a hash table, so two processes that were given the same commands hold
+the same state whatever their hash seeds are.
 
 A `Session` is a FIX session's memory of the day: under each ClOrdID that is live, its resting `Order`; under one whose
 order is closed, and under that of an accepted cancel, `OrdStatus << 64 | order_id`. One look-up tells what is new, what
 lives and what is gone. A session belongs to one participant, the gateway sees to that; should one ever come with
-another participant, it is another session.
+another participant, it is another session, and the first one's is kept among the `former`.
+
+A `Participant` has, of the day, the orders that rest, what became of those that are closed, and every trade: what a
+broker asks about after the events have gone by. It is kept after the day's end, for late questions and late cancels,
+and forgotten when the next day starts; a closed order costs some 300 bytes until then, a trade some 150 more.
 
 Work that is too large for one transaction stands in `work` and is drained by `Continue` commands.
 """
 
 from collections.abc import Iterator
-from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
-import google_crc32c
-import msgspec
-from msgspec.structs import astuple
+from msgspec import Struct
 
 from matching.ids import first_id
 from matching.instruments import Instruments
-from matching.messages import OrderTerms
+from matching.messages import DefineSession, OrderTerms
 from matching.order import Order
 
 #: Bounds what one command can make a shard do and send before it looks at anything else: about 25 KB of events.
@@ -34,14 +36,40 @@ STATUS_SHIFT: Final = 64
 ORDER_ID_MASK: Final = (1 << STATUS_SHIFT) - 1
 
 
+class Trade(Struct, frozen=True, gc=False):
+    """One trade, kept once and found with both its sides."""
+
+    match_number: int
+    #: Of the command that made it.
+    timestamp: int
+    price: int
+    quantity: int
+    resting: OrderTerms
+    incoming: OrderTerms
+
+
+class ClosedOrder(Struct, frozen=True, gc=False):
+    """What became of an order. Its OrdStatus is that of its last ClOrdID, in its session."""
+
+    terms: OrderTerms
+    cum_qty: int
+    cum_notional: int
+
+
 class Participant:
     """What the shard knows of a firm."""
 
-    __slots__ = ("seq",)
+    __slots__ = ("closed", "orders", "seq", "trades")
 
     def __init__(self) -> None:
         #: Its last `participant_seq`.
         self.seq: int = 0
+        #: order_id → what rests of it.
+        self.orders: dict[int, Order] = {}
+        #: order_id → what became of it, in the order in which they were closed.
+        self.closed: dict[int, ClosedOrder] = {}
+        #: By match number; a trade with itself stands here once.
+        self.trades: list[Trade] = []
 
 
 class Session:
@@ -52,7 +80,7 @@ class Session:
     def __init__(self, participant_id: int, participant: Participant) -> None:
         self.participant_id: int = participant_id
         self.participant: Participant = participant
-        #: ClOrdID → the live order, or the status and id of a closed one.
+        #: ClOrdID → the live order, or the status and id of a closed one. In the order in which they were first used.
         self.cl_ord_ids: dict[bytes, Order | int] = {}
 
 
@@ -89,18 +117,30 @@ class Expiry:
         self.ids = ids
 
 
+class Cancellation:
+    """The orders that have yet to be canceled, since their session is gone."""
+
+    __slots__ = ("ids", "reason")
+
+    def __init__(self, reason: int, ids: list[int]) -> None:
+        self.reason = reason
+        #: Descending: the next one is the last.
+        self.ids = ids
+
+
 class State:
     """The state of one shard."""
 
     __slots__ = (
         "day",
+        "definitions",
+        "former",
         "instruments",
         "last_day",
         "last_match_number",
         "last_order_id",
         "last_order_ref",
         "max_events",
-        "orders",
         "participants",
         "sessions",
         "work",
@@ -115,46 +155,53 @@ class State:
         self.day: int = 0
         self.last_day: int = 0
         self.instruments = Instruments()
-        #: order_id → what rests of it.
-        self.orders: dict[int, Order] = {}
         self.participants: dict[int, Participant] = {}
         self.sessions: dict[int, Session] = {}
-        self.work: Sweep | Listing | Expiry | None = None
+        #: (session_id, participant_id) → a session whose number has come with another participant since.
+        self.former: dict[tuple[int, int], Session] = {}
+        #: session_id → what the operator says of it.
+        self.definitions: dict[int, DefineSession] = {}
+        self.work: Sweep | Listing | Expiry | Cancellation | None = None
         self.max_events: int = max_events
 
     def session(self, session_id: int, participant_id: int) -> Session:
         """This participant's session; made when it first comes."""
         session = self.sessions.get(session_id)
-        if session is None or session.participant_id != participant_id:
-            participant = self.participants.setdefault(participant_id, Participant())
-            session = self.sessions[session_id] = Session(participant_id, participant)
-        return session
+        if session is not None:
+            if session.participant_id == participant_id:
+                return session
+            self.former[session_id, session.participant_id] = session
+        found = self.former.pop((session_id, participant_id), None)
+        if found is None:
+            found = Session(participant_id, self.participants.setdefault(participant_id, Participant()))
+        self.sessions[session_id] = found
+        return found
 
-    def digest(self) -> int:
-        """CRC-32C of the complete state in a canonical order. Reads everything: not for every command."""
-        crc = 0
-        for part in self._parts():
-            crc = google_crc32c.extend(crc, msgspec.msgpack.encode(part))
-        return crc
+    def find_session(self, session_id: int, participant_id: int) -> Session | None:
+        """This participant's session, if it ever came."""
+        session = self.sessions.get(session_id)
+        if session is not None and session.participant_id == participant_id:
+            return session
+        return self.former.get((session_id, participant_id))
 
-    def _parts(self) -> Iterator[Any]:
-        yield self.last_order_id, self.last_order_ref, self.last_match_number, self.day, self.last_day
-        yield sorted((participant_id, participant.seq) for participant_id, participant in self.participants.items())
-        for instrument_id in self.instruments.sorted_ids():
-            instrument = self.instruments.by_id[instrument_id]
-            yield astuple(instrument.listed())
-            for side in (instrument.book.bids, instrument.book.asks):
-                for order in side.orders():
-                    yield astuple(order.terms), order.order_ref, order.leaves_qty, order.cum_qty, order.cum_notional
-        for session_id, session in sorted(self.sessions.items()):
-            yield session_id, session.participant_id
-            for cl_ord_id, entry in sorted(session.cl_ord_ids.items(), key=itemgetter(0)):
-                if isinstance(entry, Order):
-                    yield cl_ord_id, entry.terms.order_id, 0
-                else:
-                    yield cl_ord_id, entry & ORDER_ID_MASK, entry >> STATUS_SHIFT
-        work = self.work
-        if isinstance(work, Sweep):
-            yield "sweep", astuple(work.terms), work.leaves_qty, work.cum_qty, work.cum_notional
-        elif work is not None:
-            yield type(work).__name__, work.ids
+    def all_sessions(self) -> Iterator[tuple[int, Session]]:
+        """(session_id, session) of all there are, the former ones last."""
+        yield from self.sessions.items()
+        for (session_id, _), session in self.former.items():
+            yield session_id, session
+
+    def order(self, order_id: int) -> Order | None:
+        """The resting order with this id, whosever it is."""
+        for participant in self.participants.values():
+            order = participant.orders.get(order_id)
+            if order is not None:
+                return order
+        return None
+
+    def forget_day(self) -> None:
+        """Drop what is kept of a day when the next one starts."""
+        for _, session in self.all_sessions():
+            session.cl_ord_ids.clear()
+        for participant in self.participants.values():
+            participant.closed.clear()
+            participant.trades.clear()

@@ -22,7 +22,7 @@ from matching.messages import (
     TimeInForce,
 )
 from matching.order import Order
-from matching.state import STATUS_SHIFT, Session, State, Sweep
+from matching.state import STATUS_SHIFT, ClosedOrder, Session, State, Sweep, Trade
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
 BUY: Final = int(Side.BUY)
@@ -49,6 +49,7 @@ def trade(
     leaves_qty: int,
     cum_qty: int,
     cum_notional: int,
+    timestamp: int,
 ) -> None:
     """Let an order that is on no book trade, then rest on its `side` or be canceled. Its events are appended."""
     opposite = side.opposite
@@ -74,15 +75,20 @@ def trade(
         cum_qty += quantity
         cum_notional += notional
         match_number += 1
+        resting_terms = resting.terms
         resting_participant = resting.session.participant
         resting_participant.seq = resting_seq = resting_participant.seq + 1
         participant.seq = seq = participant.seq + 1
+        traded = Trade(match_number, timestamp, price, quantity, resting_terms, terms)
+        participant.trades.append(traded)
+        if resting_participant is not participant:
+            resting_participant.trades.append(traded)
         events.append(
             OrderExecuted(
                 match_number,
                 price,
                 quantity,
-                resting.terms,
+                resting_terms,
                 resting.order_ref,
                 resting_seq,
                 resting_cum,
@@ -95,15 +101,15 @@ def trade(
                 cum_notional,
             )
         )
+        resting.cum_qty = resting_cum
+        resting.cum_notional = resting_notional
         if resting_leaves:
             resting.leaves_qty = resting_leaves
-            resting.cum_qty = resting_cum
-            resting.cum_notional = resting_notional
             level.quantity -= quantity
         else:
-            close(state, resting, FILLED)
+            close(resting, FILLED)
         if not leaves_qty:
-            session.cl_ord_ids[terms.cl_ord_id] = FILLED | terms.order_id
+            remember(session, terms, FILLED, cum_qty, cum_notional)
             break
         level = opposite.best
     state.last_match_number = match_number
@@ -138,7 +144,7 @@ def settle(
         reason = CancelReason.IMMEDIATE_OR_CANCEL
     else:
         reason = CancelReason.MARKET_REMAINDER
-    session.cl_ord_ids[terms.cl_ord_id] = CANCELED | terms.order_id
+    remember(session, terms, CANCELED, cum_qty, cum_notional)
     session.participant.seq = seq = session.participant.seq + 1
     return OrderCanceled(terms, terms.cl_ord_id, 0, leaves_qty, reason, seq, cum_qty, cum_notional)
 
@@ -161,7 +167,7 @@ def rest(
     order.leaves_qty = leaves_qty
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
-    state.orders[terms.order_id] = order
+    session.participant.orders[terms.order_id] = order
     session.cl_ord_ids[terms.cl_ord_id] = order
     price = terms.price
     rank = side.sign * price
@@ -181,10 +187,16 @@ def rest(
     return order_ref
 
 
-def close(state: State, order: Order, status: int) -> None:
+def close(order: Order, status: int) -> None:
     """Take an order off the book and keep only what became of it."""
     unlink(order)
-    terms = order.terms
+    session = order.session
+    del session.participant.orders[order.terms.order_id]
+    remember(session, order.terms, status, order.cum_qty, order.cum_notional)
+
+
+def remember(session: Session, terms: OrderTerms, status: int, cum_qty: int, cum_notional: int) -> None:
+    """Keep what became of an order until the next day starts."""
     order_id = terms.order_id
-    del state.orders[order_id]
-    order.session.cl_ord_ids[terms.cl_ord_id] = status | order_id
+    session.participant.closed[order_id] = ClosedOrder(terms, cum_qty, cum_notional)
+    session.cl_ord_ids[terms.cl_ord_id] = status | order_id

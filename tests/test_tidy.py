@@ -22,7 +22,8 @@ PURE = {
         store view_change
     """,
     "matching": """
-        amend book day engine entry ids instruments messages operations order shard state trade wire
+        amend book day engine entry ids instruments messages operations order sessions shard snapshot state
+        trade wire
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate
@@ -37,6 +38,7 @@ PURE = {
 SHELL = {
     "recovery": """
         alarm coordinator journal journal_reader journal_store multicast node pump retransmission_server stream
+        zookeeper zookeeper_client
     """,
     "matching": """
         host

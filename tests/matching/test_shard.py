@@ -87,7 +87,7 @@ def test_the_streams_own_kinds_mean_nothing_here(kind: int) -> None:
     [
         (20, b"short", RefusalReason.UNDECODABLE),
         (23, b"?", RefusalReason.UNDECODABLE),
-        (24, b"", RefusalReason.UNKNOWN_KIND),
+        (27, b"", RefusalReason.UNKNOWN_KIND),
         (102, b"", RefusalReason.UNKNOWN_KIND),
         (255, b"", RefusalReason.UNKNOWN_KIND),
     ],

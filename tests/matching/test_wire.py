@@ -74,7 +74,7 @@ def test_terms_stand_inside_an_event_as_if_their_fields_were_its_own() -> None:
     assert executed.endswith(struct.pack(">QIIQ", 16, 17, 18, 19))
 
 
-@pytest.mark.parametrize("kind", [0, 15, 24, 95, 111, 255])
+@pytest.mark.parametrize("kind", [0, 15, 27, 95, 111, 255])
 def test_a_kind_that_is_not_in_the_table_is_refused(kind: int) -> None:
     with pytest.raises(wire.WireError):
         wire.decode(kind, b"")
@@ -105,6 +105,9 @@ def test_a_kind_never_changes_its_meaning() -> None:
         21: "CancelOrder",
         22: "ReplaceOrder",
         23: "Continue",
+        24: "DefineSession",
+        25: "SourceLost",
+        26: "CancelSession",
         96: "CommandRefused",
         97: "DayStarted",
         98: "DayEnded",
