@@ -30,7 +30,7 @@ PURE = {
     """,
     "fixgw": """
         auth codec config config_checks config_explain config_shards config_values dictionary
-        entries header logon outbound reports resend router sent session session_events
+        entries header logon outbound primaries reports resend router sent session session_events
         session_state strict_yaml tags throttle timestamps translate values
     """,
 }
