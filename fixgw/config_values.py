@@ -127,9 +127,15 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def _interface(value: object) -> str:
-    if not isinstance(value, str) or not _is_ipv4(value) or ipaddress.IPv4Address(value).is_multicast:
-        raise ValueError("must be the IPv4 address of one of this host's interfaces, such as 127.0.0.1")
-    return value
+    """An address of this host, or, where one file serves many hosts, the network in which each has one."""
+    if isinstance(value, str) and _is_ipv4(value) and not ipaddress.IPv4Address(value).is_multicast:
+        return value
+    if isinstance(value, str) and "/" in value:
+        return str(ipaddress.IPv4Network(value))
+    raise ValueError(
+        "must be the IPv4 address of one of this host's interfaces, such as 127.0.0.1, or the network it is on, such "
+        "as 10.1.2.0/24"
+    )
 
 
 def _time_zone(value: object) -> str:

@@ -139,7 +139,7 @@ async def _until_begun(exchange: "up.Exchange", recordings: Path, began: float) 
 
 
 def _start_vendor(config: Config, recordings: Path, directory: Path) -> _Program:
-    command: list[str] = [sys.executable, str(EXAMPLES / "vendor.py"), "--interface", str(config.venue.interface)]
+    command: list[str] = [sys.executable, str(EXAMPLES / "vendor.py"), "--interface", config.interface]
     for channel in config.feed.channels:
         lines = [str(channel.lines[line]) for line in sorted(channel.lines)]
         requests = [
