@@ -8,20 +8,19 @@ everything in order: that is group commit.
 """
 
 import logging
-import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import trio
 
-from fixgw import connection as tcp
 from fixgw.config import Config
-from fixgw.connection import Connection, PeerGone
+from fixgw.connection import Connection
 from fixgw.router import Batch, Router, portions
-from recovery.frames import LinkError
+from fixgw.shard_link import ShardLink
+from recovery.coordinator import Coordinator
 from recovery.journal import Journal
-from recovery.link import NONCE_BYTES
 from recovery.multicast import open_receiver
 from recovery.reader import Reader
 from recovery.record import Message
@@ -37,18 +36,9 @@ RESEND_BACKLOG_BYTES: Final = 1 << 20
 #: Sessions' timers count whole seconds; nobody notices a tenth.
 TICK_SECONDS: Final = 0.1
 
-#: A lost link is tried again at once, then less and less often.
-_FIRST_RETRY_SECONDS: Final = 0.02
-_LAST_RETRY_SECONDS: Final = 1.0
-_CONNECT_SECONDS: Final = 2.0
-
 #: Batches that may wait for the disk before brokers are kept waiting: a disk that answers each millisecond never gets
 #: there, one that hangs for a second does.
 MAX_WAITING: Final = 1_000
-
-#: A pause of a shard shorter than this is no reason to refuse an order: it waits for the link.
-GRACE_SECONDS: Final = 5.0
-
 
 #: How long to wait for the links of all shards before brokers may log on, so that none is refused for our haste.
 FIRST_LINKS_SECONDS: Final = 2.0
@@ -67,15 +57,22 @@ class Outgoing(NamedTuple):
 class Gateway:
     """One running gateway: the router, and everything it needs of the world."""
 
-    def __init__(self, config: Config, name: str, journal: Journal, router: Router) -> None:
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        journal: Journal,
+        router: Router,
+        coordinator_of: Callable[[int], Coordinator] | None = None,
+    ) -> None:
         self.config = config
         self.settings = config.gateway(name)
         self.router = router
         #: session_id → the connection it is logged on over.
         self.connections: dict[int, Connection] = {}
         self._journal = journal
-        self._links: dict[int, Connection] = {}
-        self._linked = {shard.id: trio.Event() for shard in config.shards}
+        self._coordinator_of = coordinator_of
+        self._links: dict[int, ShardLink] = {}
         #: session_id → its run, and the number below which all of it is written down.
         self._written: dict[int, tuple[int, int]] = {}
         #: session_id → the batch in which its open resend was asked for.
@@ -98,18 +95,19 @@ class Gateway:
         self.router.begin(time.time_ns())
         for session_id, seat in self.router.seats.items():
             self._written[session_id] = seat.session.run, seat.session.next_out_seq
+        self._links = {shard.id: self._make_link(shard.name) for shard in self.config.shards}
         async with trio.open_nursery() as nursery:
             if self._to_disk:
                 nursery.start_soon(self._commit_groups)
             self.flush()
             for shard in self.config.shards:
                 await nursery.start(self._read_stream, shard.name)
-                nursery.start_soon(self._keep_link, shard.name)
+                nursery.start_soon(self._links[shard.id].run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self._go_on_resending)
             with trio.move_on_after(FIRST_LINKS_SECONDS):
-                for linked in self._linked.values():
-                    await linked.wait()
+                for link in self._links.values():
+                    await link.linked.wait()
             task_status.started()
 
     # --- batches ------------------------------------------------------------------------------------------------------
@@ -129,7 +127,7 @@ class Gateway:
         self._release(outgoing)
 
     def _address(self, batch: Batch) -> Outgoing:
-        links, connections, seats = self._links, self.connections, self.router.seats
+        connections, seats = self.connections, self.router.seats
         self._batch_number += 1
         for session_id in batch.next_out_seqs:
             if seats[session_id].session.resend_wanted() is not None:
@@ -137,7 +135,7 @@ class Gateway:
         return Outgoing(
             self._batch_number,
             batch,
-            [(links[shard_id], data) for shard_id, data in batch.commands if shard_id in links],
+            [(peer, data) for shard_id, data in batch.commands if (peer := self._links[shard_id].peer) is not None],
             [(connections[session_id], data) for session_id, data in batch.sends if session_id in connections],
             [
                 (connections[session_id], f"{seats[session_id].session.identity.target_comp_id.decode()}: {reason}")
@@ -237,55 +235,24 @@ class Gateway:
                 self.flush()
 
         address = self.config.stream_address(self.settings, shard_name)
-        interface = str(self.config.venue.interface)
+        interface = self.config.interface
         with open_receiver(address, interface) as receiver, open_receiver((interface, 0)) as requests:
             task_status.started()
-            await read_stream(reader, receiver, requests, servers, deliver)
+            await read_stream(reader, receiver, requests, servers, deliver, self._links[shard.id].heard_epoch)
 
-    async def _keep_link(self, shard_name: str) -> None:
-        """Keep a link to the shard's primary, for ever."""
+    def _make_link(self, shard_name: str) -> ShardLink:
         shard = self.config.shard(shard_name)
-        link = self.router.shards[shard.id].link
-        retry = _FIRST_RETRY_SECONDS
-        lost_at = trio.current_time()
-        while True:
-            try:
-                with trio.fail_after(_CONNECT_SECONDS):
-                    peer = await tcp.connect(shard.link.host, shard.link.port)
-                await self._run_link(shard.id, peer)
-            except* (OSError, PeerGone, LinkError, trio.TooSlowError) as errors:
-                if link.open:
-                    lost_at, retry = trio.current_time(), _FIRST_RETRY_SECONDS
-                link.disconnected()
-                if retry in (_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS):
-                    _log.warning("no link to shard %s: %s", shard_name, errors.exceptions[0] or "it does not answer")
-            if trio.current_time() - lost_at > GRACE_SECONDS:
-                self.router.link_lost(shard.id, "its matching engine does not answer")
-            await trio.sleep(retry)
-            retry = min(2 * retry, _LAST_RETRY_SECONDS)
+        router = self.router
 
-    async def _run_link(self, shard_id: int, peer: Connection) -> None:
-        """One connection to a primary, until it ends. Raises a group of PeerGone and LinkError."""
-        link = self.router.shards[shard_id].link
-        self._links[shard_id] = peer
-        link.connected(secrets.token_bytes(NONCE_BYTES), time.time_ns())
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(peer.run_writer)
-                nursery.start_soon(self._link_timer, shard_id)
-                while True:
-                    link.receive_data(await peer.receive(), time.time_ns())
-                    if link.open:
-                        self.router.link_opened(shard_id)
-                        self._linked[shard_id].set()
-                    self.flush()
-        finally:
-            del self._links[shard_id]
-            peer.close()
+        def lost() -> None:
+            router.link_lost(shard.id, time.time_ns())
 
-    async def _link_timer(self, shard_id: int) -> None:
-        link = self.router.shards[shard_id].link
-        while (deadline := link.next_deadline()) is not None:
-            await trio.sleep_until(trio.current_time() + (deadline - time.time_ns()) / 1e9)
-            link.handle_deadline(time.time_ns())
-            self.flush()
+        return ShardLink(
+            shard_name,
+            router.shards[shard.id].link,
+            {replica: member.link for replica, member in shard.members.items()},
+            self._coordinator_of(shard.id) if self._coordinator_of is not None else None,
+            opened=lambda: router.link_opened(shard.id),
+            lost=lost,
+            flush=self.flush,
+        )

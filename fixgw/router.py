@@ -47,8 +47,17 @@ _REPLACE: Final = 2
 
 OVER_LIMIT: Final = Refused(0, "rate limit exceeded")
 
-#: (shard_id, command) for the fields of an order message and its participant, or why not.
-Translation = Callable[[Mapping[int, bytes], int], tuple[int, Command] | Refused]
+#: A pause of a shard shorter than this (ns) is no reason to refuse a request: it waits for the link, or goes over it. A
+#: change of the primary takes half of it.
+PAUSE: Final = 1 * SECOND
+
+#: An order or replace that a shard numbers later than this (ns) after it came here is refused by the shard: the broker
+#: has long stopped reckoning with it. By the clocks of two machines, so it leaves several seconds for their difference.
+#: A cancel is good at any time.
+ORDER_LIFETIME: Final = 10 * SECOND
+
+#: (shard_id, command) for the fields of an order message, its participant and its end of life, or why not.
+Translation = Callable[[Mapping[int, bytes], int, int], tuple[int, Command] | Refused]
 
 
 class Seat(Struct, eq=False):
@@ -93,8 +102,10 @@ class ShardState:
         #: Of the transaction that the last handled message belongs to.
         self.timestamp = 0
         self.seen_source_seq = 0
-        #: Why new commands are refused, if they are.
-        self.unreachable = ""
+        #: Since when there is no link; 0 while there is one.
+        self.lost_at = 0
+        #: When the oldest of the commands that have not come by was forwarded, or the last one before it came by.
+        self.waiting_since = 0
         #: What the journal said was forwarded and not seen to come by; the link's from `begin` on.
         self.forwarded: deque[Forwarded] = deque()
         self.link: LinkClient
@@ -185,17 +196,18 @@ class Router:
                 next_source_seq=unseen[-1].source_seq + 1 if unseen else shard.seen_source_seq + 1,
                 unseen=[LinkCommand(*each[1:]) for each in unseen],
             )
+            shard.lost_at = shard.waiting_since = now
             shard.forwarded = deque()
 
     # --- links --------------------------------------------------------------------------------------------------------
 
-    def link_lost(self, shard_id: int, reason: str) -> None:
-        """Until the link is opened again, new commands for this shard are refused with this text."""
-        self.shards[shard_id].unreachable = reason
+    def link_lost(self, shard_id: int, now: int) -> None:
+        """There is no link to the shard until `link_opened`."""
+        self.shards[shard_id].lost_at = now
 
     def link_opened(self, shard_id: int) -> None:
-        """The shard has accepted our link."""
-        self.shards[shard_id].unreachable = ""
+        """A primary has accepted our link."""
+        self.shards[shard_id].lost_at = 0
 
     # --- from brokers -------------------------------------------------------------------------------------------------
 
@@ -227,7 +239,7 @@ class Router:
         throttle = seat.cancel_throttle if response_to == _CANCEL else seat.throttle
         refused: Refused | None = OVER_LIMIT
         if throttle.take(now):
-            translated = translate(message.fields, seat.participant_id)
+            translated = translate(message.fields, seat.participant_id, now + ORDER_LIFETIME)
             if isinstance(translated, Refused):
                 refused = translated
             else:
@@ -242,11 +254,15 @@ class Router:
 
     def _forward(self, seat: Seat, shard_id: int, command: Command, session_seq: int, now: int) -> Refused | None:
         shard = self.shards[shard_id]
-        if shard.unreachable:
-            return Refused(0, f"the market is not reachable now: {shard.unreachable}")
         link = shard.link
         if not link.ready:
             return Refused(0, "the market is not reachable yet: this gateway has just started")
+        if shard.lost_at and now - shard.lost_at > PAUSE:
+            return Refused(0, f"the market pauses: shard {shard_id} has no primary now; nothing was sent to it")
+        if not link.unseen:
+            shard.waiting_since = now
+        elif now - shard.waiting_since > PAUSE:
+            return Refused(0, f"the market pauses: shard {shard_id} confirms nothing now; nothing was sent to it")
         if not link.room:
             return Refused(0, "the market does not answer now: too many requests wait for it")
         kind, body = encode(command)
@@ -311,6 +327,7 @@ class Router:
                 if source_id == self.source_id and source_seq:
                     shard.seen_source_seq = source_seq
                     shard.link.seen(source_seq)
+                    shard.waiting_since = now
         shard.timestamp = timestamp
         if messages:
             shard.handled_seq = max(handled_seq, messages[-1].seq + 1)

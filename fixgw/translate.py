@@ -166,12 +166,15 @@ def _instrument(message: Fields, instruments: Mapping[bytes, TradedInstrument]) 
 
 
 class Translator:
-    """Turns the three order messages into commands. Holds the instruments by symbol, and nothing else."""
+    """Turns the three order messages into commands. Holds the instruments by symbol, and nothing else.
+
+    `expires_at`: a shard that numbers the command later refuses it.
+    """
 
     def __init__(self, instruments: Mapping[bytes, TradedInstrument]) -> None:
         self._instruments = instruments
 
-    def new_order(self, message: Fields, participant_id: int) -> tuple[int, NewOrder] | Refused:
+    def new_order(self, message: Fields, participant_id: int, expires_at: int) -> tuple[int, NewOrder] | Refused:
         """(shard_id, command) for a NewOrderSingle(D), or why not."""
         try:
             instrument = _instrument(message, self._instruments)
@@ -184,15 +187,15 @@ class Translator:
                 _time_in_force(message),
                 _price(message, ord_type),
                 _quantity(message),
-                0,
+                expires_at,
                 _text(message, tags.ClOrdID, "ClOrdID", CL_ORD_ID_LENGTH),
                 _text(message, tags.Account, "Account", ACCOUNT_LENGTH),
             )
         except _Refusal as refusal:
             return refusal.refused
 
-    def cancel_order(self, message: Fields, participant_id: int) -> tuple[int, CancelOrder] | Refused:
-        """(shard_id, command) for an OrderCancelRequest(F), or why not."""
+    def cancel_order(self, message: Fields, participant_id: int, _expires_at: int) -> tuple[int, CancelOrder] | Refused:
+        """(shard_id, command) for an OrderCancelRequest(F), or why not. It never expires: a late one does no harm."""
         try:
             instrument = _instrument(message, self._instruments)
             return instrument.shard_id, CancelOrder(
@@ -207,7 +210,9 @@ class Translator:
         except _Refusal as refusal:
             return refusal.refused
 
-    def replace_order(self, message: Fields, participant_id: int) -> tuple[int, ReplaceOrder] | Refused:
+    def replace_order(
+        self, message: Fields, participant_id: int, expires_at: int
+    ) -> tuple[int, ReplaceOrder] | Refused:
         """(shard_id, command) for an OrderCancelReplaceRequest(G), or why not."""
         try:
             instrument = _instrument(message, self._instruments)
@@ -221,7 +226,7 @@ class Translator:
                 _price(message, ord_type),
                 _quantity(message),
                 _order_id(message),
-                0,
+                expires_at,
                 _text(message, tags.ClOrdID, "ClOrdID", CL_ORD_ID_LENGTH),
                 _text(message, tags.OrigClOrdID, "OrigClOrdID", CL_ORD_ID_LENGTH),
                 _text(message, tags.Account, "Account", ACCOUNT_LENGTH),

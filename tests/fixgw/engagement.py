@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from fixgw import tags
 from fixgw.codec import FixMessage, Framer, decode
+from fixgw.router import ORDER_LIFETIME
 from matching.messages import Command, EndDay, SetTradingState, TradingState
 from matching.wire import encode
 from tests.fixgw.broker_in_memory import Broker
@@ -365,17 +366,32 @@ def _refused_by_the_gateway(version: str) -> set[Refusal]:
         stage.order(f"{name}1", 1, 10, "10.00")
         stage.cancel(f"{name}2", "a1", 1)
 
-    router.link_lost(1, "its matching engine does not answer")
+    router.link_lost(1, stage.venue.now)
     order_and_cancel("b")
     router.link_opened(1)
     link.ready = False
     order_and_cancel("c")
     link.ready = True
     stage.venue.kill_shard(1)
-    stage.venue.settle()
+    stage.order("d1", 1, 10, "10.00")
+    router.link_opened(1)
+    order_and_cancel("e")
     for number in range(link.room):
         link.forward(1, 0, 20, b"", number)
-    order_and_cancel("d")
+    router.shards[1].waiting_since = stage.venue.now + 5_000_000_000
+    order_and_cancel("f")
+    return refusals(stage.heard) | _too_late(version)
+
+
+def _too_late(version: str) -> set[Refusal]:
+    stage = Stage(version).log_on()
+    stage.order("a1", 1, 10, "10.00")
+    stage.venue.kill_shard(1)
+    stage.order("a2", 1, 10, "10.00")
+    stage.replace("a3", "a1", 1, 20, "10.00")
+    stage.venue.now += ORDER_LIFETIME
+    stage.venue.start_shard(1)
+    stage.later()
     return refusals(stage.heard)
 
 

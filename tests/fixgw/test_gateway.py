@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from fixgw import gateway as module
-from fixgw import tags
+from fixgw import router, tags
+from fixgw.timestamps import SECOND
 from fixgw.up import run_gateway
 from recovery.journal import Journal, JournalFailed
 from tests.fixgw.venue_on_sockets import PATIENCE, Exchange, Peer, open_exchange
@@ -57,8 +58,8 @@ class Disk:
 async def ticks(exchange: Exchange, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the gateway's timer has come and been dealt with so many times."""
     monkeypatch.setattr(module, "TICK_SECONDS", 0.001)
-    router = exchange.gateway.router
-    handle_deadline = router.handle_deadline
+    core = exchange.gateway.router
+    handle_deadline = core.handle_deadline
     left = count + 1
     done = trio.Event()
 
@@ -69,7 +70,7 @@ async def ticks(exchange: Exchange, count: int, monkeypatch: pytest.MonkeyPatch)
             done.set()
         handle_deadline(now)
 
-    monkeypatch.setattr(router, "handle_deadline", counted)
+    monkeypatch.setattr(core, "handle_deadline", counted)
     with trio.fail_after(PATIENCE):
         await done.wait()
 
@@ -132,8 +133,8 @@ async def test_everybody_else_gets_a_turn_between_two_pieces_of_a_resend(
     for number in range(600):
         birch.broker.order(f"b{number}", "buy", 1, "100")
     await birch.until(lambda: len(birch.broker.reports()) == 1200)
-    router = exchange.gateway.router
-    resend, turns, pieces = router.resend, [0], []
+    core = exchange.gateway.router
+    resend, turns, pieces = core.resend, [0], []
 
     async def take_turns() -> None:
         while True:
@@ -146,7 +147,7 @@ async def test_everybody_else_gets_a_turn_between_two_pieces_of_a_resend(
             pieces.append(turns[0])
         return data
 
-    monkeypatch.setattr(router, "resend", give_piece)
+    monkeypatch.setattr(core, "resend", give_piece)
     nursery.start_soon(take_turns)
     await amber.connect()
     await amber.log_on()
@@ -156,7 +157,10 @@ async def test_everybody_else_gets_a_turn_between_two_pieces_of_a_resend(
     assert all(piece < pieces[at + 2] for at, piece in enumerate(pieces[:-2]))
 
 
-async def test_an_order_for_a_shard_that_is_away_waits_for_it(exchange: Exchange) -> None:
+async def test_an_order_for_a_shard_that_is_away_waits_for_it(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "PAUSE", 60 * SECOND)
     [amber] = await logged_on(exchange, "BROKER1")
     await exchange.stop("s1")
     amber.broker.order("a1", "buy", 1, "100")
@@ -173,19 +177,19 @@ async def test_after_a_while_orders_for_a_lost_shard_are_refused_until_it_is_bac
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [amber] = await logged_on(exchange, "BROKER1")
-    monkeypatch.setattr(module, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(router, "PAUSE", 0)
     await exchange.stop("s1")
     with trio.fail_after(PATIENCE):
-        while not exchange.gateway.router.shards[1].unreachable:
+        while not exchange.gateway.router.shards[1].lost_at:
             await trio.testing.wait_all_tasks_blocked(0.001)
     amber.broker.take()
     amber.broker.order("a1", "buy", 1, "100")
     await amber.until(lambda: len(amber.broker.reports()) == 1)
     [refusal] = amber.broker.take()
-    assert refusal.startswith("8 11=a1 150=8 39=8 151=0 14=0 103=99 58=the market is not reachable now: ")
+    assert refusal.startswith("8 11=a1 150=8 39=8 151=0 14=0 103=99 58=the market pauses: shard 1 has no primary ")
     await exchange.start("s1")
     with trio.fail_after(PATIENCE):
-        while exchange.gateway.router.shards[1].unreachable:
+        while exchange.gateway.router.shards[1].lost_at:
             await trio.testing.wait_all_tasks_blocked(0.001)
     await amber.trade()
     await amber.close()
@@ -215,13 +219,13 @@ async def test_nothing_leaves_before_the_disk_has_it(on_disk: Exchange, monkeypa
     await amber.flush()
     birch.broker.order("b1", "buy", 1, "100")
     await birch.flush()
-    router = on_disk.gateway.router
+    core = on_disk.gateway.router
     with trio.fail_after(PATIENCE):
-        while router.shards[1].link.unseen == 0 or router.seats[1].session.next_out_seq == 2:
+        while core.shards[1].link.unseen == 0 or core.seats[1].session.next_out_seq == 2:
             await trio.testing.wait_all_tasks_blocked(0.001)
     await ticks(on_disk, 2, monkeypatch)
     assert not has_heard(amber), "a refusal was said before it was safe"
-    assert router.shards[1].seen_source_seq == 0
+    assert core.shards[1].seen_source_seq == 0
     disk.let_go()
     await amber.until(lambda: len(amber.broker.reports()) == 1)
     await birch.until(lambda: len(birch.broker.reports()) == 1)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from fixgw import acceptor, auth, codec, connection, gateway, logon, session, tags, values
+from fixgw import acceptor, auth, codec, connection, logon, router, session, tags, values
 from fixgw.codec import FixMessage, decode
 from fixgw.config import RateLimit
 from fixgw.dictionary import DICTIONARIES, INBOUND, ORDERS, OUTBOUND, TYPES, VALUES_42, VALUES_44
@@ -194,7 +194,7 @@ def test_every_refusal_is_told_and_every_told_one_happens(version: str) -> None:
 SPEAKING = "acceptor codec connection dictionary header logon outbound reports router session translate"
 #: Sentences that guard what another check catches first, or that speak of our own bugs.
 UNSEEN = (
-    "Price(44) is missing in a limit order", "OrderQty(38) is missing", "the request reached the market too late",
+    "Price(44) is missing in a limit order", "OrderQty(38) is missing",
     "Price(44) is out of range", "OrderQty(38) is out of range", "Side(54) is not supported",
     "OrdType(40) is not supported", "TimeInForce(59) is not supported", "cannot connect to ", "cannot listen on ",
     "stranger from ",
@@ -247,8 +247,10 @@ def test_limits_are_the_codes() -> None:
         f"after {session.RESEND_TIMEOUT // SECOND} s without progress, three times in all",
         f"{limits.orders_per_second:,} and {limits.burst:,} unless told otherwise",
         f"| {connection.MAX_BACKLOG_BYTES:,} bytes |",
-        f"has been away for {gateway.GRACE_SECONDS:.0f} s",
-        f"in its first {gateway.GRACE_SECONDS:.0f} seconds",
+        f"for {router.PAUSE // SECOND} s; it was not sent on",
+        f"within {router.ORDER_LIFETIME // SECOND} s",
+        f"older than {router.ORDER_LIFETIME // SECOND} s",
+        f"for longer than {router.PAUSE // SECOND} s",
     ):
         assert told in README, told
     assert session.MAX_RESEND_REQUESTS == 3

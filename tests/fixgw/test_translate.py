@@ -26,28 +26,28 @@ def translator() -> Translator:
 
 def test_a_limit_order(translator: Translator) -> None:
     message = Fields("11=o1|1=acct|55=ALPHA|54=1|38=300|40=2|44=100.25|59=3")
-    assert translator.new_order(message, 5) == (7, NewOrder(5, 1, 1, 2, 3, 1_002_500, 300, 0, b"o1", b"acct"))
+    assert translator.new_order(message, 5, 9) == (7, NewOrder(5, 1, 1, 2, 3, 1_002_500, 300, 9, b"o1", b"acct"))
 
 
 def test_a_market_order_has_no_price_and_is_good_for_the_day(translator: Translator) -> None:
     message = Fields("11=o1|55=ALPHA|54=2|38=300|40=1|44=9")
-    assert translator.new_order(message, 5) == (7, NewOrder(5, 1, 2, 1, 0, 0, 300, 0, b"o1", b""))
+    assert translator.new_order(message, 5, 9) == (7, NewOrder(5, 1, 2, 1, 0, 0, 300, 9, b"o1", b""))
 
 
 def test_a_cancel(translator: Translator) -> None:
     message = Fields("11=c1|41=o1|37=281474976710657|55=ALPHA|54=1")
-    assert translator.cancel_order(message, 5) == (7, CancelOrder(5, 1, 1, 281474976710657, 0, b"c1", b"o1"))
+    assert translator.cancel_order(message, 5, 9) == (7, CancelOrder(5, 1, 1, 281474976710657, 0, b"c1", b"o1"))
 
 
 def test_an_order_id_that_is_not_ours_finds_nothing(translator: Translator) -> None:
-    result = translator.cancel_order(Fields("11=c1|41=o1|37=NONE|55=ALPHA|54=1"), 5)
+    result = translator.cancel_order(Fields("11=c1|41=o1|37=NONE|55=ALPHA|54=1"), 5, 9)
     assert isinstance(result, tuple)
     assert result[1].order_id == 0
 
 
 def test_a_replace(translator: Translator) -> None:
     message = Fields("11=r1|41=o1|55=ALPHA|54=1|38=200|40=2|44=.5|59=0")
-    assert translator.replace_order(message, 5) == (
+    assert translator.replace_order(message, 5, 0) == (
         7,
         ReplaceOrder(5, 1, 1, 2, 0, 5_000, 200, 0, 0, b"r1", b"o1", b""),
     )
@@ -75,7 +75,7 @@ def test_a_replace(translator: Translator) -> None:
 def test_what_makes_no_sense_is_refused(translator: Translator, change: str, reason: RejectReason, text: str) -> None:
     message = Fields("11=o1|55=ALPHA|54=1|38=300|40=2|44=100.25")
     message.update(Fields(change))
-    refused = translator.new_order(message, 5)
+    refused = translator.new_order(message, 5, 0)
     assert isinstance(refused, Refused)
     assert refused.reason == reason
     assert text in refused.text
@@ -85,7 +85,7 @@ def test_what_makes_no_sense_is_refused(translator: Translator, change: str, rea
 def test_what_is_missing_is_named(translator: Translator, tag: int, text: str) -> None:
     message = Fields("11=o1|55=ALPHA|54=1|38=300|40=2|44=100.25")
     del message[tag]
-    refused = translator.new_order(message, 5)
+    refused = translator.new_order(message, 5, 0)
     assert isinstance(refused, Refused)
     assert text in refused.text
 

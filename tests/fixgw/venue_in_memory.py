@@ -378,6 +378,7 @@ class Venue:
             self.router.link_opened(shard_id)
         if closed:
             link.disconnected()
+            self.router.link_lost(shard_id, self.now)
             self.servers.pop(shard_id, None)
         self.flush()
 
