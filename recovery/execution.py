@@ -12,7 +12,7 @@ from collections import deque
 from typing import Protocol
 
 from recovery.packet import EpochStart
-from recovery.record import COMMAND_HEADER_BYTES, FIRST_OPAQUE_KIND, CommandHeader, Sequencer
+from recovery.record import COMMAND_HEADER_BYTES, FIRST_OPAQUE_KIND, CommandHeader, Position, Sequencer
 from recovery.sources import Sources
 from recovery.store import MemoryStore
 
@@ -34,19 +34,36 @@ class StateMachine(Protocol):
     def digest(self) -> int:
         """Of the state."""
 
+    def snapshot(self) -> bytes:
+        """The complete state."""
+
+    def restore(self, data: bytes) -> None:
+        """Become, from nothing, what `snapshot` was taken of. Raises ValueError on bytes that are no state."""
+
+    def read(self, request: bytes) -> bytes:
+        """Answer a question about the state; changes nothing, never raises."""
+
 
 class Execution:
-    """One shard's state and stream, from its first command to `last_tx`."""
+    """One shard's state and stream up to `last_tx`, from its first command on, or from a snapshot (`next_tx` …)."""
 
-    def __init__(self, shard_id: int, state_machine: StateMachine) -> None:
+    def __init__(
+        self,
+        shard_id: int,
+        state_machine: StateMachine,
+        next_tx: int = 1,
+        position: Position = Position(),  # noqa: B008
+        sources: Sources | None = None,
+        last_timestamp: int = 0,
+    ) -> None:
         self.shard_id = shard_id
         self.state_machine = state_machine
-        self.sources = Sources()
-        self.sequencer = Sequencer(shard_id)
-        self.store = MemoryStore(MAX_STORE_BYTES)
-        self.last_timestamp = 0
-        self.commit_tx = 0
-        self.commit_seq = 0
+        self.sources = sources or Sources()
+        self.sequencer = Sequencer(shard_id, next_tx, position)
+        self.store = MemoryStore(MAX_STORE_BYTES, position.next_seq)
+        self.last_timestamp = last_timestamp
+        self.commit_tx = next_tx - 1
+        self.commit_seq = position.next_seq - 1
         self.uncommitted: deque[tuple[int, int]] = deque()
         """(tx, its END) of what is applied above the commit."""
 

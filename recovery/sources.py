@@ -20,6 +20,7 @@ session_seq 0 (or session 0) means: not said by a session, nothing to compare. s
 incarnations either; source_seq 0 marks the primary's own commands, which are not in the tables.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 
 from recovery.record import NOOP, OPEN_SOURCE, CommandHeader
@@ -40,6 +41,19 @@ class Sources:
     def __init__(self) -> None:
         self._sources: dict[int, tuple[int, int]] = {}
         self._sessions: dict[int, int] = {}
+
+    def tables(self) -> tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int], ...]]:
+        """(source_id, incarnation, source_seq) of all sources and (session_id, session_seq) of all sessions, by id."""
+        sources = tuple((source_id, *last) for source_id, last in sorted(self._sources.items()))
+        return sources, tuple(sorted(self._sessions.items()))
+
+    @classmethod
+    def restored(cls, sources: Iterable[tuple[int, int, int]], sessions: Iterable[tuple[int, int]]) -> "Sources":
+        """What `tables` gave, again."""
+        restored = cls()
+        restored._sources = {source_id: (incarnation, seq) for source_id, incarnation, seq in sources}
+        restored._sessions = dict(sessions)
+        return restored
 
     def incarnation(self, source_id: int) -> int:
         """The one in force; 0 for a source never heard of."""

@@ -39,6 +39,16 @@ class Adder:
     def digest(self) -> int:
         return crc32c(b"%d %d" % (self.total, self.steps))
 
+    def snapshot(self) -> bytes:
+        return b"%d %d" % (self.total, self.steps)
+
+    def restore(self, data: bytes) -> None:
+        total, steps = data.split()
+        self.total, self.steps = int(total), int(steps)
+
+    def read(self, request: bytes) -> bytes:
+        return b"%b: %d" % (request, self.total)
+
 
 def replay(primary: Primary, journal: Iterable[tuple[int, bytes]]) -> None:
     for kind, payload in journal:
