@@ -23,6 +23,9 @@ checksum is CRC-32C over the datagram with the checksum field zero.
 
 Flags: HEARTBEAT = 1, RETRANSMITTED = 2. A packet with count 0 and no HEARTBEAT flag only advances the commit. The epoch
 lives here and nowhere else: the messages inside are the same bytes whoever sends them.
+
+Over TCP the same request, whose count is not looked at, has all that follows for an answer: packets as above, each
+after its length u16; then the server closes.
 """
 
 from collections.abc import Sequence
@@ -46,6 +49,7 @@ MAX_COUNT = 0xFFFF
 _HEADER = Struct(">HBBHHIQQI")
 _EPOCH_START = Struct(">QQI")
 _REQUEST = Struct(">HBBHHIQI")
+_LENGTH = Struct(">H")
 _ZERO = bytes(4)
 _CHECKSUM_AT = PACKET_HEADER_BYTES - 4
 
@@ -164,3 +168,24 @@ def parse_request(data: bytes) -> Request:
     if not count or not first_seq:
         raise GarbledPacket("a request for nothing")
     return Request(shard_id, epoch, first_seq, count)
+
+
+def with_lengths(datagrams: Sequence[bytes]) -> bytes:
+    """What TCP carries of these packets."""
+    return b"".join(part for data in datagrams for part in (_LENGTH.pack(len(data)), data))
+
+
+def cut_packets(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole packets at the head of what TCP gave, and the rest. Raises GarbledPacket."""
+    datagrams = []
+    offset, size = 0, len(data)
+    while size - offset >= _LENGTH.size:
+        start = offset + _LENGTH.size
+        (length,) = _LENGTH.unpack_from(data, offset)
+        if not PACKET_HEADER_BYTES <= length <= MAX_PACKET_BYTES:
+            raise GarbledPacket(f"a packet of {length} bytes over TCP")
+        if start + length > size:
+            break
+        offset = start + length
+        datagrams.append(data[start:offset])
+    return datagrams, data[offset:]

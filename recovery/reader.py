@@ -20,9 +20,14 @@ The rules:
   released beyond it, or another chain up to it, knows that the tail it acted on was lost: StreamForked.
 - The digest of an END message must be the chain this reader has followed itself. When it is not, and nothing of this
   epoch had matched, then what was released before came from another history: StreamForked. Within one epoch it means
-  that somebody's bytes are not what the commands dictate: StreamDiverged. Neither can be repaired by reading on.
+  that somebody's bytes are not what the commands dictate: StreamDiverged, which nothing can repair.
+- A reader that keeps its `past` finds the last place where its chain is the stream's before it raises StreamForked, and
+  stands there: what it released beyond is not history, and reading on gives what is. Without a past it is of no more
+  use.
 - At most MAX_BUFFERED numbers beyond the position are kept; what lies further is dropped, and asked for later. So a
   late joiner at number 1 of a stream at number ten million catches up in bounded memory.
+- Who is FAR_BEHIND can have the answer to one long request over TCP instead of many short ones (`begin_catch_up`). Its
+  packets come in here like all others. Until it ends no gap is asked for, and what is ahead is not kept.
 """
 
 from collections import deque
@@ -32,6 +37,7 @@ from recovery import packet
 from recovery.checksum import crc32c_extend
 from recovery.gaps import Gaps
 from recovery.packet import HEARTBEAT, RETRANSMITTED, EpochStart, GarbledPacket, Request
+from recovery.past import ForkSearch, Past
 from recovery.record import (
     END,
     FIRST,
@@ -46,10 +52,20 @@ from recovery.record import (
 
 MAX_BUFFERED = 65_536
 """Messages beyond the position: a second at 65,000 a second, some 25 MB at worst."""
+FAR_BEHIND = 8192
+"""Committed messages not released: twice what is in flight of short requests, which cope with all that is less."""
 
 
 class StreamForked(StreamError):
-    """What this reader has released is not part of the stream any more: a tail that nobody else had was lost."""
+    """What this reader has released is not part of the stream any more: a tail that nobody else had was lost.
+
+    `fork` is where the reader's history and the stream's part, and where the reader stands now; None for a reader
+    without a past, which stands nowhere.
+    """
+
+    def __init__(self, text: str, fork: Position | None = None) -> None:
+        super().__init__(text)
+        self.fork = fork
 
 
 class StreamDiverged(StreamError):
@@ -85,7 +101,8 @@ class Reader:
     """Reads the stream of one shard from `position` on; `server_count` retransmitters can be asked for gaps.
 
     `epoch` is the `proven_epoch` at which `position` was written down. Without it (0) a reader that was released beyond
-    a fork in an earlier life finds that out at the first digest, and not at the first heartbeat.
+    a fork in an earlier life finds that out at the first digest, and not at the first heartbeat. `past`: where it has
+    stood before, for one that is to survive a fork.
     """
 
     def __init__(
@@ -95,6 +112,7 @@ class Reader:
         server_count: int = 1,
         *,
         epoch: int = 0,
+        past: Past | None = None,
     ) -> None:
         self.shard_id = shard_id
         self.position = position
@@ -104,6 +122,12 @@ class Reader:
         self.commit_seq = 0
         """The highest commit heard in this epoch."""
         self.start: EpochStart | None = None
+        self.catching_up = False
+        """The answer to a long request is coming."""
+        self._past = past
+        self._search: ForkSearch | None = None
+        self._stood = position  # before the search
+        self._reason = ""
         self._proven = epoch > 0
         self._position_epoch = 0  # an epoch before the present one in which the position was history; 0 = unknown
         self._next, self._digest = position
@@ -123,7 +147,10 @@ class Reader:
         return self.epoch if self._proven else 0
 
     def receive_datagram(self, data: bytes, now: int) -> list[Message]:
-        """Take one datagram; gives the messages it releases. Raises StreamForked or StreamDiverged."""
+        """Take one datagram; gives the messages it releases. Raises StreamForked or StreamDiverged.
+
+        After StreamForked with a `fork`, go on with the next datagram.
+        """
         self._packets += 1
         self._bytes += len(data)
         try:
@@ -134,25 +161,36 @@ class Reader:
             if epoch < self.epoch:
                 self._stale += 1
                 return []
-            messages = parse_all(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else []
+            if self.catching_up and first_seq > self._next:
+                self._postponed += count
+                messages = []
+            else:
+                messages = parse_all(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else []
         except (GarbledPacket, GarbledMessage):
             self._garbled += 1
             return []
         if epoch > self.epoch:
             self._enter_epoch(epoch)
-        if flags & HEARTBEAT:
-            self._learn_start(packet.epoch_start_of(data))
         if commit_seq > self.commit_seq:
             self.commit_seq = commit_seq
-        if messages:
-            end = first_seq + count
-            if first_seq == self._next and self._frontier == first_seq and end <= self.position.next_seq + MAX_BUFFERED:
-                self._collect(messages)
-                self._frontier = end
-            else:
-                self._place(first_seq, messages, bool(flags & RETRANSMITTED), now)
+        try:
+            if flags & HEARTBEAT:
+                self._learn_start(packet.epoch_start_of(data))
+            if messages:
+                end, limit = first_seq + count, self.position.next_seq + MAX_BUFFERED
+                if first_seq == self._next and self._frontier == first_seq and end <= limit:
+                    self._collect(messages)
+                    self._frontier = end
+                else:
+                    self._place(first_seq, messages, bool(flags & RETRANSMITTED), now)
+        except StreamForked as forked:
+            if self._past is None:
+                raise
+            self._contradicted(self._past, forked)
+        if self._search is not None:
+            self._look_for_fork(self._search)
         released = self._release()
-        if self.commit_seq >= self._frontier and (not count or flags & RETRANSMITTED):
+        if self.commit_seq >= self._frontier and (not count or flags & RETRANSMITTED) and not self.catching_up:
             self._find_tail(now)
         if self._gaps:
             self._ask(now)
@@ -194,8 +232,17 @@ class Reader:
         self._epochs += 1
         self.commit_seq = 0
         self.start = None
+        if self._search is not None:  # another history: it may even have what the last one had not
+            self._search = None
+            self.position = self._stood
+        self.catching_up = False
+        self._stand_at(self.position)
+
+    def _stand_at(self, position: Position) -> None:
+        """Forget all that is not released, and collect from here on what the epoch has after it."""
+        self.position = position
         self._proven = False
-        self._next, self._digest = self.position
+        self._next, self._digest = position
         self._frontier = self._next
         self._open = []
         self._complete.clear()
@@ -208,9 +255,12 @@ class Reader:
                 raise StreamDiverged(f"epoch {self.epoch} began at {self.start} and at {start}")
             return
         self.start = start
+        if not self._proven:
+            self._compare_with(start)
+
+    def _compare_with(self, start: EpochStart) -> None:
+        """What the start of the epoch says of the position."""
         next_seq, digest = self.position
-        if self._proven or next_seq < start.seq:
-            return
         if next_seq > start.seq and self._position_epoch:
             raise StreamForked(f"released up to seq {next_seq - 1}, but epoch {self.epoch} began at seq {start.seq}")
         if next_seq == start.seq:
@@ -223,6 +273,39 @@ class Reader:
         if not self._proven and not self._complete and self.position.next_seq > 1:
             return StreamForked(f"{what}: what was released before epoch {self.epoch} is not its history")
         return StreamDiverged(f"{what} in epoch {self.epoch}")
+
+    # Forks
+
+    def _contradicted(self, past: Past, forked: StreamForked) -> None:
+        """The position is not history: look among those before it."""
+        if self._search is None:
+            self._stood = self.position
+            self._reason = str(forked)
+            before = self.position.next_seq - 1
+            self._search = ForkSearch(past.up_to(before if self.start is None else min(before, self.start.seq)))
+            self.catching_up = False
+        else:
+            self._search.tell(history=False)
+        self._stand_at(self._search.probe)
+
+    def _look_for_fork(self, search: ForkSearch) -> None:
+        """Try one place after the other, as far as what is known goes. Raises StreamForked when the fork is found."""
+        assert self._past is not None
+        while not search.found:
+            try:
+                if self.start is not None and not self._complete:
+                    self._compare_with(self.start)
+                if not self._proven and not self._complete:
+                    return  # the next transaction will tell
+                search.tell(history=True)
+            except StreamForked:
+                search.tell(history=False)
+            self._stand_at(search.probe)
+        self._search = None
+        self._stand_at(search.probe)
+        self._proven = True
+        self._past.cut(self.position)
+        raise StreamForked(f"{self._reason}; history up to seq {self.position.next_seq - 1}", self.position)
 
     # The three stages
 
@@ -280,6 +363,7 @@ class Reader:
         start = self.start
         if start is None or not complete or complete[0].last_seq > commit_seq:
             return []
+        past = self._past
         released: list[Message] = []
         before_start = self.position.next_seq < start.seq
         last_seq, digest = 0, 0
@@ -289,6 +373,8 @@ class Reader:
                 before_start = self._check_start(start, last_seq, digest)
             complete.popleft()
             released += messages
+            if past is not None:
+                past.remember(Position(last_seq + 1, digest))
         self.position = Position(last_seq + 1, digest)
         self._proven = True
         return released
@@ -304,6 +390,24 @@ class Reader:
         return False
 
     # Asking again
+
+    def far_behind(self) -> bool:
+        """Whether a long request is worth a connection."""
+        behind = self.commit_seq - self._next
+        return behind > FAR_BEHIND and self._can_ask and self.start is not None and self._search is None
+
+    def begin_catch_up(self) -> bytes:
+        """The long request: all that follows. Its answer's packets go to `receive_datagram`, until it ends."""
+        self.catching_up = True
+        self._gaps.clear()
+        self._ahead.clear()
+        self._frontier = self._next
+        return packet.make_request(Request(self.shard_id, self.epoch, self._next, 1))
+
+    def end_catch_up(self, now: int) -> None:
+        """The answer has ended, for whatever reason: what is still missing is asked for the short way."""
+        self.catching_up = False
+        self._find_tail(now)
 
     def _find_tail(self, now: int) -> None:
         """Committed numbers that have not come are missing.

@@ -1,9 +1,13 @@
 """Retransmission servers on sockets: the answering loop, and a whole server that reads, keeps and answers.
 
 A server is a reader like any other: it keeps in a journal what its reader releases, so it never has anything above the
-commit, and fills its own gaps from the other servers. It serves under the epoch in which its history is proven.
+commit, and fills its own gaps from the other servers; one with an empty journal has the whole day from them. It serves
+under the epoch in which its history is proven. When what it has kept turns out not to be history, it puts the journal
+aside, for whoever wants to know what was lost, and begins anew by itself.
 """
 
+import logging
+import shutil
 import socket
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,34 +16,47 @@ from typing import NamedTuple
 import trio
 
 from recovery.alarm import now_ns
+from recovery.catch_up import LongAnswers
 from recovery.journal import Journal, Sync, open_journal
 from recovery.journal_store import JournalStore
 from recovery.multicast import Address, drain_with_addresses, open_receiver, send_to
-from recovery.reader import Reader
+from recovery.reader import Reader, StreamForked
 from recovery.record import END, Message, remake
-from recovery.retransmitter import Kept, Retransmitter
+from recovery.retransmitter import Retransmitter
 from recovery.stream import read_stream
 
 BATCH_MESSAGES = 512
 """In one journal record at most, and the rest of their transaction: a record stays far below its limit."""
 
 
+_SYNC: Sync = "write"
+FORKED_KEPT = 2
+"""Journals put aside, per stream: the latest."""
+
+_log = logging.getLogger(__name__)
+
+
 async def answer_requests(retransmitter: Retransmitter, requests: socket.socket) -> None:
-    """Answer until cancelled. A checkpoint after every answer: one may take a quarter of a millisecond."""
-    while True:
-        await trio.lowlevel.wait_readable(requests)
-        for data, address in drain_with_addresses(requests):
-            send_to(requests, retransmitter.receive_request(data, address, now_ns()), address)
-            await trio.lowlevel.checkpoint()
+    """Answer until cancelled, over UDP and, on the same address, over TCP.
+
+    A checkpoint after every answer: one may take a quarter of a millisecond.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(LongAnswers(retransmitter).serve, requests.getsockname())
+        while True:
+            await trio.lowlevel.wait_readable(requests)
+            for data, address in drain_with_addresses(requests):
+                send_to(requests, retransmitter.receive_request(data, address, now_ns()), address)
+                await trio.lowlevel.checkpoint()
 
 
 class KeptStream:
-    """One shard's stream as a server keeps it."""
+    """One shard's stream as a server keeps it. `epoch`: a stream that begins anew hears none below it."""
 
-    def __init__(self, shard_id: int, journal: Journal, server_count: int) -> None:
+    def __init__(self, shard_id: int, journal: Journal, server_count: int, *, epoch: int = 0) -> None:
         self.shard_id = shard_id
         self.store = JournalStore(journal)
-        self.reader = Reader(shard_id, self.store.position, server_count, epoch=self.store.epoch)
+        self.reader = Reader(shard_id, self.store.position, server_count, epoch=max(self.store.epoch, epoch))
         self._journal = journal
 
     @property
@@ -83,7 +100,45 @@ class ServerNode(NamedTuple):
 
     retransmitter: Retransmitter
     streams: dict[int, KeptStream]
+    """The present ones: a stream that forked is replaced."""
     request_address: Address
+
+
+class _Keeper:
+    """Keeps one stream, over its forks. `stack` closes the journal that is open."""
+
+    def __init__(self, stream: ServedStream, streams: dict[int, KeptStream]) -> None:
+        self.stack = ExitStack()
+        self._stream = stream
+        self._streams = streams
+        self._open(epoch=0)
+
+    def _open(self, epoch: int) -> None:
+        shard_id, _, directory, servers = self._stream
+        # What a dead machine loses of it, the other servers have.
+        journal = self.stack.enter_context(open_journal(directory, sync=_SYNC))
+        self._streams[shard_id] = KeptStream(shard_id, journal, len(servers), epoch=epoch)
+
+    async def run(self, receiver: socket.socket, asking: socket.socket) -> None:
+        stream = self._stream
+        while True:
+            kept = self._streams[stream.shard_id]
+            try:
+                await read_stream(kept.reader, receiver, asking, stream.servers, kept.keep)
+            except StreamForked as forked:
+                self.stack.close()
+                aside = _put_aside(stream.journal)
+                _log.error("shard %d: %s; what was kept is now in %s, and begins anew", stream.shard_id, forked, aside)
+                self._open(kept.reader.epoch)
+
+
+def _put_aside(directory: Path) -> Path:
+    """Rename a journal whose stream has forked; of those before it the latest are kept."""
+    aside = sorted(directory.parent.glob(f"{directory.name}.forked-*"))
+    for old in aside[: len(aside) + 1 - FORKED_KEPT]:
+        shutil.rmtree(old)
+    number = int(aside[-1].name.rpartition("-")[2]) + 1 if aside else 1
+    return directory.rename(directory.with_name(f"{directory.name}.forked-{number:06}"))
 
 
 async def run_retransmitter(
@@ -91,23 +146,21 @@ async def run_retransmitter(
 ) -> None:
     """Be a retransmission server until cancelled.
 
-    Raises JournalCorrupted or JournalLocked before it has started; JournalFailed, StreamForked or StreamDiverged (in a
-    group) after. A server whose stream has forked has to be rebuilt: delete its journal, it collects the day again.
+    Raises JournalCorrupted or JournalLocked before it has started; JournalFailed or StreamDiverged (in a group) after.
     """
-    sync: Sync = "write"  # what a dead machine loses of it, the other servers have
     with ExitStack() as stack:
-        kept: dict[int, KeptStream] = {}
+        streams: dict[int, KeptStream] = {}
+        keepers = []
         for stream in config.streams:
-            journal = stack.enter_context(open_journal(stream.journal, sync=sync))
-            kept[stream.shard_id] = KeptStream(stream.shard_id, journal, len(stream.servers))
-        shards: dict[int, Kept] = dict(kept)
-        retransmitter = Retransmitter(shards)
+            keeper = _Keeper(stream, streams)
+            stack.enter_context(keeper.stack)
+            keepers.append(keeper)
+        retransmitter = Retransmitter(streams)
         requests = stack.enter_context(closing(open_receiver(config.request_address)))
         async with trio.open_nursery() as nursery:
-            for stream in config.streams:
+            for stream, keeper in zip(config.streams, keepers, strict=True):
                 receiver = stack.enter_context(closing(open_receiver(stream.address, config.interface)))
                 asking = stack.enter_context(closing(open_receiver((config.request_address[0], 0))))
-                mine = kept[stream.shard_id]
-                nursery.start_soon(read_stream, mine.reader, receiver, asking, stream.servers, mine.keep)
+                nursery.start_soon(keeper.run, receiver, asking)
             nursery.start_soon(answer_requests, retransmitter, requests)
-            task_status.started(ServerNode(retransmitter, kept, requests.getsockname()))
+            task_status.started(ServerNode(retransmitter, streams, requests.getsockname()))

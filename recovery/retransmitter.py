@@ -8,8 +8,11 @@ An answer is ordinary packets with RETRANSMITTED set, under the server's epoch a
   number of askers remembered is bounded; the longest silent is forgotten first. (Whoever can forge source addresses
   on the network can still aim answers at others: the port belongs on a network of the venue's own.)
 - Whatever is not answered is dropped and counted by reason. Nobody is told: the asker asks again, elsewhere.
+- The answer to a request over TCP (`LongAnswer`) is all that follows, up to the commit as it was when it was asked for,
+  piece by piece; it ends early when the epoch changes.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -23,6 +26,9 @@ ANSWER_RATE = 20_000
 ANSWER_BURST = 1_024
 """Datagrams at once: four times what a reader has in flight."""
 MAX_ASKERS = 1_024
+
+PIECE_BYTES = 128 * 1024
+"""Of a long answer at a time: two milliseconds' work."""
 
 _NANO = 1_000_000_000
 _MAX_ANSWER_BYTES = MAX_ANSWER_DATAGRAMS * (MAX_PACKET_BYTES - PACKET_HEADER_BYTES)
@@ -59,7 +65,7 @@ class Kept(Protocol):
 class Retransmitter:
     """Answers requests for the shards it is given, `shards`: shard_id → what is kept of it."""
 
-    def __init__(self, shards: dict[int, Kept]) -> None:
+    def __init__(self, shards: Mapping[int, Kept]) -> None:
         self.dropped = dict.fromkeys(Drop, 0)
         self.answered = 0
         self._shards = shards
@@ -73,6 +79,31 @@ class Retransmitter:
             return []
         self.answered += 1
         return answer
+
+    def receive_long_request(self, data: bytes) -> "LongAnswer | None":
+        """What a request over TCP is to be answered by; None when it is dropped. Whoever serves it bounds its rate."""
+        answer = self._begin_long_answer(data)
+        if isinstance(answer, Drop):
+            self.dropped[answer] += 1
+            return None
+        self.answered += 1
+        return answer
+
+    def _begin_long_answer(self, data: bytes) -> "LongAnswer | Drop":
+        try:
+            request = packet.parse_request(data)
+        except GarbledPacket:
+            return Drop.GARBLED
+        kept = self._shards.get(request.shard_id)
+        if kept is None:
+            return Drop.UNKNOWN_SHARD
+        if not kept.proven_epoch or kept.proven_epoch < request.epoch:
+            return Drop.LOWER_EPOCH
+        if request.first_seq > kept.commit_seq:
+            return Drop.ABOVE_COMMIT
+        if not kept.store.messages(request.first_seq, 1):
+            return Drop.NOT_KEPT
+        return LongAnswer(request.shard_id, request.first_seq, kept)
 
     def _answer(self, data: bytes, address: Address, now: int) -> list[bytes] | Drop:
         try:
@@ -114,3 +145,27 @@ class Retransmitter:
             del self._askers[next(iter(self._askers))]
         self._askers[address] = (tokens, now)
         return tokens
+
+
+class LongAnswer:
+    """All messages of one stream from `next_seq` on, up to the commit as it is now."""
+
+    def __init__(self, shard_id: int, next_seq: int, kept: Kept) -> None:
+        self.shard_id = shard_id
+        self.next_seq = next_seq
+        self.last_seq = kept.commit_seq
+        self._kept = kept
+        self._epoch = kept.proven_epoch
+
+    def next_piece(self) -> bytes:
+        """Packets for TCP; empty at the end, and when what is kept is not known to be history any more."""
+        kept = self._kept
+        count = self.last_seq - self.next_seq + 1
+        if count <= 0 or kept.proven_epoch != self._epoch:
+            return b""
+        messages = kept.store.messages(self.next_seq, PIECE_BYTES)[:count]
+        first_seq, self.next_seq = self.next_seq, self.next_seq + len(messages)
+        commit_seq = kept.commit_seq
+        return packet.with_lengths(
+            packet.pack_messages(self.shard_id, self._epoch, RETRANSMITTED, first_seq, commit_seq, messages)
+        )

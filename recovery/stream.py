@@ -1,7 +1,8 @@
 """Runs a Reader on sockets: datagrams in, committed messages to a function, requests out.
 
 All datagrams of one wake-up are handled without a checkpoint, and what they release is delivered as one list: whoever
-consumes a stream can do its own work, one journal write, one send per peer, per list.
+consumes a stream can do its own work, one journal write, one send per peer, per list. A reader that is far behind has
+what it lacks over TCP (`recovery.catch_up`).
 """
 
 import logging
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from recovery.alarm import Alarm, now_ns
+from recovery.catch_up import CatchUp
 from recovery.multicast import Address, drain, send_to
 from recovery.reader import Reader
 from recovery.record import Message
@@ -32,6 +34,7 @@ async def read_stream(
     retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard.
     """
     epoch = reader.epoch
+    failure: Exception | None = None
 
     def send_requests() -> None:
         for server, request in reader.datagrams_to_send():
@@ -43,14 +46,12 @@ async def read_stream(
             reader.handle_deadline(now)
             send_requests()
 
-    alarm = Alarm(reader.next_deadline, ring)
-
-    def read_batch(source: socket.socket) -> None:
+    def read_batch(datagrams: list[bytes]) -> None:
         nonlocal epoch
         now = now_ns()
         released: list[Message] = []
         try:
-            for data in drain(source):
+            for data in datagrams:
                 released += reader.receive_datagram(data, now)
         finally:  # what was released before a fork was found is as good as ever
             if released:
@@ -61,30 +62,35 @@ async def read_stream(
                 on_epoch(epoch)
         send_requests()
         alarm.moved()
+        catch_up.look()
 
-    failure: Exception | None = None
-
-    def receive(source: socket.socket) -> bool:
+    def take(datagrams: Callable[[], list[bytes]]) -> bool:
         """False: reading has failed, and ends."""
         nonlocal failure
         try:
-            read_batch(source)
+            read_batch(datagrams())
         except Exception as error:
             # Raised as itself once the other tasks have ended, and not in a group.
             failure = error
             nursery.cancel_scope.cancel()
         return failure is None
 
+    def receive(source: socket.socket) -> bool:
+        return take(lambda: drain(source))
+
     async def read(source: socket.socket) -> None:
         await trio.lowlevel.wait_readable(source)
         while receive(source):
             await trio.lowlevel.wait_readable(source)
 
+    alarm = Alarm(reader.next_deadline, ring)
+    catch_up = CatchUp(reader, servers, lambda packets: take(lambda: packets))
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read, request_socket)
             nursery.start_soon(read, receiver)
             nursery.start_soon(alarm.run)
+            nursery.start_soon(catch_up.run)
     finally:
         _log.info("shard %d: %s", reader.shard_id, reader.statistics())
     if failure is not None:

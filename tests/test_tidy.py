@@ -18,8 +18,8 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 PURE = {
     "recovery": """
         checksum clock command_log control election execution frames gaps heard history link member
-        outbox packet primary quorum reader record replica retransmitter segment sources stable
-        store view_change
+        outbox packet past primary quorum reader record replayed_log replica retransmitter segment snapshot
+        sources stable state_digests store view_change
     """,
     "matching": """
         amend book day engine entry ids instruments messages operations order sessions shard snapshot state
@@ -37,8 +37,8 @@ PURE = {
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        alarm coordinator journal journal_reader journal_store multicast node pump retransmission_server stream
-        zookeeper zookeeper_client
+        alarm catch_up coordinator journal journal_reader journal_store multicast node pump
+        retransmission_server snapshot_files stream zookeeper zookeeper_client
     """,
     "matching": """
         host
