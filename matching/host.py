@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 import trio
 
 from matching.engine import Engine
-from matching.messages import DefineInstrument
+from matching.messages import DefineInstrument, DefineSession, SourceLost
 from matching.operations import TradingDay, due_commands, trading_day
 from matching.shard import Shard
 from matching.wire import encode
+from recovery.alarm import now_ns
 from recovery.coordinator import Coordinator
 from recovery.links import NotPrimary
 from recovery.node import ReplicaConfig, ReplicaNode, run_replica
@@ -28,6 +29,9 @@ _log: Final = logging.getLogger(__name__)
 
 #: A day begins at most this late.
 CHECK_SECONDS: Final = 1
+
+#: Nanoseconds without a link after which a gateway counts as lost: more than a failover, or its own restart, takes.
+LINK_GRACE: Final = 5_000_000_000
 
 NS_PER_SECOND: Final = 1_000_000_000
 
@@ -40,6 +44,7 @@ class ShardSettings(NamedTuple):
     time_zone: ZoneInfo
     #: When one trading day ends and the next begins, local time.
     rolls_at: WallTime
+    sessions: Sequence[DefineSession] = ()
 
 
 class ShardHost(NamedTuple):
@@ -82,6 +87,8 @@ async def run_shard(
                 with suppress(NotPrimary):
                     await _operate(settings, host)
                     operated = leading
+            with suppress(NotPrimary):
+                await _tell_lost_sources(host)
             if not started:
                 started = True
                 task_status.started(host)
@@ -106,10 +113,18 @@ async def _operate(settings: ShardSettings, host: ShardHost) -> None:
     """Sequence whatever the engine lacks of what the configuration and the calendar want. Raises NotPrimary."""
     shard_id, node = host.shard_id, host.node
     await node.settle()
-    commands = due_commands(host.engine, shard_id, settings.instruments, _today(settings, node))
+    today = _today(settings, node)
+    commands = due_commands(host.engine, shard_id, settings.instruments, today, settings.sessions)
     for command in commands:
         _log.info("shard %d: %s", shard_id, command)
         await node.command(*encode(command))
     for definition in settings.instruments:
         if host.engine.definition(definition.instrument_id) != definition:
             _log.warning("shard %d: %s is refused while the day is open; it is tried again then", shard_id, definition)
+
+
+async def _tell_lost_sources(host: ShardHost) -> None:
+    """Sequence that gateways are gone whose links stay away. Raises NotPrimary."""
+    for source_id in host.node.links.take_lost(LINK_GRACE, now_ns()):
+        _log.error("shard %d: the gateway with source_id %d is lost: it has no link", host.shard_id, source_id)
+        await host.node.command(*encode(SourceLost(source_id)))

@@ -10,11 +10,14 @@ import trio
 
 from matching import host
 from matching.host import ShardSettings, run_shard
-from matching.messages import DefineInstrument
+from matching.messages import DefineInstrument, DefineSession, NewOrder, OrdType, Side, TimeInForce
+from matching.wire import encode
 from recovery import node
 from recovery.coordinator import FileCoordinator
+from recovery.link import LinkClient
 from recovery.multicast import Destination, open_receiver
 from recovery.node import ReplicaAddresses, ReplicaConfig
+from tests.recovery.client_link import ClientLink
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
 LOCAL = ("127.0.0.1", 0)
@@ -68,3 +71,51 @@ async def test_a_day_ends_when_its_time_has_passed_and_not_when_the_clock_jumps(
                 while shard.engine.last_day != 20261123 or not shard.engine.day_is_open:
                     await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
+
+
+async def test_a_gateway_whose_link_stays_away_is_lost_and_the_shard_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(host, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(host, "LINK_GRACE", 50_000_000)
+    with open_receiver(("127.0.0.1", 0)) as listener:
+        stream = Destination((listener.getsockname(),))
+        here = ReplicaAddresses(LOCAL, LOCAL, LOCAL, LOCAL)
+        replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "memory", {7: b"key"}, b"", stream)
+        settings = ShardSettings(replica, [ACME], ZoneInfo("UTC"), time(0), [DefineSession(41, 1, 7, 1)])
+        coordinator = FileCoordinator(tmp_path / "s1.json")
+        async with trio.open_nursery() as nursery:
+            shard = await nursery.start(run_shard, settings, coordinator)
+            assert shard.engine.session(41) == DefineSession(41, 1, 7, 1)
+            link = ClientLink(LinkClient(1, 7, 1, b"key"), lambda: shard.node.link_address)
+            linked = trio.CancelScope()
+            nursery.start_soon(_run_in, linked, link)
+            with trio.fail_after(5):
+                await link.opened.wait()
+                _order(link)
+                while not _resting(shard):
+                    await trio.lowlevel.checkpoint()
+            linked.cancel()
+            with trio.fail_after(5):
+                while _resting(shard):
+                    await trio.lowlevel.checkpoint()
+            tx = shard.node.replica.last_tx
+            await trio.sleep(0.2)
+            assert shard.node.replica.last_tx == tx
+            assert len([each for each in caplog.records if "is lost: it has no link" in each.message]) == 1
+            nursery.cancel_scope.cancel()
+
+
+async def _run_in(scope: trio.CancelScope, link: ClientLink) -> None:
+    with scope:
+        await link.run()
+
+
+def _order(link: ClientLink) -> None:
+    order = NewOrder(1, 1, Side.BUY, OrdType.LIMIT, TimeInForce.DAY, 1_000_000, 100, 0, b"A1", b"")
+    link.client.forward(41, 1, *encode(order), 0)
+    link.flush()
+
+
+def _resting(shard: host.ShardHost) -> int:
+    return len(shard.engine.book(1).bids.depth())
