@@ -7,7 +7,8 @@ place after all: an epoch that nobody serves does no harm.
 
 It is asked at a change of the primary and at no other time: losing sight of it stops nobody.
 
-`FileCoordinator` is a locked file, for replicas on one machine; `recovery.zookeeper` is for more than one.
+`FileCoordinator` is a locked file, for replicas on one machine; `recovery.zookeeper` is for more than one. Two machines
+must not share the file over a network: locks and renames promise too little there.
 """
 
 import fcntl
@@ -21,6 +22,9 @@ import trio
 
 POLL_SECONDS = 0.05
 """How often a file is looked at by `wait_changed`: nobody's safety waits for it, only a gateway's reconnecting."""
+LOCK_SECONDS = 1.0
+"""A write takes milliseconds; a process that holds the lock for so long is paused, or the disk hangs."""
+_RETRY_SECONDS = 0.005
 
 
 class CoordinatorUnavailable(Exception):
@@ -51,7 +55,7 @@ class ReplicaSetDiffers(Exception):
 
 
 class Coordinator(Protocol):
-    """Of one shard. Every method may raise CoordinatorUnavailable, within a deadline of its own."""
+    """Of one shard. `read` and `write` may raise CoordinatorUnavailable, within a deadline of their own."""
 
     async def read(self) -> tuple[Record, int]:
         """The record and its version; never older than what was written before the call."""
@@ -60,7 +64,10 @@ class Coordinator(Protocol):
         """Compare-and-set: False when the version has moved on."""
 
     async def wait_changed(self, version: int) -> None:
-        """Until the version may be another one than `version`."""
+        """Until the version may be another one than `version`. Waits through an outage."""
+
+    async def register(self, replica: int, address: Address) -> None:
+        """Let it be seen that this replica's process lives, as long as it does: a hint for people. Never raises."""
 
 
 async def raise_epoch(coordinator: Coordinator, owner: int, above: int) -> int | None:
@@ -121,11 +128,27 @@ class FileCoordinator:
         return kept.record, kept.version
 
     async def write(self, record: Record, version: int) -> bool:
-        return await trio.to_thread.run_sync(self._write, record, version)
+        """The thread of a disk that hangs is left behind: it may write yet, as after any lost answer."""
+        with trio.move_on_after(LOCK_SECONDS):
+            while True:
+                written = await trio.to_thread.run_sync(self._write, record, version, abandon_on_cancel=True)
+                if written is not None:
+                    return written
+                await trio.sleep(_RETRY_SECONDS)
+        raise CoordinatorUnavailable(f"{self._lock}: locked by another process, or not written, for {LOCK_SECONDS:g} s")
 
     async def wait_changed(self, version: int) -> None:
-        while self._read().version == version:  # noqa: ASYNC110 - a file tells nobody
+        while not self._is_changed(version):  # noqa: ASYNC110 - a file tells nobody
             await trio.sleep(POLL_SECONDS)
+
+    async def register(self, replica: int, address: Address) -> None:
+        """On one machine the processes can be seen."""
+
+    def _is_changed(self, version: int) -> bool:
+        try:
+            return self._read().version != version
+        except CoordinatorUnavailable:
+            return False
 
     def _read(self) -> _Kept:
         try:
@@ -135,19 +158,21 @@ class FileCoordinator:
         except (OSError, msgspec.DecodeError) as error:
             raise CoordinatorUnavailable(f"{self._path}: {error}") from error
 
-    def _write(self, record: Record, version: int) -> bool:
-        """Safe on disk before it is seen: an epoch that was given out must not come back."""
+    def _write(self, record: Record, version: int) -> bool | None:
+        """Safe on disk before it is seen: an epoch that was given out must not come back. None: somebody has the lock."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._read().version != version:
                     return False
                 self._replace(msgspec.json.encode(_Kept(version + 1, record)))
                 return True
             finally:
                 os.close(lock)
+        except BlockingIOError:
+            return None
         except OSError as error:
             raise CoordinatorUnavailable(f"{self._path}: {error}") from error
 

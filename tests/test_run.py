@@ -201,6 +201,33 @@ def test_only_root_installs_packages(
     assert made == calls
 
 
+@pytest.mark.parametrize("installs", [True, False])
+def test_test_brings_what_is_missing_in_one_go(
+    run: ModuleType,
+    commands: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    installs: bool,
+) -> None:
+    asked: list[list[str]] = []
+
+    def apt_install(packages: list[str]) -> bool:
+        asked.append(packages)
+        return installs
+
+    there = tmp_path / "there.jar"
+    there.touch()
+    judges = {"tshark": "tshark", str(there): "there", str(tmp_path / "zookeeper.jar"): "zookeeper", "ip": "iproute2"}
+    monkeypatch.setattr(run, "JUDGES", judges)
+    monkeypatch.setattr(run.shutil, "which", {"ip": "/usr/bin/ip"}.get)
+    monkeypatch.setattr(run, "apt_install", apt_install)
+    run.main(["test", "tests/matching"])
+    assert asked == [["tshark", "zookeeper"]]
+    told = "apt-get install -y --no-install-recommends tshark zookeeper" in capsys.readouterr().err
+    assert told is not installs
+
+
 def test_alone_it_tells_what_there_is(run: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main([]) == 0
     output = capsys.readouterr().out

@@ -1,5 +1,8 @@
+import fcntl
+
 import pytest
 import trio
+import trio.testing
 
 from recovery.coordinator import (
     Address,
@@ -66,12 +69,34 @@ async def test_only_the_owner_of_the_epoch_announces_itself(tmp_path):
     assert record.replicas["1"] == addresses[1]
 
 
-async def test_a_change_is_seen_by_who_waits(tmp_path, autojump_clock):
+async def test_a_change_is_seen_by_who_waits(tmp_path):
     coordinator = FileCoordinator(tmp_path / "epoch.json")
     async with trio.open_nursery() as nursery:
         _, version = await coordinator.read()
         nursery.start_soon(coordinator.wait_changed, version)
         await raise_epoch(coordinator, 1, 0)
+
+
+async def test_who_waits_for_a_change_waits_through_an_outage(tmp_path):
+    path = tmp_path / "epoch.json"
+    coordinator = FileCoordinator(path)
+    assert await raise_epoch(coordinator, 1, 0) == 1
+    whole = path.read_bytes()
+    async with trio.open_nursery() as nursery:
+        path.write_bytes(b"not json")
+        nursery.start_soon(coordinator.wait_changed, 1)
+        await trio.testing.wait_all_tasks_blocked()
+        path.write_bytes(whole)
+        assert await raise_epoch(coordinator, 2, 0) == 2
+
+
+async def test_a_lock_that_is_never_given_back_is_waited_for_in_vain_but_not_for_ever(tmp_path):
+    path = tmp_path / "epoch.json"
+    with path.with_suffix(".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(CoordinatorUnavailable, match=r"epoch\.lock: locked by another process"):
+            await raise_epoch(FileCoordinator(path), 1, 0)
+    assert await raise_epoch(FileCoordinator(path), 1, 0) == 1
 
 
 async def test_what_cannot_be_read_is_unavailable(tmp_path):
