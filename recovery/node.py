@@ -36,6 +36,8 @@ from recovery.primary import MAX_UNCOMMITTED, Primary
 from recovery.replica import STREAM, Replica, Role
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter
+from recovery.served import ServedReplica
+from recovery.service_host import Service, Unavailable
 from recovery.stable import Durability
 
 MAX_UNSENT = 4096
@@ -97,7 +99,9 @@ class ReplicaNode:
         self.stamps = StampClock(time.time_ns, time.monotonic_ns)
         self.links = Links(self, config.shard_id, config.keys)
         self.link_address = config.here.link
+        self.service_address = config.here.control
         self.request_address = config.here.retransmit
+        self.snapshots = config.directory / "snapshots"
         self._coordinator = coordinator
         self._journal = journal
         self._sender: Sender
@@ -157,6 +161,10 @@ class ReplicaNode:
         """Until everything up to `tx` is committed and applied here."""
         while self.replica.commit_tx < tx:
             await self._committed.wait()
+
+    async def take_snapshot(self) -> int:
+        """Its tx. Raises Unavailable."""
+        raise Unavailable("this replica takes no snapshots")
 
     async def wait_role_change(self) -> None:
         await self._role_changed.wait()
@@ -379,11 +387,14 @@ async def run_replica(
             control = stack.enter_context(closing(open_receiver(here.control)))
             heard = stack.enter_context(closing(open_receiver(here.stream, config.stream.interface)))
         listeners = await trio.open_tcp_listeners(here.link[1], host=here.link[0])
+        service = await trio.open_tcp_listeners(here.control[1], host=here.control[0])
         node.link_address = listeners[0].socket.getsockname()[:2]
+        node.service_address = service[0].socket.getsockname()[:2]
         node.request_address = requests.getsockname()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_requests, Retransmitter({config.shard_id: replica}), requests)
             nursery.start_soon(trio.serve_listeners, node.links.serve, listeners)
+            nursery.start_soon(Service(ServedReplica(node), config.key).run, service)
             nursery.start_soon(node.run, sender, control, heard)
             while config.alone and replica.primary is None:
                 await node.wait_role_change()

@@ -18,12 +18,12 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 PURE = {
     "recovery": """
         checksum clock command_log control election execution frames gaps heard history link member
-        outbox packet past primary quorum reader record replayed_log replica retransmitter segment snapshot
-        sources stable state_digests store view_change
+        outbox packet past primary query quorum reader record replayed_log replica retransmitter
+        segment service service_frames snapshot sources stable state_digests store view_change
     """,
     "matching": """
-        amend book day engine entry ids instruments messages operations order sessions shard snapshot state
-        trade wire
+        amend answers book day engine entry ids instruments messages operations order queries sessions shard
+        snapshot state trade wire
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate
@@ -37,8 +37,9 @@ PURE = {
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        alarm catch_up coordinator journal journal_reader journal_store multicast node pump
-        retransmission_server snapshot_files stream zookeeper zookeeper_client
+        alarm catch_up coordinator forked journal journal_reader journal_store links multicast node pump
+        retransmission_server served service_client service_host snapshot_files stream zookeeper
+        zookeeper_client
     """,
     "matching": """
         host
@@ -47,7 +48,7 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor cli connection demo gateway shard_link up
+        __main__ acceptor cli connection demo gateway query shard_link up
     """,
 }
 
@@ -56,7 +57,7 @@ FORBIDDEN_IN_PURE = (
     "threading time trio uuid"
 )
 
-LANGUAGE = {"matching", "matching.ids", "matching.instruments", "matching.messages", "matching.wire"}
+LANGUAGE = {f"matching{name}" for name in ("", ".ids", ".instruments", ".messages", ".queries", ".wire")}
 COMPOSITION = ("fixgw/up.py", "fixgw/demo.py", "fixgw/console/")  # may import everything of ours
 
 MAX_FILE_LINES = 600

@@ -1,0 +1,83 @@
+"""Work in a forked child: it sees one moment, tells how it went, and never outlives who wants it."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from recovery.forked import WorkFailed, run_forked
+from tests.venue import ROOT
+
+
+async def test_the_child_sees_the_moment_of_the_call_and_the_parent_goes_on(tmp_path: Path) -> None:
+    state = [1]
+    seen = tmp_path / "seen"
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    def work() -> None:
+        gate.read_bytes()  # until the parent has gone on
+        seen.write_text(str(state))
+
+    async def change() -> None:
+        state.append(2)
+        await trio.to_thread.run_sync(gate.write_bytes, b"go")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_forked, work)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(change)
+    assert seen.read_text() == "[1]"
+    assert state == [1, 2]
+
+
+async def test_what_goes_wrong_in_the_child_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorkFailed, match=r"FileNotFoundError: .* 'nowhere/x'"):
+        await run_forked(lambda: open("nowhere/x").close())
+    with pytest.raises(WorkFailed, match="was killed"):
+        await run_forked(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+async def test_nobody_waits_any_more_so_the_child_is_gone(tmp_path: Path) -> None:
+    number = tmp_path / "pid"
+
+    def work() -> None:
+        number.write_text(str(os.getpid()))
+        signal.pause()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_forked, work)
+        with trio.fail_after(10):
+            while not number.exists() or not number.read_text():  # noqa: ASYNC110 - another process sets no event
+                await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number.read_text()), 0)
+
+
+PARENT = """
+import os, signal, sys, trio
+from recovery.forked import run_forked
+
+def work():
+    print(os.getpid(), flush=True)
+    signal.pause()
+
+trio.run(run_forked, work)
+"""
+
+
+def test_a_child_dies_with_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        gone = os.pidfd_open(child)
+        parent.kill()
+        assert select.select([gone], [], [], 10)[0]
+        os.close(gone)
