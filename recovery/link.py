@@ -26,6 +26,9 @@ The rules:
   does.
 - source_seq never restarts, over incarnations neither. A client that lost its own count takes the server's word: so it
   numbers nothing before its first login in a new incarnation.
+- A primary may have lost commands that were seen to come by: a fork of its stream (`recovery.reader`). They are not
+  kept any more and are not to take effect later, so the client uses up their numbers with NOOPs, goes on with what it
+  keeps, and tells its owner which they were (`take_lost`).
 """
 
 import hashlib
@@ -37,7 +40,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from recovery.frames import COMMAND_NUMBERS, SILENCE_LIMIT, Frames, FrameType, LinkError
-from recovery.record import MAX_COMMAND_BYTES
+from recovery.record import MAX_COMMAND_BYTES, NOOP
 
 VERSION = 1
 NONCE_BYTES = 32
@@ -48,7 +51,7 @@ MAX_UNSEEN = 65_536
 """Commands forwarded and not yet seen to come by: several seconds' worth; then the gateway refuses new ones."""
 
 FIRST_COMMAND_KIND, LAST_COMMAND_KIND = 16, 95
-"""What may come over a link. 0–15 are the primary's own to sequence, above are events."""
+"""What may come over a link, beside a NOOP that fills a number. 0–15 are the primary's own, above are events."""
 
 _CHALLENGE = Struct(">BH32s")
 _LOGIN = Struct(">HI32s32s")
@@ -57,7 +60,7 @@ _PROVEN = Struct(">BH32s32sHI")
 
 
 class LinkForked(Exception):
-    """The primary has lost commands that were seen to come by: its history is not the one we acted on."""
+    """The primary has lost more than MAX_UNSEEN commands that were seen to come by: no tail, but its memory."""
 
 
 class LinkFull(Exception):
@@ -79,6 +82,10 @@ class Command(NamedTuple):
     session_seq: int
     kind: int
     body: bytes
+
+
+_FILLER = (0, 0, NOOP, b"")
+"""What a command that was lost is replaced by, but for its number."""
 
 
 def _prove(key: bytes, role: bytes, proven: bytes) -> bytes:
@@ -140,7 +147,7 @@ class LinkServer:
         if len(payload) < COMMAND_NUMBERS.size:
             raise LinkError("a command cut short")
         command = Command._make((*COMMAND_NUMBERS.unpack_from(payload), payload[COMMAND_NUMBERS.size :]))
-        if not FIRST_COMMAND_KIND <= command.kind <= LAST_COMMAND_KIND:
+        if not FIRST_COMMAND_KIND <= command.kind <= LAST_COMMAND_KIND and command[1:] != _FILLER:
             raise LinkError(f"kind {command.kind} is no command")
         return command
 
@@ -221,6 +228,7 @@ class LinkClient:
         self._unseen: deque[tuple[int, bytes]] = deque()  # (source_seq, payload)
         for command in unseen:
             self._unseen.append((command.source_seq, COMMAND_NUMBERS.pack(*command[:4]) + command.body))
+        self._lost = range(0)
         self._nonce = b""
         self._proven = b""
         self._frames: Frames | None = None
@@ -230,7 +238,7 @@ class LinkClient:
     @property
     def room(self) -> int:
         """How many commands may be forwarded now."""
-        return MAX_UNSEEN - len(self._unseen) if self.ready else 0
+        return max(MAX_UNSEEN - len(self._unseen), 0) if self.ready else 0
 
     def forward(self, session_id: int, session_seq: int, kind: int, body: bytes, now: int) -> int:
         """Number a command, keep it, and send it now or on the next connection; gives its source_seq.
@@ -258,6 +266,15 @@ class LinkClient:
     def unseen(self) -> int:
         return len(self._unseen)
 
+    def take_lost(self) -> range:
+        """The source_seqs that were filled since, their commands having come by; mostly none. Told once.
+
+        A hint for a log: a primary that is deposed and does not know it yet has not heard of them either. What is lost
+        for good is said by the stream (`StreamForked`). Fillers that were not needed do no harm.
+        """
+        lost, self._lost = self._lost, range(0)
+        return lost
+
     # Connection
 
     def connected(self, nonce: bytes, now: int) -> None:
@@ -273,7 +290,7 @@ class LinkClient:
         self._frames = None
 
     def receive_data(self, data: bytes, now: int) -> None:
-        """Bytes from the primary. Raises LinkError, and LinkForked when our past is not the primary's."""
+        """Bytes from the primary. Raises LinkError, and LinkForked when the primary has forgotten us."""
         assert self._frames is not None
         for frame_type, payload in self._frames.cut(data, now):
             if frame_type == FrameType.CHALLENGE:
@@ -306,7 +323,7 @@ class LinkClient:
             raise LinkError("the primary does not hold our key")
         oldest = self._unseen[0][0] if self._unseen else self.next_source_seq
         if last + 1 < oldest:
-            raise LinkForked(f"shard {self.shard_id} has {last} commands of ours, and {oldest - 1} have come by")
+            self._fill(range(last + 1, oldest))
         if not self.ready:
             self.next_source_seq = max(self.next_source_seq, last + 1)
         elif last >= self.next_source_seq:
@@ -315,6 +332,13 @@ class LinkClient:
         for source_seq, command in self._unseen:
             if source_seq > last:
                 self._frames.put(FrameType.COMMAND, command, now)
+
+    def _fill(self, lost: range) -> None:
+        """Commands that had come by are no more: their numbers are used up."""
+        if len(lost) > MAX_UNSEEN:
+            raise LinkForked(f"shard {self.shard_id} has {lost[0] - 1} commands of ours, and {lost[-1]} have come by")
+        self._unseen.extendleft((seq, COMMAND_NUMBERS.pack(seq, *_FILLER[:3])) for seq in reversed(lost))
+        self._lost = lost
 
     def data_to_send(self) -> bytes:
         return self._frames.data_to_send() if self._frames is not None else b""

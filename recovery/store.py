@@ -1,8 +1,9 @@
 """Where messages are kept to be given again: the interface, and the kept-in-memory form of it."""
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from typing import Protocol
+
+from recovery.record import MIN_MESSAGE_BYTES
 
 MESSAGE_OVERHEAD_BYTES = 41
 """What Python adds to each kept message: 33 bytes of object, 8 of reference."""
@@ -60,7 +61,8 @@ class MemoryStore:
         if not self.first_seq <= first_seq < self.next_seq:
             return []
         index = len(self._messages) - (self.next_seq - first_seq)
-        return take(islice(self._messages, index, None), max_bytes)
+        # A slice, for an iterator would walk to the index: millions of messages for each answer.
+        return take(self._messages[index : index + max_bytes // MIN_MESSAGE_BYTES + 1], max_bytes)
 
 
 def take(messages: Iterable[bytes], max_bytes: int) -> list[bytes]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from recovery import frames, link
 from recovery.frames import MAX_FRAME_BYTES, FrameType, LinkError
 from recovery.link import Command, LinkClient, LinkForked, LinkFull, LinkServer, Login, ServerState
-from recovery.record import MAX_COMMAND_BYTES
+from recovery.record import MAX_COMMAND_BYTES, NOOP
 
 KEY = b"the key of gateway 7"
 SECOND = 1_000_000_000
@@ -102,15 +102,44 @@ def test_a_restarted_gateway_sends_what_its_journal_says_was_not_seen():
     assert client.forward(0, 0, 16, b"", 0) == 7
 
 
-def test_a_primary_that_lost_what_came_by_has_another_history(pair):
-    for _ in range(3):
-        pair.client.forward(0, 0, 16, b"", 0)
+def test_what_a_primary_has_lost_is_told_and_its_numbers_are_filled(pair):
+    for text in (b"1", b"2", b"3", b"4"):
+        pair.client.forward(70, int(text), 16, text, 0)
     pair.client.seen(3)
     again = Pair(pair.client)
     again.exchange()
     again.server.accept(1, 0)
-    with pytest.raises(LinkForked):
-        again.exchange()
+    again.exchange()
+    fillers = [Command(seq, 0, 0, NOOP, b"") for seq in (2, 3)]
+    assert again.events[1:] == [*fillers, Command(4, 70, 4, 16, b"4")]
+    assert pair.client.take_lost() == range(2, 4)
+    assert not pair.client.take_lost()
+    assert pair.client.forward(70, 5, 16, b"5", 0) == 5
+
+    # What fills the numbers is kept until it comes by, like any command.
+    third = Pair(pair.client)
+    third.log_in(last_source_seq=2)
+    assert [event.source_seq for event in third.events[1:] if isinstance(event, Command)] == [3, 4, 5]
+    assert not pair.client.take_lost()
+
+
+def test_only_an_empty_noop_of_no_session_fills_a_number(pair):
+    for session, session_seq, body in ((70, 0, b""), (0, 1, b""), (0, 0, b"x")):
+        server = Pair(LinkClient(1, 7, 3, KEY))
+        server.log_in()
+        payload = frames.COMMAND_NUMBERS.pack(1, session, session_seq, NOOP) + body
+        with pytest.raises(LinkError, match="kind 0 is no command"):
+            server.server.receive_data(frame(FrameType.COMMAND, payload), 0)
+
+
+def test_a_primary_that_has_forgotten_everything_is_another_market(monkeypatch):
+    monkeypatch.setattr(link, "MAX_UNSEEN", 10)
+    client = LinkClient(1, 7, 3, KEY, next_source_seq=12)
+    pair = Pair(client)
+    pair.exchange()
+    pair.server.accept(0, 0)
+    with pytest.raises(LinkForked, match="shard 1 has 0 commands of ours, and 11 have come by"):
+        pair.exchange()
 
 
 def test_a_primary_with_commands_that_were_never_sent_is_not_believed(pair):
