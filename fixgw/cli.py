@@ -1,8 +1,8 @@
 """The command ``fixgw``.
 
 Each sub-command is one function of its arguments that returns the exit code: 0 it went well, 1 it did not, 2 the
-arguments make no sense. What a sub-command needs is imported when it runs: ``check`` is done before trio would have
-been loaded, and a machine that only runs the exchange never loads the demo.
+arguments make no sense, 78 the configuration it was to run is wrong. What a sub-command needs is imported when it runs:
+``check`` is done before trio would have been loaded, and a machine that only runs the exchange never loads the demo.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fixgw import __version__
+from fixgw.restarts import WRONG_CONFIGURATION
 
 if TYPE_CHECKING:
     from fixgw.config import Config
@@ -47,15 +48,22 @@ def parser() -> argparse.ArgumentParser:
     hash_password = commands.add_parser("hash-password", help="make a password_hash for the configuration")
     hash_password.set_defaults(command=_hash_password)
 
-    up = commands.add_parser("up", help="run a whole exchange in this process")
+    up = commands.add_parser("up", help="run a whole exchange, in this process or in many")
+    up.add_argument("--processes", action="store_true", help="each role as a process that is started again if it ends")
     up.add_argument("file", type=Path, metavar="FILE")
     up.set_defaults(command=_up)
 
     run = commands.add_parser("run", help="run one role as its own process")
     run.add_argument("role", choices=ROLES, metavar="ROLE", help=", ".join(ROLES))
     run.add_argument("--name", required=True, help="which one of that role, as the configuration names it")
+    run.add_argument("--supervised", action="store_true", help="end when standard input ends")
     run.add_argument("file", type=Path, metavar="FILE")
     run.set_defaults(command=_run)
+
+    rebuild = commands.add_parser("rebuild", help="let a replica fetch everything from the others at its next start")
+    rebuild.add_argument("name", metavar="NAME", help="of a shard's process, such as s1.2")
+    rebuild.add_argument("file", type=Path, metavar="FILE")
+    rebuild.set_defaults(command=_rebuild)
 
     demo = commands.add_parser("demo", help="a whole exchange with brokers trading and a vendor watching")
     demo.add_argument("file", type=Path, nargs="?", metavar="FILE", help="instead of conf/exchange.yaml")
@@ -117,24 +125,34 @@ def _hash_password(_options: argparse.Namespace) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     config = _load(options.file)
-    return 1 if config is None else int(_function("fixgw.up", "up")(config))
+    if config is None:
+        return WRONG_CONFIGURATION
+    if options.processes:
+        return int(_function("fixgw.supervisor", "supervise")(config, options.file))
+    return int(_function("fixgw.up", "up")(config))
 
 
 def _run(options: argparse.Namespace) -> int:
     config = _load(options.file)
     if config is None:
-        return 1
+        return WRONG_CONFIGURATION
     try:
-        getattr(config, options.role)(options.name)
+        config.require(options.role, options.name)
     except LookupError as error:
-        return _complain(str(error))
-    return int(_function("fixgw.up", "run")(config, options.role, options.name))
+        _complain(str(error))
+        return WRONG_CONFIGURATION
+    return int(_function("fixgw.up", "run")(config, options.role, options.name, supervised=options.supervised))
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    config = _load(options.file)
+    return WRONG_CONFIGURATION if config is None else int(_function("fixgw.rebuild", "rebuild")(config, options.name))
 
 
 def _demo(options: argparse.Namespace) -> int:
     config = _load(options.file or DEMO_FILE)
     if config is None:
-        return 1
+        return WRONG_CONFIGURATION
     demo = _function("fixgw.demo", "demo")
     return int(demo(config, seconds=options.seconds, json_file=options.json, record=options.record))
 

@@ -10,7 +10,6 @@ What each key means to an operator is in conf/README.md; a worked file is conf/e
 """
 
 import ipaddress
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
@@ -186,20 +185,6 @@ class Config(Model):
     feed: Feed = Feed(channels=(), publishers=())
     participants: tuple[Participant, ...]
     sessions: tuple[Session, ...]
-
-    @property
-    def interface(self) -> str:
-        """This host's address on the network that carries the streams. Raises OSError when it has none there."""
-        interface = self.venue.interface
-        if "/" not in interface:
-            return interface
-        network = ipaddress.IPv4Network(interface)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # nothing is sent: the kernel picks a route
-            probe.connect((str(network[1]), 9))
-            address = str(probe.getsockname()[0])
-        if ipaddress.IPv4Address(address) not in network:
-            raise OSError(f"venue.interface: this host has no address in {interface}; it would be {address}")
-        return address
 
     def shard(self, name: str) -> Shard:
         return _find(self.shards, "shard", name)

@@ -316,9 +316,9 @@ def _deaf(document: Document) -> Iterator[Problem]:
     for section in ("retransmitters", "gateways", "feed.publishers"):
         for path, reader in _entries(document, section):
             heard = {"retransmitters": _texts(reader.get("shards")), "gateways": unicast}.get(section, channels)
-            for shard in unicast:
-                if shard in heard and shard not in _texts(reader.get("streams")):
-                    text = f"shard {shard} has no multicast group; say where this one hears it: streams: {{{shard}: …}}"
+            for name in unicast:
+                if name in heard and name not in _texts(reader.get("streams")):
+                    text = f"shard {name} has no multicast group; say where this one hears it: streams: {{{name}: …}}"
                     yield Problem(document.mark(path), path, text)
     for path, shard, replicas in _replicas(document):
         for index, replica in enumerate(replicas):

@@ -23,6 +23,8 @@ import trio
 from fixgw import up
 from fixgw.auth import HASHER
 from fixgw.config import Config, Session
+from fixgw.interface import interface_of
+from fixgw.overview import table
 
 EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
 _SECOND: Final = 1_000_000_000
@@ -82,7 +84,7 @@ async def _demo(config: Config, directory: Path, seconds: float | None, record: 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             exchange: up.Exchange = await nursery.start(up.run_exchange, config)
-            print(f"{up.table(config)}\n\n{NEXT_STEPS}\n", flush=True)
+            print(f"{table(config)}\n\n{NEXT_STEPS}\n", flush=True)
             began = time.time()
             vendor = _start_vendor(config, recordings, directory)
             brokers = _start_brokers(config, passwords, directory)
@@ -139,7 +141,7 @@ async def _until_begun(exchange: "up.Exchange", recordings: Path, began: float) 
 
 
 def _start_vendor(config: Config, recordings: Path, directory: Path) -> _Program:
-    command: list[str] = [sys.executable, str(EXAMPLES / "vendor.py"), "--interface", config.interface]
+    command: list[str] = [sys.executable, str(EXAMPLES / "vendor.py"), "--interface", interface_of(config)]
     for channel in config.feed.channels:
         lines = [str(channel.lines[line]) for line in sorted(channel.lines)]
         requests = [

@@ -17,6 +17,7 @@ import trio
 
 from fixgw.config import Config
 from fixgw.connection import Connection
+from fixgw.interface import interface_of
 from fixgw.router import Batch, Router, portions
 from fixgw.shard_link import ShardLink
 from recovery.coordinator import Coordinator
@@ -235,7 +236,7 @@ class Gateway:
                 self.flush()
 
         address = self.config.stream_address(self.settings, shard_name)
-        interface = self.config.interface
+        interface = interface_of(self.config)
         with open_receiver(address, interface) as receiver, open_receiver((interface, 0)) as requests:
             task_status.started()
             await read_stream(reader, receiver, requests, servers, deliver, self._links[shard.id].heard_epoch)

@@ -25,9 +25,12 @@ from fixgw.acceptor import Acceptor
 from fixgw.config import Config
 from fixgw.config import Gateway as GatewaySettings
 from fixgw.config import Publisher as PublisherSettings
+from fixgw.coordinators import CoordinatorOf, open_coordinators
 from fixgw.entries import EntryError
 from fixgw.gateway import Gateway
+from fixgw.interface import interface_of
 from fixgw.logon import Identity
+from fixgw.overview import next_steps, table
 from fixgw.reports import DIALECTS
 from fixgw.router import Router, Seat
 from fixgw.session import Session
@@ -35,8 +38,9 @@ from fixgw.throttle import TokenBucket
 from fixgw.translate import TradedInstrument
 from marketdata.publisher import Channel, ChannelPublisher, run_publisher
 from matching.host import ShardHost, ShardSettings
-from matching.messages import DefineInstrument
-from recovery.coordinator import FileCoordinator
+from matching.messages import DefineInstrument, DefineSession
+from recovery.coordinator import ReplicaSetDiffers
+from recovery.history import ReplicaDiverged
 from recovery.journal import open_journal
 from recovery.journal_reader import JournalError
 from recovery.link import LinkForked
@@ -45,6 +49,8 @@ from recovery.node import ReplicaAddresses, ReplicaConfig
 from recovery.primary import ReplayDiverged
 from recovery.record import StreamError
 from recovery.retransmission_server import ServedStream, ServerConfig, ServerNode, run_retransmitter
+
+_log: Final = logging.getLogger(__name__)
 
 LINK_KEY_BYTES: Final = 32
 
@@ -56,7 +62,16 @@ QUIET_SECONDS: Final = 0.3
 _POLL_SECONDS: Final = 0.02
 
 #: What a role may end with that is for the operator to mend, not a bug: told in a line, without a traceback.
-FAILURES: Final = (OSError, JournalError, StreamError, ReplayDiverged, LinkForked, EntryError)
+FAILURES: Final = (
+    OSError,
+    JournalError,
+    StreamError,
+    ReplayDiverged,
+    ReplicaDiverged,
+    ReplicaSetDiffers,
+    LinkForked,
+    EntryError,
+)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -100,30 +115,58 @@ def _make_link_key(path: Path) -> None:
 
 
 async def run_shard(
-    config: Config, name: str, task_status: trio.TaskStatus[ShardHost] = trio.TASK_STATUS_IGNORED
+    config: Config,
+    name: str,
+    coordinator_of: CoordinatorOf | None = None,
+    task_status: trio.TaskStatus[ShardHost] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """One shard's primary."""
-    shard = config.shard(name)
+    """One replica of a shard, or the shard, if it is alone."""
+    shard, replica_id = config.replica(name)
     key = link_key(config.venue.link_key_file)
     replica = ReplicaConfig(
         shard.id,
-        1,
-        {1: ReplicaAddresses(shard.link, shard.retransmit, shard.retransmit, shard.stream[0])},
+        replica_id,
+        {number: ReplicaAddresses(*member) for number, member in shard.members.items()},
         config.directory("shard", name),
-        "quorum",
-        "disk" if shard.sync == "disk" else "memory",
+        shard.mode,
+        shard.durability,
         {gateway.source_id: key for gateway in config.gateways},
         key,
-        Destination(shard.stream, str(config.venue.interface)),
+        Destination(shard.stream, interface_of(config)),
+        shard.snapshot_every,
     )
-    coordinator = FileCoordinator(config.venue.data / "coordinator" / f"shard-{shard.id}.json")
-    instruments = [
-        DefineInstrument(each.id, each.symbol.encode(), each.tick_size, each.lot_size, each.round_lot)
-        for each in config.instruments_of(name)
-    ]
     day = config.venue.trading_day
-    settings = ShardSettings(replica, instruments, ZoneInfo(day.time_zone), day.rolls_at)
-    await matching.host.run_shard(settings, coordinator, task_status=task_status)
+    settings = ShardSettings(
+        replica, _instruments(config, shard.name), ZoneInfo(day.time_zone), day.rolls_at, _sessions(config)
+    )
+    async with _coordinators(config, coordinator_of) as opened:
+        await matching.host.run_shard(settings, opened(shard.id), task_status=task_status)
+
+
+def _instruments(config: Config, shard: str) -> list[DefineInstrument]:
+    return [
+        DefineInstrument(each.id, each.symbol.encode(), each.tick_size, each.lot_size, each.round_lot)
+        for each in config.instruments_of(shard)
+    ]
+
+
+def _sessions(config: Config) -> list[DefineSession]:
+    return [
+        DefineSession(
+            each.id,
+            config.participant(each.participant).id,
+            config.gateway(each.gateway).source_id,
+            int(each.cancel_on_disconnect),
+        )
+        for each in config.sessions
+    ]
+
+
+def _coordinators(
+    config: Config, opened: CoordinatorOf | None
+) -> contextlib.AbstractAsyncContextManager[CoordinatorOf]:
+    """A process opens its own; roles that share a process share them."""
+    return open_coordinators(config) if opened is None else contextlib.nullcontext(opened)
 
 
 async def run_retransmitting(
@@ -137,21 +180,25 @@ async def run_retransmitting(
         others = tuple(each for each in config.retransmit_servers(shard_name) if each != settings.address)
         address = config.stream_address(settings, shard_name)
         streams.append(ServedStream(config.shard(shard_name).id, address, directory / shard_name, others))
-    server = ServerConfig(tuple(streams), settings.address, str(config.venue.interface))
+    server = ServerConfig(tuple(streams), settings.address, interface_of(config))
     await run_retransmitter(server, task_status=task_status)
 
 
 async def run_gateway(
-    config: Config, name: str, task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED
+    config: Config,
+    name: str,
+    coordinator_of: CoordinatorOf | None = None,
+    task_status: trio.TaskStatus[Gateway] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """One FIX gateway."""
     settings = config.gateway(name)
-    with open_journal(config.directory("gateway", name), sync=settings.sync) as journal:
-        gateway = Gateway(config, name, journal, make_router(config, settings))
-        async with trio.open_nursery() as nursery:
-            await nursery.start(gateway.run)
-            await nursery.start(Acceptor(gateway).run, *settings.fix)
-            task_status.started(gateway)
+    async with _coordinators(config, coordinator_of) as opened:
+        with open_journal(config.directory("gateway", name), sync=settings.sync) as journal:
+            gateway = Gateway(config, name, journal, make_router(config, settings), opened)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(gateway.run)
+                await nursery.start(Acceptor(gateway).run, *settings.fix)
+                task_status.started(gateway)
 
 
 def make_router(config: Config, settings: GatewaySettings) -> Router:
@@ -197,7 +244,7 @@ def _channels(config: Config, settings: PublisherSettings) -> Iterator[Channel]:
                 line,
                 settings.requests[channel.shard],
                 settings.allow,
-                str(config.venue.interface),
+                interface_of(config),
                 {each.id: each.mpid.encode().ljust(4) for each in config.participants if each.attributed},
             )
 
@@ -218,15 +265,19 @@ class Exchange:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.shards: dict[str, ShardHost] = {}
+        self.replicas: dict[str, list[ShardHost]] = {shard.name: [] for shard in config.shards}
         self.gateways: dict[str, Gateway] = {}
         self.publishers: dict[str, list[ChannelPublisher]] = {}
+
+    def shard(self, name: str) -> ShardHost:
+        """The replica of a shard that leads it, else the one that has come furthest."""
+        return max(self.replicas[name], key=lambda host: (host.node.replica.primary is not None, host.next_seq))
 
     def books(self) -> dict[str, dict[str, list[list[int]]]]:
         """By symbol: bids and asks of the engines' books, best first, as [price in 1/10,000, quantity]."""
         books = {}
         for instrument in self.config.instruments:
-            book = self.shards[instrument.shard].engine.book(instrument.id)
+            book = self.shard(instrument.shard).engine.book(instrument.id)
             books[instrument.symbol] = {
                 "bids": [[price, quantity] for price, quantity, _ in book.bids.depth()],
                 "asks": [[price, quantity] for price, quantity, _ in book.asks.depth()],
@@ -235,7 +286,7 @@ class Exchange:
 
     def trades(self) -> int:
         """How many trades there were."""
-        return sum(shard.engine.trade_count for shard in self.shards.values())
+        return sum(self.shard(name).engine.trade_count for name in self.replicas)
 
     async def wait_quiet(self) -> None:
         """Until nothing moves any more and every reader has everything."""
@@ -248,7 +299,7 @@ class Exchange:
 
     def _positions(self) -> dict[int, int]:
         """By shard: the number of the next message."""
-        return {shard.shard_id: shard.next_seq for shard in self.shards.values()}
+        return {shard.id: self.shard(shard.name).next_seq for shard in self.config.shards}
 
     def _everybody_is_there(self) -> bool:
         ends = self._positions()
@@ -268,15 +319,16 @@ class Exchange:
 async def run_exchange(config: Config, task_status: trio.TaskStatus[Exchange] = trio.TASK_STATUS_IGNORED) -> None:
     """Everything the configuration names, until canceled."""
     exchange = Exchange(config)
-    async with trio.open_nursery() as nursery:
+    async with open_coordinators(config) as opened, trio.open_nursery() as nursery:
         for shard in config.shards:
-            exchange.shards[shard.name] = await nursery.start(run_shard, config, shard.name)
+            for name in shard.processes:
+                exchange.replicas[shard.name].append(await nursery.start(run_shard, config, name, opened))
         for retransmitter in config.retransmitters:
             await nursery.start(run_retransmitting, config, retransmitter.name)
         for publisher in config.feed.publishers:
             exchange.publishers[publisher.name] = await nursery.start(run_publishing, config, publisher.name)
         for gateway in config.gateways:
-            exchange.gateways[gateway.name] = await nursery.start(run_gateway, config, gateway.name)
+            exchange.gateways[gateway.name] = await nursery.start(run_gateway, config, gateway.name, opened)
         task_status.started(exchange)
 
 
@@ -285,18 +337,20 @@ def up(config: Config) -> int:
     return _serve(partial(run_exchange, config), f"{table(config)}\n\n{next_steps(config)}")
 
 
-def run(config: Config, role: str, name: str) -> int:
-    """Run one role until SIGINT or SIGTERM. Returns the exit code."""
-    return _serve(partial(ROLES[role], config, name), f"{role} {name} is ready")
+def run(config: Config, role: str, name: str, *, supervised: bool = False) -> int:
+    """Run one role until SIGINT or SIGTERM, or `supervised` until the supervisor is gone. Returns the exit code."""
+    return _serve(partial(ROLES[role], config, name), f"{role} {name} is ready", supervised=supervised)
 
 
-def _serve(role: Callable[..., Awaitable[None]], ready: str) -> int:
+def _serve(role: Callable[..., Awaitable[None]], ready: str, *, supervised: bool = False) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     failed = False
 
     async def main() -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
+                if supervised:
+                    nursery.start_soon(_end_with_supervisor, nursery.cancel_scope)
                 await nursery.start(role)
                 _settle_garbage_collector()
                 print(ready, flush=True)
@@ -313,23 +367,6 @@ def _serve(role: Callable[..., Awaitable[None]], ready: str) -> int:
     return 1 if failed else 0
 
 
-def next_steps(config: Config) -> str:
-    """What to type next, in another terminal, where `up` runs."""
-    steps = []
-    for session in config.sessions[:1]:
-        gateway = config.gateway(session.gateway)
-        symbol = config.instruments[0].symbol if config.instruments else "SYMBOL"
-        steps.append(
-            f"trade:   FIXGW_PASSWORD=… .venv/bin/python examples/broker.py --port {gateway.fix.port} --target "
-            f"{config.venue.comp_id} \\\n           --sender {session.sender_comp_id} --username {session.username} "
-            f"--version {session.begin_string} --symbol {symbol} --orders 100"
-        )
-    for channel in config.feed.channels[:1]:
-        line = channel.lines[min(channel.lines)]
-        steps.append(f"look at: tshark -i lo -f 'udp port {line.port}' -d udp.port=={line.port},moldudp64")
-    return "\n".join(["In another terminal (Ctrl-C here ends the exchange):", *(f"  {step}" for step in steps)])
-
-
 def _settle_garbage_collector() -> None:
     """What is there now stays; what comes per order is in no cycle and dies by itself, so look for cycles seldom."""
     gc.collect()
@@ -337,26 +374,11 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(GC_ALLOCATIONS, 20, 100)
 
 
-def table(config: Config) -> str:
-    """What runs where, and what to type next."""
-    rows = [("what", "where", "speaks")]
-    rows += [
-        (f"gateway {each.name}", str(each.fix), "FIX.4.2, FIX.4.4: brokers connect here") for each in config.gateways
-    ]
-    for shard in config.shards:
-        symbols = ", ".join(each.symbol for each in config.instruments_of(shard.name))
-        rows.append((f"shard {shard.name}", str(shard.stream[0]), f"the stream of {symbols}"))
-    rows += [
-        (f"retransmitter {each.name}", str(each.address), "what was missed of the streams")
-        for each in config.retransmitters
-    ]
-    for channel in config.feed.channels:
-        for line, address in sorted(channel.lines.items()):
-            rows.append((f"feed {channel.shard} line {line}", str(address), "ITCH 5.0 in MoldUDP64"))
-    for publisher in config.feed.publishers:
-        for shard_name, address in publisher.requests.items():
-            rows.append((f"requests {publisher.name} {shard_name}", str(address), "MoldUDP64 requests"))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    lines = [f"{what:{widths[0]}}  {where:{widths[1]}}  {speaks}" for what, where, speaks in rows]
-    lines.insert(1, "-" * max(map(len, lines)))
-    return "\n".join(lines)
+async def _end_with_supervisor(scope: trio.CancelScope) -> None:
+    """Nobody but the supervisor holds the other end of our standard input, and it says nothing there."""
+    while True:
+        await trio.lowlevel.wait_readable(sys.stdin)
+        if not os.read(sys.stdin.fileno(), 4096):
+            _log.error("the supervisor is gone: this process ends")
+            scope.cancel()
+            return

@@ -30,8 +30,9 @@ PURE = {
     """,
     "fixgw": """
         auth codec config config_checks config_explain config_shards config_values dictionary
-        entries header logon outbound primaries reports resend router sent session session_events
-        session_state strict_yaml tags throttle timestamps translate values
+        entries header logon outbound overview primaries reports resend restarts
+        router sent session session_events session_state strict_yaml tags throttle timestamps
+        translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
@@ -48,7 +49,8 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor cli connection demo gateway query shard_link up
+        __main__ acceptor cli connection coordinators demo gateway interface query rebuild shard_link
+        supervisor up
     """,
 }
 

@@ -1,10 +1,11 @@
 """A whole exchange as real processes, for tests and benchmarks: made in a directory, started, killed, started again.
 
-Every role is `python -m fixgw run ROLE --name NAME exchange.yaml`, as an operator would run it. Ports are asked of the
-kernel, so several venues live side by side on one machine.
+Every role is `python -m fixgw run ROLE --name NAME exchange.yaml`, as an operator would run it: with `replicas=3` the
+shard s1 is the processes s1.1, s1.2 and s1.3. Ports are asked of the kernel, so several venues live side by side.
 """
 
 import contextlib
+import json
 import os
 import secrets
 import select
@@ -15,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import argon2
 import yaml
@@ -35,38 +36,52 @@ class ProcessFailed(AssertionError):
     """A role ended, or did not begin to serve in time; the text holds what it printed."""
 
 
-def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[int]:
-    """Port numbers nobody listens on now, and none that the kernel gives to outgoing connections."""
+def free_ports(count: int) -> list[int]:
+    """Port numbers that nobody uses now, for TCP or UDP, and none that the kernel gives to outgoing connections."""
     ports: list[int] = []
     while len(ports) < count:
         port = secrets.choice(PORTS)
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            contextlib.suppress(OSError),
+        ):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
             if port not in ports:
                 ports.append(port)
     return ports
 
 
 class Venue:
-    """One exchange: shards s1 (ALPHA, BETA) and s2 (GAMMA, DELTA), retransmitter r1, gateway g1, publishers A, B."""
+    """One exchange: shards s1 (ALPHA, BETA) and s2 (GAMMA, DELTA), retransmitter r1, gateway g1, publishers A, B.
+
+    With more than one of `replicas`, both shards are replicated, in `mode` and with `durability`; the coordinator is in
+    files unless `coordinator` is that section of the configuration.
+    """
 
     def __init__(
         self,
         directory: Path,
         *,
         sync: str = "write",
+        replicas: int = 1,
+        mode: str = "quorum",
+        durability: str = "memory",
+        snapshot_every: int = 100_000,
+        coordinator: Mapping[str, object] | None = None,
         sessions: Sequence[tuple[str, str]] = (("BROKER1", "FIX.4.4"), ("BROKER2", "FIX.4.2"), ("BROKER3", "FIX.4.4")),
         overrides: Mapping[str, object] | None = None,
         orders_per_second: int = 1_000_000,
     ) -> None:
         self.directory = directory
         self.password = secrets.token_hex(8)
-        tcp = free_ports(3)
-        udp = free_ports(12, socket.SOCK_DGRAM)
+        ports = free_ports(10 + 6 * replicas)
+        tcp, udp, replica_ports = ports[:1], ports[1:10], ports[10:]
         group = f"239.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
         self.fix_port = tcp[0]
         self.comp_id = "FIXGW"
-        self.config: dict[str, object] = {
+        self.config: dict[str, Any] = {
             "venue": {
                 "comp_id": self.comp_id,
                 "data": "var",
@@ -75,15 +90,7 @@ class Venue:
                 "trading_day": {"time_zone": "UTC", "rolls_at": "00:00"},
             },
             "shards": [
-                {
-                    "name": f"s{number}",
-                    "id": number,
-                    "link": f"127.0.0.1:{tcp[number]}",
-                    "stream": f"{group}.{number}:{udp[number]}",
-                    "retransmit": f"127.0.0.1:{udp[2 + number]}",
-                    "sync": sync,
-                }
-                for number in (1, 2)
+                {"name": f"s{number}", "id": number, "stream": f"{group}.{number}:{udp[number]}"} for number in (1, 2)
             ],
             "instruments": [
                 {"symbol": symbol, "id": number, "shard": shard, "tick_size": 0.01, "lot_size": 1}
@@ -91,13 +98,13 @@ class Venue:
                     [("ALPHA", "s1"), ("BETA", "s1"), ("GAMMA", "s2"), ("DELTA", "s2")], start=1
                 )
             ],
-            "retransmitters": [{"name": "r1", "shards": ["s1", "s2"], "address": f"127.0.0.1:{udp[5]}"}],
+            "retransmitters": [{"name": "r1", "shards": ["s1", "s2"], "address": f"127.0.0.1:{udp[3]}"}],
             "gateways": [{"name": "g1", "source_id": 1, "fix": f"127.0.0.1:{self.fix_port}", "sync": sync}],
             "feed": {
                 "channels": [
                     {
                         "shard": f"s{number}",
-                        "lines": {"A": f"{group}.{10 + number}:{udp[6]}", "B": f"{group}.{20 + number}:{udp[7]}"},
+                        "lines": {"A": f"{group}.{10 + number}:{udp[0]}", "B": f"{group}.{20 + number}:{udp[4]}"},
                     }
                     for number in (1, 2)
                 ],
@@ -105,7 +112,7 @@ class Venue:
                     {
                         "name": name,
                         "line": name,
-                        "requests": {"s1": f"127.0.0.1:{udp[8 + 2 * at]}", "s2": f"127.0.0.1:{udp[9 + 2 * at]}"},
+                        "requests": {"s1": f"127.0.0.1:{udp[5 + 2 * at]}", "s2": f"127.0.0.1:{udp[6 + 2 * at]}"},
                     }
                     for at, name in enumerate("AB")
                 ],
@@ -127,6 +134,24 @@ class Venue:
                 }
                 for number, (sender, version) in enumerate(sessions, start=1)
             ],
+        }
+        if coordinator is not None:
+            self.config["coordinator"] = dict(coordinator)
+        addresses = [f"127.0.0.1:{port}" for port in replica_ports]
+        for shard in self.config["shards"]:
+            if replicas == 1:
+                link, control, retransmit = (addresses.pop() for _ in range(3))
+                shard.update(link=link, control=control, retransmit=retransmit, sync=sync)
+                continue
+            shard["replication"] = {"mode": mode, "durability": durability, "snapshot_every": snapshot_every}
+            shard["replicas"] = [
+                {"id": number, "link": addresses.pop(), "control": addresses.pop(), "retransmit": addresses.pop()}
+                for number in range(1, replicas + 1)
+            ]
+        #: Shard → the names of its processes.
+        self.shards = {
+            f"s{number}": [f"s{number}"] if replicas == 1 else [f"s{number}.{each}" for each in range(1, replicas + 1)]
+            for number in (1, 2)
         }
         self.config.update(overrides or {})
         self.file = directory / "exchange.yaml"
@@ -172,7 +197,7 @@ class Venue:
 
     def start_all(self, *, feed: bool = True, retransmitter: bool = True) -> None:
         """Everything, side by side; any order works. The gateway comes last, so that it finds its shards."""
-        roles = [("shard", "s1"), ("shard", "s2")]
+        roles = [("shard", name) for names in self.shards.values() for name in names]
         if retransmitter:
             roles.append(("retransmitter", "r1"))
         if feed:
@@ -182,6 +207,25 @@ class Venue:
         for role, name in roles:
             self._wait_ready(role, name)
         self.start("gateway", "g1")
+
+    def pause(self, role: str, name: str) -> None:
+        """As if its machine hung: it does nothing, and its connections stay."""
+        self.processes[role, name].send_signal(signal.SIGSTOP)
+
+    def resume(self, role: str, name: str) -> None:
+        self.processes[role, name].send_signal(signal.SIGCONT)
+
+    def owner(self, shard: str) -> str:
+        """The process that the latest epoch of a shard belongs to, as a coordinator in files says; "" before the first.
+
+        It may not serve yet, or not any more.
+        """
+        number = next(each["id"] for each in self.config["shards"] if each["name"] == shard)
+        file = self.directory / "var" / "coordinator" / f"shard-{number}.json"
+        if not file.exists():
+            return ""
+        owner = json.loads(file.read_bytes())["record"]["owner"]
+        return "" if not owner else shard if len(self.shards[shard]) == 1 else f"{shard}.{owner}"
 
     def kill(self, role: str, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """As if its machine's power went: no word, no clean-up."""
@@ -200,6 +244,7 @@ class Venue:
         failed = []
         for process in self.processes.values():
             process.terminate()
+            process.send_signal(signal.SIGCONT)  # one that is paused takes no other signal
         for (role, name), process in self.processes.items():
             try:
                 code = process.wait(STOP_SECONDS)

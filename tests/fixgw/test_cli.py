@@ -11,6 +11,7 @@ import pytest
 
 from fixgw import __version__, cli
 from fixgw.config import Config
+from fixgw.restarts import WRONG_CONFIGURATION
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = str(ROOT / "conf" / "exchange.yaml")
@@ -88,10 +89,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         return function
 
     up, demo = ModuleType("fixgw.up"), ModuleType("fixgw.demo")
+    supervisor, rebuild = ModuleType("fixgw.supervisor"), ModuleType("fixgw.rebuild")
     vars(up).update(up=note("up", 0), run=note("run", 7))
     vars(demo).update(demo=note("demo", 0))
-    monkeypatch.setitem(sys.modules, "fixgw.up", up)
-    monkeypatch.setitem(sys.modules, "fixgw.demo", demo)
+    vars(supervisor).update(supervise=note("supervise", 1))
+    vars(rebuild).update(rebuild=note("rebuild", 0))
+    for module in (up, demo, supervisor, rebuild):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     return made
 
 
@@ -100,14 +104,28 @@ def test_up(calls: list[tuple[object, ...]]) -> None:
     assert calls == [("up", "FIXGW", {})]
 
 
+def test_up_in_processes(calls: list[tuple[object, ...]]) -> None:
+    assert cli.main(["up", "--processes", EXAMPLE]) == 1
+    assert calls == [("supervise", "FIXGW", Path(EXAMPLE), {})], "they read the file themselves"
+
+
+def test_rebuild(calls: list[tuple[object, ...]]) -> None:
+    assert cli.main(["rebuild", "s1.2", EXAMPLE]) == 0
+    assert calls == [("rebuild", "FIXGW", "s1.2", {})]
+
+
 def test_run_hands_on_the_role_and_its_exit_code(calls: list[tuple[object, ...]]) -> None:
     assert cli.main(["run", "publisher", "--name", "feed-a", EXAMPLE]) == 7
-    assert calls == [("run", "FIXGW", "publisher", "feed-a", {})]
+    assert cli.main(["run", "shard", "--supervised", "--name", "s1", EXAMPLE]) == 7
+    assert calls == [
+        ("run", "FIXGW", "publisher", "feed-a", {"supervised": False}),
+        ("run", "FIXGW", "shard", "s1", {"supervised": True}),
+    ]
 
 
 def test_run_of_a_name_that_is_not_there(calls: list[tuple[object, ...]], capsys: Output) -> None:
-    assert cli.main(["run", "shard", "--name", "s9", EXAMPLE]) == 1
-    assert capsys.readouterr().err == "fixgw: no shard is named 's9'; there are: s1, s2\n"
+    assert cli.main(["run", "shard", "--name", "s9", EXAMPLE]) == WRONG_CONFIGURATION
+    assert capsys.readouterr().err == "fixgw: no shard process is named 's9'; there are: s1, s2\n"
     assert calls == []
 
 
@@ -120,13 +138,15 @@ def test_demo_takes_the_example_when_nothing_is_said(calls: list[tuple[object, .
     ]
 
 
-@pytest.mark.parametrize("arguments", [["up"], ["run", "shard", "--name", "s1"], ["demo"]])
+@pytest.mark.parametrize(
+    "arguments", [["up"], ["up", "--processes"], ["run", "shard", "--name", "s1"], ["rebuild", "s1.2"], ["demo"]]
+)
 def test_a_wrong_configuration_starts_nothing(
     calls: list[tuple[object, ...]], tmp_path: Path, capsys: Output, arguments: list[str]
 ) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("shards: 1\n")
-    assert cli.main([*arguments, str(file)]) == 1
+    assert cli.main([*arguments, str(file)]) == WRONG_CONFIGURATION
     assert "x.yaml:1:9: shards: must be a list, not 1" in capsys.readouterr().err
     assert calls == []
 

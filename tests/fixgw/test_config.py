@@ -283,13 +283,3 @@ def test_addresses(text: str) -> None:
 def test_what_is_no_address(text: object) -> None:
     with pytest.raises(ValueError, match=r"host|port"):
         Address.parse(text)
-
-
-def test_one_file_serves_hosts_that_each_have_their_own_address_on_a_network(load: Load) -> None:
-    def on(network: str) -> Config:
-        loaded = load(SMALL)
-        return loaded.model_copy(update={"venue": loaded.venue.model_copy(update={"interface": network})})
-
-    assert on("127.0.0.0/8").interface == "127.0.0.1"
-    with pytest.raises(OSError, match=r"venue.interface: this host has no address in 192.0.2.128/30"):
-        _ = on("192.0.2.128/30").interface

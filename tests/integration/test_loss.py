@@ -29,7 +29,7 @@ _STATISTICS = re.compile(r"ReaderStatistics\(.*gaps_found=(\d+), gaps_filled=(\d
 
 def relay_streams(venue: Venue) -> dict[Address, Address]:
     """Have every reader hear every stream through a link of its own. Gives the links, output → input."""
-    port = free_ports(1, 2)[0]
+    port = free_ports(1)[0]
     links: dict[Address, Address] = {}
     streams = {each["name"]: address(each["stream"]) for each in venue.config["shards"]}
     feed = venue.config["feed"]
@@ -46,7 +46,7 @@ def relay_streams(venue: Venue) -> dict[Address, Address]:
 
 def relay_lines(venue: Venue) -> dict[Address, Address]:
     """A link for each line of the feed."""
-    port = free_ports(1, 2)[0]
+    port = free_ports(1)[0]
     lines = feed_lines(venue)
     return {(_group(line, 200 + number), port): line for number, line in enumerate(lines)}
 
