@@ -159,7 +159,7 @@ class FileCoordinator:
             raise CoordinatorUnavailable(f"{self._path}: {error}") from error
 
     def _write(self, record: Record, version: int) -> bool | None:
-        """Safe on disk before it is seen: an epoch that was given out must not come back. None: somebody has the lock."""
+        """Safe on disk before it is seen: an epoch once given out must not come back. None: somebody has the lock."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)

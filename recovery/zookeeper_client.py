@@ -163,7 +163,8 @@ class ZooKeeperClient:
             who = f"user {self._settings.username}" if self._settings.username else "who gives no user"
             raise CoordinatorUnavailable(f"ZooKeeper: {who} may not do this; is the password the one?") from error
         except (KazooException, RuntimeError) as error:
-            raise CoordinatorUnavailable(f"ZooKeeper: {type(error).__name__} {error}") from error
+            what = f"{type(error).__name__} {error}".strip()
+            raise CoordinatorUnavailable(f"ZooKeeper: {what}; what was asked may be done nevertheless") from error
 
     def _no_answer(self) -> str:
         state = "connected" if self._connected.is_set() else f"not connected; {self._handler.failure or 'no answer'}"

@@ -42,18 +42,22 @@ def free_ports(count: int) -> list[int]:
 class Server:
     """One server's process."""
 
-    def __init__(self, directory: Path, port: int, settings: Mapping[str, str], properties: tuple[str, ...]) -> None:
+    def __init__(self, directory: Path, port: int, secure_port: int, settings: Mapping[str, str]) -> None:
         self.address = f"127.0.0.1:{port}"
+        self.secure_address = f"127.0.0.1:{secure_port}"
         self._port = port
         self._file = directory / "zoo.cfg"
         self._log = directory / "log"
-        self._properties = properties
         self._process: subprocess.Popen[bytes] | None = None
         self._file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         classes = ":".join(map(str, JARS))
-        command = ["java", *JAVA_OPTIONS, *self._properties, "-cp", classes, MAIN, str(self._file)]
+        command = ["java", *JAVA_OPTIONS, "-cp", classes, MAIN, str(self._file)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -114,9 +118,16 @@ class Ensemble:
         return tuple(server.address for server in self.servers)
 
     async def wait_serving(self) -> None:
-        """Until all serve."""
+        """Until all serve; those that were killed are started again first."""
+        for server in self.servers:
+            if not server.is_running:
+                server.start()
         for server in self.servers:
             await server.wait_serving()
+
+    def kill(self) -> None:
+        for server in self.servers:
+            server.kill()
 
     async def leader(self) -> Server:
         with trio.fail_after(START_SECONDS):
@@ -127,39 +138,44 @@ class Ensemble:
                 await trio.sleep(POLL_SECONDS)
 
 
-@asynccontextmanager
-async def open_ensemble(
-    directory: Path, count: int = 1, *, settings: Mapping[str, str] | None = None, properties: tuple[str, ...] = ()
-) -> AsyncIterator[Ensemble]:
-    """`count` servers that serve; killed at the end. `settings` go into each one's zoo.cfg, `properties` to its JVM."""
+def start_ensemble(
+    directory: Path, count: int = 1, *, settings: Mapping[str, str] | None = None, secure: bool = False
+) -> Ensemble:
+    """`count` servers, started but maybe not serving yet. `settings` go into each one's zoo.cfg.
+
+    `secure`: clients come with TLS, to `Server.secure_address`.
+    """
     need_zookeeper()
-    ports = free_ports(3 * count)
-    peers = {
-        f"server.{number}": f"127.0.0.1:{ports[3 * number - 2]}:{ports[3 * number - 1]}"
-        for number in range(1, count + 1)
-    }
+    ports = [free_ports(4) for _ in range(count)]
+    peers = {f"server.{number}": f"127.0.0.1:{own[1]}:{own[2]}" for number, own in enumerate(ports, 1)}
     ensemble = Ensemble([])
-    for number in range(1, count + 1):
+    for number, (client, _, _, secure_client) in enumerate(ports, 1):
         home = directory / f"zookeeper{number}"
         (home / "data").mkdir(parents=True)
         (home / "data" / "myid").write_text(f"{number}\n")
-        port = ports[3 * number - 3]
         own = {
             **TIMES,
             "dataDir": str(home / "data"),
-            "clientPort": str(port),
+            "clientPort": str(client),
             "clientPortAddress": "127.0.0.1",
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "srvr",
             **(peers if count > 1 else {}),
+            **({"secureClientPort": str(secure_client), "secureClientPortAddress": "127.0.0.1"} if secure else {}),
             **(settings or {}),
         }
-        ensemble.servers.append(Server(home, port, own, properties))
+        ensemble.servers.append(Server(home, client, secure_client, own))
+    for server in ensemble.servers:
+        server.start()
+    return ensemble
+
+
+@asynccontextmanager
+async def open_ensemble(directory: Path, count: int = 1) -> AsyncIterator[Ensemble]:
+    """`count` servers that serve; killed at the end."""
+    ensemble = start_ensemble(directory, count)
     try:
-        for server in ensemble.servers:
-            server.start()
         await ensemble.wait_serving()
         yield ensemble
     finally:
-        for server in ensemble.servers:
-            server.kill()
+        ensemble.kill()
