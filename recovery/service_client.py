@@ -87,10 +87,18 @@ async def connect(shard_id: int, replica_id: int | None, address: Address, key: 
     try:
         with trio.fail_after(CONNECT_SECONDS):
             stream = await trio.open_tcp_stream(address[0], address[1])
-    except (OSError, trio.TooSlowError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "cannot be reached"
-        raise LinkError(why) from error
+    except trio.TooSlowError as error:
+        raise LinkError(f"no connection within {CONNECT_SECONDS} s") from error
+    except OSError as error:
+        raise LinkError(_reason(error)) from error
     return Connection(ServiceClient(shard_id, replica_id, key, os.urandom(NONCE_BYTES)), stream)
+
+
+def _reason(error: BaseException) -> str:
+    """What the kernel said: trio tells it below a sentence of its own, and several in a group."""
+    while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
+        error = error.__cause__ or error.exceptions[0]  # type: ignore[attr-defined]
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno is not None else str(error)
 
 
 @asynccontextmanager
