@@ -28,7 +28,14 @@ class Reading:
             self.asked[ask.replica_id] = ask
 
     def position(
-        self, replica_id: int, complete: int, safe: int, commit: int = 0, role: Role = BACKUP, *, recovering: bool = False
+        self,
+        replica_id: int,
+        complete: int,
+        safe: int,
+        commit: int = 0,
+        role: Role = BACKUP,
+        *,
+        recovering: bool = False,
     ) -> None:
         position = Position(complete, complete, safe, recovering, commit, role, replica_id)
         self.core.replied(self.asked[replica_id], position, self.now)
