@@ -14,7 +14,9 @@ Rules:
 * the store takes a message when `datagrams_to_send` hands it out: no answer runs ahead of the multicast;
 * `resume_position` is where to begin reading after a restart: before the batch in which the session's day started;
 * after a fork of the shard's stream, what was said may be untrue: `begin_again` ends the session, and the day is read
-  again and said under a new name.
+  again and said under another name, which the present epoch gives (`session_in_epoch`). A shard that may lose what it
+  has released (mode async) has its feeds do so at every epoch that begins within a day: a feed remembers nothing, and
+  does not know what its last life or the other line has said. So all lines have one name, whenever they were started.
 
 Pure: the owner reads the stream, sends, tells the time and calls `handle_deadline` when it is due.
 """
@@ -40,6 +42,26 @@ _DAY_ENDED: Final = wire.KINDS[messages.DayEnded]
 SESSIONS_KEPT: Final = 2
 
 
+_DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LETTERS: Final = 26
+
+
+class Epoch(NamedTuple):
+    """An epoch of the shard's stream, and its first message number."""
+
+    number: int
+    first_seq: int
+
+
+def session_in_epoch(session: bytes, epoch: int) -> bytes:
+    """What a day's session is called when it is said again in this epoch: a letter and a digit or letter for the year.
+
+    Another name for each of 936 epochs in a row, and none of them a day's own.
+    """
+    first, second = divmod(epoch % (_LETTERS * len(_DIGITS)), len(_DIGITS))
+    return bytes((_DIGITS[10 + first], _DIGITS[second])) + session[2:]
+
+
 class FeedStatistics(NamedTuple):
     """Where the feed stands, and what happened since the start."""
 
@@ -57,22 +79,21 @@ class Feed:
     def __init__(
         self,
         *,
-        session: bytes | None = None,
         request_server: "RequestServer | None" = None,
         attributions: "Mapping[int, bytes] | None" = None,
         max_payload: int = moldudp64.MAX_PAYLOAD,
         heartbeat_interval: int = moldudp64.HEARTBEAT_INTERVAL,
         end_of_session_duration: int = moldudp64.END_OF_SESSION_DURATION,
     ) -> None:
-        """`session`: ten bytes, the name of the first session where it must not be the day's own (after a fork).
-
-        `request_server` is given a store for every session; `attributions` are the translator's; times are nanoseconds.
-        """
+        """`request_server` is given a store for every session; `attributions` are the translator's; times in ns."""
         self.live = False
         self.sender: DownstreamSender | None = None
         #: Before the batch in which the session's day started; the beginning of the stream before any day.
         self.resume_position = Position()
-        self._session = session
+        #: A day that began before this epoch is said under a name of its own.
+        self._epoch = Epoch(0, 0)
+        self._day_seq = 0  # of the day's `DayStarted`; 0 before any day
+        self._day_session = b""
         self._request_server = request_server
         self._attributions = attributions
         self._max_payload = max_payload
@@ -96,7 +117,7 @@ class Feed:
             elif message.kind in PUBLIC_KINDS:
                 event = wire.decode_event(message.kind, message.body)
                 if type(event) is messages.DayStarted:
-                    self._start_day(event, before, now)
+                    self._start_day(event, message.seq, before, now)
                 if self._translator is not None:
                     self._say(self._translator.translate(event, self._timestamp))
             elif message.kind == _DAY_ENDED and self.sender is not None:
@@ -104,9 +125,12 @@ class Feed:
         if self.sender is not None:
             self.sender.flush(now)
 
-    def _start_day(self, event: messages.DayStarted, before: Position, now: int) -> None:
-        session = self._session or event.feed_session.ljust(moldudp64.SESSION_LENGTH)
-        self._session = None
+    def _start_day(self, event: messages.DayStarted, seq: int, before: Position, now: int) -> None:
+        self._day_seq = seq
+        self._day_session = event.feed_session.ljust(moldudp64.SESSION_LENGTH)
+        session = self._day_session
+        if seq < self._epoch.first_seq:
+            session = session_in_epoch(session, self._epoch.number)
         self._translator = Translator(self._attributions)
         if self.sender is None or session != self.sender.session or self.sender.ended:
             self._open_session(session, now)
@@ -147,11 +171,23 @@ class Feed:
         self.live = True
         self.handle_deadline(now)
 
-    def begin_again(self, session: bytes, now: int) -> None:
-        """What was said may be untrue: end the session, and catch up again from `resume_position` under a new name."""
-        self._open_session(session, now)
-        self._datagrams += self._drain()
-        self._session = session
+    def enter_epoch(self, epoch: Epoch, now: int) -> bool:
+        """The shard's stream is in this epoch. True: it began within the day, so `begin_again` was done."""
+        if epoch.number == self._epoch.number:
+            return False
+        if self._day_seq and self._day_seq < epoch.first_seq:
+            self.begin_again(epoch, now)
+            return True
+        self._epoch = epoch
+        return False
+
+    def begin_again(self, epoch: Epoch, now: int) -> None:
+        """What was said may be untrue: end the session, and catch up again, from before the day, under another name."""
+        self._epoch = epoch
+        if self._day_seq:
+            self._open_session(session_in_epoch(self._day_session, epoch.number), now)
+            self._datagrams += self._drain()
+        self._day_seq = 0
         self._translator = None
         self.live = False
 

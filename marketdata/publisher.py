@@ -5,10 +5,14 @@ files: at its start it reads the day again from the retransmitters without sayin
 when it has caught up with what was committed at that moment. Lines A and B are two publishers that know nothing of one
 another.
 
+When the shard's stream has forked, or an epoch began that may have lost what was said (`Channel.may_fork`), the session
+ends and the day is read and said again under the name that the epoch gives it.
+
 Live data comes first: a wake-up answers a bounded number of requests, and a request that finds no room in the socket is
 dropped, to be asked again.
 """
 
+import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -16,7 +20,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from marketdata.feed import Feed
+from marketdata.feed import Epoch, Feed
 from marketdata.requests import RequestServer
 from recovery.alarm import Alarm, now_ns
 from recovery.multicast import (
@@ -27,9 +31,12 @@ from recovery.multicast import (
     open_receiver,
     send_to,
 )
-from recovery.reader import Reader
+from recovery.past import Past
+from recovery.reader import Reader, StreamForked
 from recovery.record import Message, Position
 from recovery.stream import read_stream
+
+_log: Final = logging.getLogger(__name__)
 
 #: Datagrams that wait for room in the send buffer: some 6 MB.
 MAX_UNSENT: Final = 4096
@@ -52,6 +59,12 @@ class Channel(NamedTuple):
     interface: str
     #: The four-byte MPID of each participant whose orders show it; the same for every publisher of the channel.
     attributions: Mapping[int, bytes]
+    #: The shard replicates asynchronously: what it has released may be lost when an epoch begins.
+    may_fork: bool = False
+
+
+class _SaidAgain(Exception):
+    """The feed has begun again: an epoch began within the day."""
 
 
 class ChannelPublisher:
@@ -61,7 +74,7 @@ class ChannelPublisher:
         self.channel = channel
         self.requests = RequestServer(channel.networks)
         self.feed = Feed(request_server=self.requests, attributions=channel.attributions)
-        self.reader = Reader(channel.shard_id, Position(), len(channel.servers))
+        self.reader = Reader(channel.shard_id, Position(), len(channel.servers), past=Past())
         self._position = self.reader.position
         #: What the send buffer had no room for.
         self._unsent: list[bytes] = []
@@ -70,7 +83,7 @@ class ChannelPublisher:
         self._live_from: int | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Publish until canceled. Raises OSError, StreamForked, StreamDiverged."""
+        """Publish until canceled. Raises OSError, StreamDiverged."""
         channel = self.channel
         with (
             open_receiver(channel.stream, channel.interface) as stream,
@@ -84,11 +97,37 @@ class ChannelPublisher:
                 nursery.start_soon(self._send_when_there_is_room, line)
                 nursery.start_soon(self._answer, requests)
                 task_status.started()
-                await read_stream(self.reader, stream, asking, channel.servers, self._deliver(line, alarm))
+                while True:
+                    try:
+                        await read_stream(self.reader, stream, asking, channel.servers, self._deliver(line, alarm))
+                    except StreamForked as forked:
+                        _log.error("shard %d: %s; the day is said again", channel.shard_id, forked)
+                        self._begin_again(forked.fork)
+                    except _SaidAgain:
+                        _log.warning("shard %d: a new epoch within the day, which is said again", channel.shard_id)
+                        self._read_from(self.feed.resume_position)
+
+    def _begin_again(self, fork: Position | None) -> None:
+        reader = self.reader
+        assert fork is not None, "the reader has a past"
+        first_seq = reader.start.seq if reader.start is not None else self._position.next_seq
+        day = self.feed.resume_position
+        self.feed.begin_again(Epoch(reader.epoch, first_seq), now_ns())
+        self._read_from(day if day.next_seq <= fork.next_seq else Position())
+
+    def _read_from(self, position: Position) -> None:
+        """Read again, in the present epoch."""
+        channel, epoch = self.channel, self.reader.epoch
+        self.reader = Reader(channel.shard_id, position, len(channel.servers), epoch=epoch, past=Past())
+        self._position = position
+        self._live_from = None
 
     def _deliver(self, line: Sender, alarm: Alarm) -> Callable[[list[Message]], None]:
         def deliver(released: list[Message]) -> None:
             now = now_ns()
+            if self.channel.may_fork and self._epoch_began(now):
+                self._send(line)
+                raise _SaidAgain
             if self._live_from is None:
                 self._live_from = self.reader.commit_seq
             self.feed.receive_messages(released, self._position, now)
@@ -99,6 +138,13 @@ class ChannelPublisher:
             alarm.moved()
 
         return deliver
+
+    def _epoch_began(self, now: int) -> bool:
+        """Whether what is released now belongs to an epoch that had the feed begin again."""
+        reader = self.reader
+        if not reader.proven_epoch or reader.start is None:
+            return False
+        return self.feed.enter_epoch(Epoch(reader.epoch, reader.start.seq), now)
 
     def _ring(self, now: int, line: Sender) -> None:
         self.feed.handle_deadline(now)
@@ -134,7 +180,7 @@ class ChannelPublisher:
 async def run_publisher(
     channels: Sequence[Channel], task_status: trio.TaskStatus[list[ChannelPublisher]] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Publish these channels until canceled. Raises OSError, StreamForked, StreamDiverged."""
+    """Publish these channels until canceled. Raises OSError, StreamDiverged."""
     publishers = [ChannelPublisher(channel) for channel in channels]
     async with trio.open_nursery() as nursery:
         for publisher in publishers:

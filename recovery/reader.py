@@ -22,8 +22,7 @@ The rules:
   epoch had matched, then what was released before came from another history: StreamForked. Within one epoch it means
   that somebody's bytes are not what the commands dictate: StreamDiverged, which nothing can repair.
 - A reader that keeps its `past` finds the last place where its chain is the stream's before it raises StreamForked, and
-  stands there: what it released beyond is not history, and reading on gives what is. Without a past it is of no more
-  use.
+  can `go_back` there: what it released beyond is not history, and reading on gives what is.
 - At most MAX_BUFFERED numbers beyond the position are kept; what lies further is dropped, and asked for later. So a
   late joiner at number 1 of a stream at number ten million catches up in bounded memory.
 - Who is FAR_BEHIND can have the answer to one long request over TCP instead of many short ones (`begin_catch_up`). Its
@@ -59,8 +58,8 @@ FAR_BEHIND = 8192
 class StreamForked(StreamError):
     """What this reader has released is not part of the stream any more: a tail that nobody else had was lost.
 
-    `fork` is where the reader's history and the stream's part, and where the reader stands now; None for a reader
-    without a past, which stands nowhere.
+    `fork` is where the reader's history and the stream's part; None for a reader without a past, which is of no more
+    use. The other one's position is not moved before its `go_back`, so that what it released can still be handed on.
     """
 
     def __init__(self, text: str, fork: Position | None = None) -> None:
@@ -126,7 +125,7 @@ class Reader:
         """The answer to a long request is coming."""
         self._past = past
         self._search: ForkSearch | None = None
-        self._stood = position  # before the search
+        self._base = position  # what is collected follows on it: the position, or while a fork is looked for one before
         self._reason = ""
         self._proven = epoch > 0
         self._position_epoch = 0  # an epoch before the present one in which the position was history; 0 = unknown
@@ -149,7 +148,7 @@ class Reader:
     def receive_datagram(self, data: bytes, now: int) -> list[Message]:
         """Take one datagram; gives the messages it releases. Raises StreamForked or StreamDiverged.
 
-        After StreamForked with a `fork`, go on with the next datagram.
+        After StreamForked with a `fork`, `go_back` and go on with the next datagram.
         """
         self._packets += 1
         self._bytes += len(data)
@@ -177,7 +176,7 @@ class Reader:
             if flags & HEARTBEAT:
                 self._learn_start(packet.epoch_start_of(data))
             if messages:
-                end, limit = first_seq + count, self.position.next_seq + MAX_BUFFERED
+                end, limit = first_seq + count, self._base.next_seq + MAX_BUFFERED
                 if first_seq == self._next and self._frontier == first_seq and end <= limit:
                     self._collect(messages)
                     self._frontier = end
@@ -232,17 +231,15 @@ class Reader:
         self._epochs += 1
         self.commit_seq = 0
         self.start = None
-        if self._search is not None:  # another history: it may even have what the last one had not
-            self._search = None
-            self.position = self._stood
+        self._search = None  # another history: it may even have what the last one had not
         self.catching_up = False
-        self._stand_at(self.position)
+        self._collect_from(self.position)
 
-    def _stand_at(self, position: Position) -> None:
-        """Forget all that is not released, and collect from here on what the epoch has after it."""
-        self.position = position
+    def _collect_from(self, base: Position) -> None:
+        """Forget all that is not released, and collect what the epoch has from here on."""
+        self._base = base
         self._proven = False
-        self._next, self._digest = position
+        self._next, self._digest = base
         self._frontier = self._next
         self._open = []
         self._complete.clear()
@@ -260,7 +257,7 @@ class Reader:
 
     def _compare_with(self, start: EpochStart) -> None:
         """What the start of the epoch says of the position."""
-        next_seq, digest = self.position
+        next_seq, digest = self._base
         if next_seq > start.seq and self._position_epoch:
             raise StreamForked(f"released up to seq {next_seq - 1}, but epoch {self.epoch} began at seq {start.seq}")
         if next_seq == start.seq:
@@ -270,23 +267,27 @@ class Reader:
 
     def _contradiction(self, what: str) -> StreamError:
         """Whose history is wrong: the one released in earlier epochs, or this epoch's own?"""
-        if not self._proven and not self._complete and self.position.next_seq > 1:
+        if not self._proven and not self._complete and self._base.next_seq > 1:
             return StreamForked(f"{what}: what was released before epoch {self.epoch} is not its history")
         return StreamDiverged(f"{what} in epoch {self.epoch}")
 
     # Forks
 
+    def go_back(self) -> None:
+        """After StreamForked with a `fork`: stand there, and read on."""
+        self.position = self._base
+        self._proven = True
+
     def _contradicted(self, past: Past, forked: StreamForked) -> None:
-        """The position is not history: look among those before it."""
+        """What we stand on is not history: look among the places before it."""
         if self._search is None:
-            self._stood = self.position
             self._reason = str(forked)
             before = self.position.next_seq - 1
             self._search = ForkSearch(past.up_to(before if self.start is None else min(before, self.start.seq)))
             self.catching_up = False
         else:
             self._search.tell(history=False)
-        self._stand_at(self._search.probe)
+        self._collect_from(self._search.probe)
 
     def _look_for_fork(self, search: ForkSearch) -> None:
         """Try one place after the other, as far as what is known goes. Raises StreamForked when the fork is found."""
@@ -300,12 +301,12 @@ class Reader:
                 search.tell(history=True)
             except StreamForked:
                 search.tell(history=False)
-            self._stand_at(search.probe)
+            self._collect_from(search.probe)
         self._search = None
-        self._stand_at(search.probe)
-        self._proven = True
-        self._past.cut(self.position)
-        raise StreamForked(f"{self._reason}; history up to seq {self.position.next_seq - 1}", self.position)
+        fork = search.probe
+        self._collect_from(fork)
+        self._past.cut(fork)
+        raise StreamForked(f"{self._reason}; history is up to seq {fork.next_seq - 1}", fork)
 
     # The three stages
 
@@ -313,7 +314,7 @@ class Reader:
         """Messages that are not simply the next ones."""
         ahead = self._ahead
         next_seq = self._next
-        limit = self.position.next_seq + MAX_BUFFERED
+        limit = self._base.next_seq + MAX_BUFFERED
         for received in messages:
             seq = received[0].seq
             if seq < next_seq or seq in ahead:
@@ -361,11 +362,11 @@ class Reader:
         complete = self._complete
         commit_seq = self.commit_seq
         start = self.start
-        if start is None or not complete or complete[0].last_seq > commit_seq:
+        if start is None or not complete or complete[0].last_seq > commit_seq or self._search is not None:
             return []
         past = self._past
         released: list[Message] = []
-        before_start = self.position.next_seq < start.seq
+        before_start = self._base.next_seq < start.seq
         last_seq, digest = 0, 0
         while complete and complete[0][0] <= commit_seq:
             last_seq, digest, messages = complete[0]
@@ -375,7 +376,7 @@ class Reader:
             released += messages
             if past is not None:
                 past.remember(Position(last_seq + 1, digest))
-        self.position = Position(last_seq + 1, digest)
+        self.position = self._base = Position(last_seq + 1, digest)
         self._proven = True
         return released
 
@@ -415,7 +416,7 @@ class Reader:
         Not looked for when a packet of new messages says so: the commit it carries is its batch's, and the rest of that
         batch is right behind it. If that is lost, the next packet or heartbeat tells.
         """
-        end = min(self.commit_seq + 1, self.position.next_seq + MAX_BUFFERED)
+        end = min(self.commit_seq + 1, self._base.next_seq + MAX_BUFFERED)
         if end > self._frontier:
             self._gaps.add(self._frontier, end - 1, now)
             self._frontier = end

@@ -3,9 +3,11 @@
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketdata import itch
-from marketdata.feed import Feed
+from marketdata.feed import Epoch, Feed, session_in_epoch
 from marketdata.moldudp64 import DownstreamPacket, decode_downstream, encode_request
 from marketdata.receiver import Receiver, SequencedMessage, SessionEnded, SessionStarted, State
 from marketdata.requests import RequestServer
@@ -193,20 +195,52 @@ def test_after_a_fork_the_day_is_said_again_under_a_new_name(stream: ShardStream
     feed = live_feed(requests)
     read(feed, stream)
     feed.datagrams_to_send()
-    feed.begin_again(b"251121A002", SECOND)
+    epoch = Epoch(40, stream.sequencer.next_seq)
+    again = b"B41121A001"
+    feed.begin_again(epoch, SECOND)
     assert sent(feed) == [(SESSION, 13, 0xFFFF, [])]
     assert feed.next_deadline() is None
     read(feed, stream, now=SECOND)
     assert sent(feed) == []
     feed.go_live(2 * SECOND)
-    assert sent(feed) == [(SESSION, 13, 0xFFFF, []), (b"251121A002", 13, 0, [])]
-    answer = requests.receive_request(encode_request(b"251121A002", 1, 1), VENDOR, 0)
+    assert sent(feed) == [(SESSION, 13, 0xFFFF, []), (again, 13, 0, [])]
+    answer = requests.receive_request(encode_request(again, 1, 1), VENDOR, 0)
     assert answer is not None
     assert said([decode_downstream(answer)]) == "S"
 
-    restarted = Feed(session=b"251121A002")
+    # Whoever is started after it finds the same name: the epoch began after the day.
+    restarted = Feed()
+    assert not restarted.enter_epoch(epoch, 0)
     read(restarted, stream)
-    assert restarted.statistics()[:2] == (b"251121A002", 13)
+    assert restarted.statistics()[:2] == (again, 13)
+
+
+def test_an_epoch_within_the_day_begins_the_session_again_and_one_before_it_does_not(stream: ShardStream) -> None:
+    feed = live_feed()
+    assert not feed.enter_epoch(Epoch(1, 1), 0)
+    read(feed, stream)
+    assert not feed.enter_epoch(Epoch(1, 1), 0)
+    assert feed.statistics().session == SESSION
+    assert feed.enter_epoch(Epoch(2, stream.sequencer.next_seq), 0)
+    assert not feed.enter_epoch(Epoch(2, stream.sequencer.next_seq), 0)
+    read(feed, stream)
+    assert feed.statistics()[:2] == (b"A21121A001", 13)
+
+    middle = len(stream.transactions)
+    stream.command(messages.EndDay(20251121))
+    stream.start_day(20251122, b"251122A001")
+    read(feed, stream, middle)
+    assert feed.statistics().session == b"251122A001"
+
+
+@given(st.integers(0, 0xFFFFFFFF))
+def test_no_epochs_name_is_a_days_own_nor_the_next_epochs(epoch: int) -> None:
+    name = session_in_epoch(SESSION, epoch)
+    assert len(name) == len(SESSION)
+    assert name[2:] == SESSION[2:]
+    assert name.decode().isalnum()
+    assert name[:1].isalpha()
+    assert name != session_in_epoch(SESSION, epoch + 1)
 
 
 def test_a_listener_that_joins_late_has_the_whole_day(stream: ShardStream) -> None:
