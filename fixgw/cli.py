@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     rebuild.add_argument("file", type=Path, metavar="FILE")
     rebuild.set_defaults(command=_rebuild)
 
+    _add_query(commands.add_parser("query", help="what a running exchange holds, from a majority of its replicas"))
+
     demo = commands.add_parser("demo", help="a whole exchange with brokers trading and a vendor watching")
     demo.add_argument("file", type=Path, nargs="?", metavar="FILE", help="instead of conf/exchange.yaml")
     demo.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long instead of at Ctrl-C")
@@ -72,6 +74,29 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--record", type=Path, metavar="DIR", help="keep every feed channel here as a BinaryFILE")
     demo.set_defaults(command=_demo)
     return top
+
+
+def _add_query(query: argparse.ArgumentParser) -> None:
+    """``fixgw query FILE WHAT …``."""
+    query.add_argument("file", type=Path, metavar="FILE")
+    query.set_defaults(command=_query)
+    questions = query.add_subparsers(required=True, dest="what", metavar="WHAT")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="for programs")
+    common.add_argument("--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for each answer of a shard")
+
+    for what, text in (("orders", "a participant's open orders"), ("fills", "a participant's trades of the day")):
+        of_participant = questions.add_parser(what, parents=[common], help=text)
+        of_participant.add_argument("--participant", required=True, metavar="NAME")
+    order = questions.add_parser("order", parents=[common], help="one order, open or closed today")
+    order.add_argument("id", metavar="ID", help="OrderID(37); with --session a ClOrdID(11)")
+    order.add_argument("--session", metavar="SENDER", help="the SenderCompID(49) whose ClOrdID(11) it is")
+    book = questions.add_parser("book", parents=[common], help="the best levels of a symbol's book")
+    book.add_argument("symbol", metavar="SYMBOL")
+    book.add_argument("--levels", type=int, choices=range(1, 501), default=10, metavar="1-500", help="of each side")
+    for what, text in (("digest", "a number for all that a shard holds"), ("position", "how far each replica is")):
+        of_shard = questions.add_parser(what, parents=[common], help=text)
+        of_shard.add_argument("--shard", metavar="NAME", help="this shard alone")
 
 
 def _seconds(text: str) -> float:
@@ -147,6 +172,11 @@ def _run(options: argparse.Namespace) -> int:
 def _rebuild(options: argparse.Namespace) -> int:
     config = _load(options.file)
     return WRONG_CONFIGURATION if config is None else int(_function("fixgw.rebuild", "rebuild")(config, options.name))
+
+
+def _query(options: argparse.Namespace) -> int:
+    config = _load(options.file)
+    return 1 if config is None else int(_function("fixgw.query", "query")(config, options))
 
 
 def _demo(options: argparse.Namespace) -> int:

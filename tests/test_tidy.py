@@ -17,7 +17,7 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 # A pure module takes bytes, messages and `now`, and gives back events and bytes; see FORBIDDEN_IN_PURE.
 PURE = {
     "recovery": """
-        checksum clock command_log control election execution frames gaps heard history link member
+        checksum clock command_log control election execution follower frames gaps heard history link member
         outbox packet past primary query quorum reader record replayed_log replica retransmitter
         segment service service_frames snapshot sources stable state_digests store view_change
     """,
@@ -29,8 +29,8 @@ PURE = {
         book capture feed gaps itch moldudp64 receiver requests translate
     """,
     "fixgw": """
-        auth codec config config_checks config_explain config_shards config_values dictionary
-        entries header logon outbound overview primaries reports resend restarts
+        answer auth codec config config_checks config_explain config_shards config_values dictionary
+        entries header history inquiries logon outbound overview primaries query_tables reports resend restarts
         router sent session session_events session_state strict_yaml tags throttle timestamps
         translate values
     """,
