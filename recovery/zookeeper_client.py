@@ -17,7 +17,9 @@
 
 import contextlib
 import logging
+import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -71,30 +73,37 @@ class ZooKeeperSettings:
     def __post_init__(self) -> None:
         if not self.hosts:
             raise ValueError("zookeeper: no hosts; name one server at least, as host:port")
-        if not self.root.startswith("/") or self.root != f"/{self.root.strip('/')}" or "//" in self.root:
+        if not re.fullmatch("(/[^/]+)+", self.root):
             raise ValueError(f"zookeeper: root {self.root!r} is no path such as /fixgw")
-        for file in self.tls or ():
-            if file is not None and not Path(file).is_file():
-                raise ValueError(f"zookeeper: tls: there is no file {file}")
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
     """kazoo's threads and sockets, in our sight: the socket in use can be cut, and the end of a thread is told."""
 
-    def __init__(self, ended: Callable[[], None]) -> None:
+    def __init__(self, tls: ssl.SSLContext | None, ended: Callable[[], None]) -> None:
         super().__init__()
+        self._tls = tls
         self._ended = ended
         self.connection: socket.socket | None = None
         self.failure = ""
 
-    def create_connection(self, *arguments: Any, **options: Any) -> socket.socket:
+    def create_connection(self, address: tuple[str, int], hostname: str, **_options: Any) -> socket.socket:
+        """kazoo's own trusts all authorities that the machine does, and leaves sockets of failed handshakes open."""
         try:
-            connection: socket.socket = super().create_connection(*arguments, **{**options, "timeout": CONNECT_SECONDS})
+            connection = socket.create_connection(address, CONNECT_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_hostname=hostname)
         except OSError as error:
             self.failure = str(error)
             raise
         self.connection = connection
         return connection
+
+    def select(self, readers: list[Any], writers: list[Any], *others: Any) -> Any:
+        """What TLS has decrypted already is not to be seen in the socket: kazoo would wait for the next packet."""
+        decrypted = [each for each in readers if isinstance(each, ssl.SSLSocket) and each.pending()]
+        return (decrypted, [], []) if decrypted else super().select(readers, writers, *others)
 
     def spawn(self, function: Callable[..., object], *arguments: Any, **options: Any) -> Any:
         def run() -> None:
@@ -120,6 +129,7 @@ class ZooKeeperClient:
 
     def __init__(self, settings: ZooKeeperSettings) -> None:
         self._settings = settings
+        self._tls = None if settings.tls is None else _tls_context(settings.tls)
         self._token = trio.lowlevel.current_trio_token()
         self._connected = trio.Event()
         self._start_kazoo()
@@ -186,19 +196,13 @@ class ZooKeeperClient:
     def _start_kazoo(self) -> None:
         settings, ended = self._settings, trio.Event()
         self._ended = ended
-        self._handler = _Handler(lambda: self.in_trio(ended.set))
-        tls = settings.tls
+        self._handler = _Handler(self._tls, lambda: self.in_trio(ended.set))
         self._kazoo = kazoo = KazooClient(
             hosts=",".join(settings.hosts),
             timeout=SESSION_SECONDS,
             handler=self._handler,
             logger=_kazoo_log,
             connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": LONGEST_PAUSE_SECONDS},
-            use_ssl=tls is not None,
-            check_hostname=tls is not None,
-            ca=tls and tls.ca,
-            certfile=tls and tls.certificate,
-            keyfile=tls and tls.key,
             **_credentials(settings),
         )
         kazoo.add_listener(lambda state: self.in_trio(self._note_state, kazoo, state))
@@ -238,6 +242,17 @@ class ZooKeeperClient:
         elif self._connected.is_set():
             _log.warning("ZooKeeper: the connection is lost; another is looked for")
             self._connected = trio.Event()
+
+
+def _tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """Servers that this authority vouches for by name, and nobody else."""
+    try:
+        context = ssl.create_default_context(cafile=files.ca)
+        if files.certificate is not None:
+            context.load_cert_chain(files.certificate, files.key)
+    except OSError as error:
+        raise ValueError(f"zookeeper: tls: {', '.join(str(file) for file in files if file)}: {error}") from error
+    return context
 
 
 def _credentials(settings: ZooKeeperSettings) -> dict[str, object]:
