@@ -22,6 +22,7 @@ and the shells around them:
     journal, journal_reader, journal_store      the files
     multicast, alarm                            sockets and timers
     coordinator                                 whose an epoch is: the interface, and a locked file
+    zookeeper, zookeeper_client                 the same in a ZooKeeper ensemble; the connection to it
     stream, pump                                a reader on sockets; a link on a connection
     node, retransmission_server                 the two kinds of process
 

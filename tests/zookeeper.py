@@ -148,7 +148,8 @@ def start_ensemble(
     `secure`: clients come with TLS, to `Server.secure_address`.
     """
     need_zookeeper()
-    ports = [free_ports(4) for _ in range(count)]
+    free = free_ports(4 * count)
+    ports = [free[start : start + 4] for start in range(0, 4 * count, 4)]
     peers = {f"server.{number}": f"127.0.0.1:{own[1]}:{own[2]}" for number, own in enumerate(ports, 1)}
     ensemble = Ensemble([])
     for number, (client, _, _, secure_client) in enumerate(ports, 1):
