@@ -181,7 +181,7 @@ class Supervisor:
         assert output is not None
         rest = b""
         async with output:
-            async for data in output:
+            while data := await output.receive_some(MAX_LINE_BYTES):
                 *lines, rest = (rest + data).split(b"\n")
                 if len(rest) > MAX_LINE_BYTES:
                     lines.append(rest)
