@@ -14,6 +14,7 @@ A record's payload is a row of entries, big-endian:
 | `Forwarded` | 3 | shard_id u16, source_seq u64, session_id u32, session_seq u64, kind u8, length u16, body |
 | `Outbound` | 4 | session_id u32, run u32, msg_seq_num u32, length u32, the raw FIX message |
 | `StreamPosition` | 5 | shard_id u16, next_seq u64, digest u32, epoch u32, seen_source_seq u64, handled_seq u64 |
+| `StreamFork` | 6 | shard_id u16, fork_seq u64: what was sent of the shard's events from there on was told to be void |
 """
 
 from collections.abc import Iterator
@@ -26,12 +27,14 @@ SESSION_NUMBERS: Final = 2
 FORWARDED: Final = 3
 OUTBOUND: Final = 4
 STREAM_POSITION: Final = 5
+STREAM_FORK: Final = 6
 
 _INCARNATION: Final = Struct(">BI")
 _SESSION_NUMBERS: Final = Struct(">BIIII")
 _FORWARDED: Final = Struct(">BHQIQBH")
 _OUTBOUND: Final = Struct(">BIIII")
 _STREAM_POSITION: Final = Struct(">BHQIIQQ")
+_STREAM_FORK: Final = Struct(">BHQ")
 
 
 class EntryError(ValueError):
@@ -97,7 +100,17 @@ class StreamPosition(NamedTuple):
         return _STREAM_POSITION.pack(STREAM_POSITION, *self)
 
 
-Entry = Incarnation | SessionNumbers | Forwarded | Outbound | StreamPosition
+class StreamFork(NamedTuple):
+    """The shard has lost what it had released from here on, and the sessions concerned are told (`forks`)."""
+
+    shard_id: int
+    fork_seq: int
+
+    def encode(self) -> bytes:
+        return _STREAM_FORK.pack(STREAM_FORK, *self)
+
+
+Entry = Incarnation | SessionNumbers | Forwarded | Outbound | StreamPosition | StreamFork
 
 
 # The two entries that every order makes, without the object.
@@ -142,6 +155,8 @@ def _decode_one(payload: bytes, offset: int) -> tuple[Entry, int]:
         _, session_id, run, msg_seq_num, length = _OUTBOUND.unpack_from(payload, offset)
         body, end = _body(payload, offset + _OUTBOUND.size, length)
         return Outbound(session_id, run, msg_seq_num, body), end
+    if kind == STREAM_FORK:
+        return StreamFork(*_STREAM_FORK.unpack_from(payload, offset)[1:]), offset + _STREAM_FORK.size
     raise EntryError(f"entry at offset {offset} has the unknown type {kind}")
 
 

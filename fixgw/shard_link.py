@@ -40,7 +40,7 @@ class ShardLink:
         name: str,
         link: LinkClient,
         members: Mapping[int, Address],
-        coordinator: Coordinator | None,
+        coordinator: Coordinator,
         *,
         opened: Callable[[], None],
         lost: Callable[[], None],
@@ -71,14 +71,14 @@ class ShardLink:
     async def run(self) -> None:
         """Search, and keep what is found, for ever. Raises LinkForked."""
         async with trio.open_nursery() as nursery:
-            if self._coordinator is not None:
-                nursery.start_soon(self._follow, self._coordinator)
+            nursery.start_soon(self._follow)
             while True:
                 await self._try_next()
 
     # --- the coordinator's word ---------------------------------------------------------------------------------------
 
-    async def _follow(self, coordinator: Coordinator) -> None:
+    async def _follow(self) -> None:
+        coordinator = self._coordinator
         while True:
             try:
                 record, version = await coordinator.read()
@@ -133,6 +133,8 @@ class ShardLink:
                 while True:
                     was_open = link.open
                     link.receive_data(await peer.receive(), time.time_ns())
+                    if lost := link.take_lost():
+                        _log.error("shard %s has lost our commands %d to %d", self.name, lost[0], lost[-1])
                     if link.open and not was_open:
                         self._accepted(replica)
                     self._flush()

@@ -40,9 +40,9 @@ class Past:
         """The ends before message `seq`."""
         return self._ends[: bisect_right(self._ends, seq, key=_seq)]
 
-    def cut(self, end: Position) -> None:
-        """What lies beyond `end` was not history."""
-        del self._ends[bisect_right(self._ends, end.next_seq, key=_seq) :]
+    def cut(self, seq: int) -> None:
+        """From message `seq` on, this was not history."""
+        del self._ends[bisect_right(self._ends, seq, key=_seq) :]
 
 
 class ForkSearch:

@@ -305,7 +305,7 @@ class Reader:
         self._search = None
         fork = search.probe
         self._collect_from(fork)
-        self._past.cut(fork)
+        self._past.cut(fork.next_seq)
         raise StreamForked(f"{self._reason}; history is up to seq {fork.next_seq - 1}", fork)
 
     # The three stages

@@ -30,9 +30,9 @@ PURE = {
     """,
     "fixgw": """
         answer auth codec config config_checks config_explain config_shards config_values dictionary
-        entries header history inquiries logon outbound overview primaries query_tables reports resend restarts
-        router sent session session_events session_state strict_yaml tags throttle timestamps
-        translate values
+        entries forks header history inquiries logon outbound overview primaries query_tables reports
+        resend restarts router sent session session_events session_state strict_yaml tags throttle
+        timestamps translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
@@ -49,8 +49,8 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor cli connection coordinators demo gateway interface query rebuild shard_link
-        supervisor up
+        __main__ acceptor answering cli connection coordinators demo gateway interface query rebuild
+        shard_link supervisor up
     """,
 }
 

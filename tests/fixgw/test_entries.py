@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixgw import entries
-from fixgw.entries import Entry, EntryError, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
+from fixgw.entries import (
+    Entry,
+    EntryError,
+    Forwarded,
+    Incarnation,
+    Outbound,
+    SessionNumbers,
+    StreamFork,
+    StreamPosition,
+)
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
 ENTRIES = st.one_of(
@@ -14,6 +23,7 @@ ENTRIES = st.one_of(
     st.builds(Forwarded, U16, U64, U32, U64, st.integers(0, 255), st.binary(max_size=300)),
     st.builds(Outbound, U32, U32, U32, st.binary(max_size=300)),
     st.builds(StreamPosition, U16, U64, U32, U32, U64, U64),
+    st.builds(StreamFork, U16, U64),
 )
 
 

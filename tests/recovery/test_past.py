@@ -15,7 +15,7 @@ def test_it_gives_the_ends_up_to_a_number_and_forgets_those_beyond_a_fork():
     kept.remember(end(13))
     assert kept.up_to(3) == []
     assert kept.up_to(10) == [end(4), end(7), end(10)]
-    kept.cut(end(7))
+    kept.cut(7)
     assert kept.up_to(99) == [end(4), end(7)]
 
 
