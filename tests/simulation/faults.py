@@ -94,7 +94,7 @@ class Swarm:
         host.die(power=True)
         self.world.tell("the disk of R%d is lost", host.replica_id)
         host.disk.wipe()
-        cluster.forget_marks(host.replica_id)
+        cluster.witness.forget_marks(host.replica_id)
         self._later(self.world.between(10 * MILLI, SECOND), host.start)
 
     def _die_in_the_middle(self) -> None:
@@ -156,11 +156,7 @@ class Swarm:
         coordinator.reachable = kind != "unreachable"
         coordinator.delay = 300 * MILLI if kind == "slow" else 2 * MILLI
         coordinator.lose_answers = kind == "lost answers"
-        self._later(self.world.between(200 * MILLI, 2 * SECOND), self._calm_coordinator)
-
-    def _calm_coordinator(self) -> None:
-        coordinator = self.cluster.coordinator
-        coordinator.reachable, coordinator.delay, coordinator.lose_answers = True, 2 * MILLI, False
+        self._later(self.world.between(200 * MILLI, 2 * SECOND), coordinator.calm)
 
     def _kill_gateway(self) -> None:
         gateway = self.world.rng.choice(self.cluster.gateways)

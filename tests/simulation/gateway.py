@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from recovery.frames import LinkError
 from recovery.link import Command, LinkClient, LinkForked
 from recovery.reader import Reader, StreamForked
-from recovery.record import FIRST, NOOP, CommandHeader, Message, Position, remake
-from tests.simulation.hosts import KEYS, SHARD
-from tests.simulation.tape import WRITE
+from recovery.record import END, FIRST, NOOP, CommandHeader, Message, Position, remake
+from tests.simulation.hosts import KEYS
+from tests.simulation.workload import SHARD
 from tests.simulation.world import MILLI, Connection
 
 if TYPE_CHECKING:
@@ -120,14 +120,13 @@ class GatewayHost:
             self._later(self.world.between(*self.pace), self._trade)
 
     def _forward(self) -> None:
-        rng = self.world.rng
+        cluster = self.cluster
         self.session_seq += 1
-        size = rng.choice((0, 2, 10, 100))
-        steps = rng.choice((0,) * 30 + (1, 3))
-        body = bytes((rng.randint(0, 4), size, steps)) + b"%d of %d" % (self.session_seq, self.source_id)
-        self._invoked.setdefault(self.session_seq, self.cluster.acknowledged_tx)
-        seq = self.client.forward(self.source_id, self.session_seq, WRITE, body, self.world.now)
-        self._unseen[seq] = Command(seq, self.source_id, self.session_seq, WRITE, body)
+        kind, body = cluster.workload.command(self.world.rng, self.source_id, self.session_seq)
+        self._invoked.setdefault(self.session_seq, cluster.witness.acknowledged_tx)
+        cluster.witness.forwarded(self.source_id, self.session_seq)
+        seq = self.client.forward(self.source_id, self.session_seq, kind, body, self.world.now)
+        self._unseen[seq] = Command(seq, self.source_id, self.session_seq, kind, body)
 
     # The link
 
@@ -164,7 +163,7 @@ class GatewayHost:
         except LinkError:
             connection.close()
         except LinkForked:
-            self.cluster.forked(f"gateway {self.source_id}'s link")
+            self.cluster.forked(self.address, f"gateway {self.source_id}'s link")
             self._start_over()
         self._say()
 
@@ -205,9 +204,10 @@ class GatewayHost:
         try:
             released = self.reader.receive_datagram(data, self.world.now)
         except StreamForked:
-            self.cluster.forked(f"gateway {self.source_id}")
+            self.cluster.forked(self.address, f"gateway {self.source_id}")
             self._start_over()
             return
+        self.cluster.witness.check_stale(data, epoch, released)
         if self.reader.epoch != epoch and self._connection is not None:
             self._connection.close()  # a primary of a lower epoch is a primary no more
         if released:
@@ -216,19 +216,20 @@ class GatewayHost:
 
     def _released(self, released: list[Message], digest: int) -> None:
         data, _ = remake(SHARD, released, digest)
-        self.cluster.released(self.source_id, released, data)
-        for message in released:
+        self.cluster.witness.released(self.source_id, released, data)
+        for index, message in enumerate(released):
             if message.flags & FIRST:
                 header = CommandHeader.unpack_from(message.body)
                 if header.source_id == self.source_id and header.source_seq:
-                    self._came_by(message.kind, header)
+                    self._came_by(message.kind, header, [] if message.flags & END else released[index + 1 : index + 2])
 
-    def _came_by(self, kind: int, header: CommandHeader) -> None:
+    def _came_by(self, kind: int, header: CommandHeader, events: list[Message]) -> None:
+        """`events`: the first one, if there is any."""
         self.client.seen(header.source_seq)
         self._unseen = {seq: command for seq, command in self._unseen.items() if seq > header.source_seq}
         if kind != NOOP and header.session_seq > self.acknowledged:
             self.acknowledged = header.session_seq
-            self.cluster.acknowledged(header, self._invoked.get(header.session_seq, 0))
+            self.cluster.witness.acknowledged(header, self._invoked.get(header.session_seq, 0), events)
 
     def _ring(self) -> None:
         self._wake_at = -1

@@ -1,4 +1,4 @@
-"""The processes of a simulated cluster around the real cores: replicas, retransmission servers, the coordinator."""
+"""The process of a replica in a simulated cluster: around the real core, what a host does."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,55 +7,20 @@ from typing import TYPE_CHECKING
 from recovery.frames import LinkError
 from recovery.link import Command, LinkServer, Login
 from recovery.packet import REQUEST_MAGIC
-from recovery.reader import Reader, StreamForked
-from recovery.record import Message, remake
 from recovery.replica import STREAM, Replica, Role
 from recovery.retransmitter import Retransmitter
 from recovery.sources import Verdict
-from recovery.store import MemoryStore
 from tests.simulation.disk import Disk
+from tests.simulation.workload import SHARD
 from tests.simulation.world import MILLI, Connection
 
 if TYPE_CHECKING:
+    from recovery.primary import Primary
     from tests.simulation.cluster import Cluster
 
-SHARD = 1
 COMMAND_GROUP = 1
 REQUEST = REQUEST_MAGIC.to_bytes(2, "big")
 KEYS = dict.fromkeys(range(101, 110), b"a key of the simulation")
-
-
-class CoordinatorFake:
-    """The epoch of one shard, with a version; answers late, or never, even when the change was made."""
-
-    def __init__(self, cluster: "Cluster") -> None:
-        self.cluster = cluster
-        self.epoch = 0
-        self.version = 0
-        self.delay = 2 * MILLI
-        self.reachable = True
-        self.lose_answers = False
-
-    def raise_epoch(self, above: int, answer: Callable[[int | None], None]) -> None:
-        world = self.cluster.world
-
-        def read() -> None:
-            if not self.reachable:
-                world.after(1000 * MILLI, lambda: answer(None))
-                return
-            epoch, version = max(self.epoch, above) + 1, self.version
-            world.after(world.between(self.delay // 2, self.delay), lambda: write(epoch, version))
-
-        def write(epoch: int, version: int) -> None:
-            faster = version != self.version or not self.reachable
-            if not faster:
-                self.epoch, self.version = epoch, version + 1
-            if self.lose_answers and world.chance(0.5):
-                world.after(world.between(0, 3000 * MILLI), lambda: answer(None if faster else epoch))
-            else:
-                world.after(world.between(self.delay // 2, self.delay), lambda: answer(None if faster else epoch))
-
-        world.after(world.between(self.delay // 2, self.delay), read)
 
 
 class ReplicaHost:
@@ -78,6 +43,8 @@ class ReplicaHost:
         self.retransmitter = Retransmitter({SHARD: self.replica})
         self.links: dict[Connection, LinkServer] = {}
         self._backlog: deque[tuple[Connection, Login | Command]] = deque()
+        self._operated: Primary | None = None
+        self._due: deque[tuple[int, bytes]] = deque()
         self._inbox: list[tuple[int, bytes]] = []
         self._base = 0
         self._syncing = False
@@ -85,7 +52,7 @@ class ReplicaHost:
 
     def _make(self) -> Replica:
         cluster = self.cluster
-        return cluster.replica_class(
+        return cluster.shape.replica_class(
             SHARD,
             self.replica_id,
             cluster.replica_ids,
@@ -129,6 +96,11 @@ class ReplicaHost:
         self._inbox.clear()
         self._drop_links()
 
+    def entry(self, tx: int) -> bytes:
+        """Of the replica's log; empty where it has none (any more)."""
+        log = self.replica.stable.log
+        return log.entry(tx) if getattr(log, "base_tx", 0) < tx <= log.last_tx else b""
+
     def pause(self, duration: int) -> None:
         if self.alive and not self.paused:
             self.world.tell(
@@ -163,7 +135,7 @@ class ReplicaHost:
             return
         if data[:2] == REQUEST:
             for answer in self.retransmitter.receive_request(data, ("", source), self.world.now):
-                self.cluster.check_retransmitted(answer)
+                self.cluster.witness.check_retransmitted(answer)
                 self.cluster.network.send(self.replica_id, source, answer)
             return
         self.replica.receive_datagram(data, self.world.now)
@@ -188,6 +160,7 @@ class ReplicaHost:
         replica, now = self.replica, self.world.now
         self._serve(replica)
         self._write(replica)
+        witness = self.cluster.witness
         for target, data in replica.datagrams_to_send(now):
             if self.crash_after is not None:
                 self.crash_after -= 1
@@ -195,6 +168,7 @@ class ReplicaHost:
                     self.die(power=self.world.chance(0.5))
                     return
             if target == STREAM:
+                witness.said(replica.epoch)
                 self.cluster.network.multicast(self.replica_id, COMMAND_GROUP, data)
             else:
                 self.cluster.network.send(self.replica_id, target, data)
@@ -205,7 +179,7 @@ class ReplicaHost:
             self.cluster.coordinator.raise_epoch(above, lambda epoch: self._raised(epoch, life))
         for connection, link in self.links.items():
             connection.send(self.replica_id, link.data_to_send())
-        self.cluster.observe(self)
+        witness.observe(self)
         wake_at = max(replica.next_deadline(), now + 1)
         if self._wake_at < 0 or wake_at < self._wake_at:
             self._wake_at = wake_at
@@ -282,9 +256,15 @@ class ReplicaHost:
                 self._drop_links()
             return
         stamp = self.world.now + self.clock_offset
+        if primary is not self._operated:
+            self._operated = primary
+            self._due = deque(self.cluster.workload.due(primary.state_machine))
         while True:
             if primary.pending:
                 primary.work(stamp)
+            if self._due and primary.ready:
+                primary.command(*self._due.popleft(), max(stamp, 0))
+                continue
             if not self._backlog or not primary.ready:
                 return
             connection, event = self._backlog.popleft()
@@ -303,68 +283,3 @@ class ReplicaHost:
                 if verdict in (Verdict.GAP, Verdict.FENCED, Verdict.UNOPENED):
                     link.refuse(verdict.value, self.world.now)
                     connection.close()
-
-
-class ServerHost:
-    """A retransmission server: a reader that keeps what it releases. Its memory survives, as its journal would."""
-
-    def __init__(self, cluster: "Cluster", address: int) -> None:
-        self.cluster = cluster
-        self.world = cluster.world
-        self.address = address
-        self.alive = True
-        self.store = MemoryStore(1 << 30)
-        self.reader = self._reader()
-        self.retransmitter = cluster.retransmitter_class({SHARD: self})
-        self._wake_at = -1
-
-    def _reader(self) -> Reader:
-        return Reader(SHARD, server_count=len(self.cluster.servers_for(self.address)))
-
-    @property
-    def proven_epoch(self) -> int:
-        return self.reader.proven_epoch
-
-    @property
-    def commit_seq(self) -> int:
-        return self.store.next_seq - 1
-
-    def receive(self, source: int, data: bytes) -> None:
-        if not self.alive:
-            return
-        if data[:2] == REQUEST:
-            for answer in self.retransmitter.receive_request(data, ("", source), self.world.now):
-                self.cluster.check_retransmitted(answer)
-                self.cluster.network.send(self.address, source, answer)
-            return
-        position = self.reader.position
-        try:
-            released = self.reader.receive_datagram(data, self.world.now)
-        except StreamForked:
-            self.cluster.forked(f"server {self.address}")
-            self.store = MemoryStore(1 << 30)
-            self.reader = self._reader()
-            return
-        if released:
-            self._keep(released, position.digest)
-        self._send()
-
-    def _keep(self, released: list[Message], digest: int) -> None:
-        data, _ = remake(SHARD, released, digest)
-        self.cluster.released(self.address, released, data)
-        self.store.append(data)
-
-    def _ring(self) -> None:
-        self._wake_at = -1
-        if self.alive:
-            self.reader.handle_deadline(self.world.now)
-            self._send()
-
-    def _send(self) -> None:
-        servers = self.cluster.servers_for(self.address)
-        for index, request in self.reader.datagrams_to_send():
-            self.cluster.network.send(self.address, servers[index], request)
-        deadline = self.reader.next_deadline()
-        if deadline is not None and (self._wake_at < 0 or deadline < self._wake_at):
-            self._wake_at = max(deadline, self.world.now + 1)
-            self.world.after(self._wake_at - self.world.now, self._ring)

@@ -7,13 +7,15 @@ leads nowhere. What was tried (a set of calls and the state they lead to) is not
 objects are judged one object at a time, which is the same and far cheaper (Herlihy and Wing, locality).
 
 The objects here are registers: a swap writes a value and is answered with the one before it (or, where the answer says
-nothing, with None, which fits whatever was there); a read is answered with the value.
+nothing, with None, which fits whatever was there); a read is answered with the value. No value is written twice.
 """
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple, TypeVar
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
-State = TypeVar("State", bound=Hashable)
+MAX_TRIED = 200_000
+"""Some seconds: a search that comes so far is told of, and does not pass for an answer."""
 
 
 class Call(NamedTuple):
@@ -57,52 +59,43 @@ class Read(NamedTuple):
     pass
 
 
-def step_register(state: Hashable, call: Call) -> tuple[bool, Hashable]:
-    """(whether the answer fits a register with this value, its value then)."""
-    if isinstance(call.asked, Read):
-        return call.answered == state, state
-    assert isinstance(call.asked, Swap)
-    return call.answered is None or call.answered == state, call.asked.value
-
-
 def first_unlinearizable(calls: Sequence[Call], initial: Hashable) -> Hashable | None:
     """An object whose calls no register could have answered so; None when there is none."""
     objects: dict[Hashable, list[Call]] = {}
     for call in calls:
         objects.setdefault(call.object, []).append(call)
-    for each, history in objects.items():
-        if not linearizable(history, initial, step_register):
-            return each
-    return None
+    return next((each for each, history in objects.items() if not linearizable(history, initial)), None)
 
 
-def linearizable(calls: Sequence[Call], initial: State, step: Callable[[State, Call], tuple[bool, State]]) -> bool:
-    """Whether there is an order of the calls, in which none comes before one that had ended when it began, that `step`
-    (does the answer fit this state? and the state after it) agrees with from the first to the last."""
-    calls = sorted(calls)
-    left = list(range(len(calls)))  # by `began`
-    state = initial
-    taken = 0
-    tried: set[tuple[int, State]] = set()
-    path: list[tuple[int, int, State]] = []  # place in `left`, call, state before it
-    place = 0
+def linearizable(calls: Sequence[Call], initial: Hashable) -> bool:
+    """Whether there is an order of the calls of a register, in which none comes before one that had ended when it
+    began, and each is answered with what the one before it left. Every value is swapped in once at most."""
+    values = [initial, *(call.asked.value for call in calls if isinstance(call.asked, Swap))]
+    assert len(set(values)) == len(values), "a value that comes back would make a search of this kind unsound"
+    calls = sorted(calls, key=lambda call: call.ended)  # nearly the order in which they took effect, so tried first
+    expecting = Counter(call.answered for call in calls)  # of those left
+    left = list(range(len(calls)))
+    state, taken, place = initial, 0, 0
+    tried: set[tuple[int, Hashable]] = set()
+    path: list[tuple[int, int, Hashable]] = []  # place in `left`, call, state before it
     while left:
-        found = _next_fitting(calls, left, place, state, step)
-        while found is not None:
-            place, after = found
-            key = (taken | 1 << left[place], after)
-            if key not in tried:
-                break
-            found = _next_fitting(calls, left, place + 1, state, step)
+        found = _next_fitting(calls, left, place, state, expecting[state])
         if found is not None:
+            call = calls[left[found]]
+            after = call.asked.value if isinstance(call.asked, Swap) else state
+            key = (taken | 1 << left[found], after)
+            place = found + 1
+            if key in tried:
+                continue
+            assert len(tried) < MAX_TRIED, f"undecided after {MAX_TRIED} tries: {len(calls)} calls, too many at a time"
             tried.add(key)
-            index = left.pop(place)
-            path.append((place, index, state))
-            taken |= 1 << index
-            state, place = after, 0
+            path.append((found, left.pop(found), state))
+            expecting[call.answered] -= 1
+            taken, state, place = key[0], after, 0
         elif path:
             place, index, state = path.pop()
             left.insert(place, index)
+            expecting[calls[index].answered] += 1
             taken ^= 1 << index
             place += 1
         else:
@@ -111,20 +104,17 @@ def linearizable(calls: Sequence[Call], initial: State, step: Callable[[State, C
 
 
 def _next_fitting(
-    calls: Sequence[Call],
-    left: Sequence[int],
-    place: int,
-    state: State,
-    step: Callable[[State, Call], tuple[bool, State]],
-) -> tuple[int, State] | None:
-    """(place in `left`, state after it) of the next call, from `place` on, that may come first and fits."""
-    first_end = min((calls[index].ended for index in left[:place]), default=1 << 62)
+    calls: Sequence[Call], left: Sequence[int], place: int, state: Hashable, expecting: int
+) -> int | None:
+    """The place in `left`, from `place` on, of a call that may come next and fits.
+
+    A swap must be the last of those that are answered with what it replaces: no later one would ever find that again.
+    """
+    first_end = calls[left[0]].ended
     for there in range(place, len(left)):
         call = calls[left[there]]
-        if call.began > first_end:
-            return None
-        first_end = min(first_end, call.ended)
-        fits, after = step(state, call)
-        if fits:
-            return there, after
+        if call.began < first_end and call.answered in (None, state):
+            others = expecting - (call.answered is not None)
+            if not others or isinstance(call.asked, Read):
+                return there
     return None

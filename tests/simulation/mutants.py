@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 from recovery import view_change
 from recovery.control import Ack, Batch, Control, Prepare, Promise
+from recovery.execution import StateMachine
 from recovery.history import History
 from recovery.replica import Replica, Role
 from recovery.sources import Sources, Verdict
@@ -160,6 +161,6 @@ class DriftingTape(Tape):
         return [*events, (99, b"drift")] if tx % 50 == 49 else events
 
 
-def drifting(first: int) -> Callable[[int], Tape]:
+def drifting(first: int) -> Callable[[int, StateMachine], StateMachine]:
     """The `first`-th state machine that is made drifts."""
-    return lambda count: DriftingTape() if count == first else Tape()
+    return lambda count, machine: DriftingTape() if count == first else machine

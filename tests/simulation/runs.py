@@ -53,4 +53,4 @@ def run_seed(seed: int, shape: Shape | None = None, *, tell: bool = False) -> Re
         if tell and not isinstance(error, AssertionError):
             world.tell("in %s", error.__traceback__)
     last_tx = max(host.replica.last_tx for host in cluster.replicas)
-    return Result(seed, failure, last_tx, cluster.elections, cluster.forks, world.story or [])
+    return Result(seed, failure, last_tx, cluster.witness.elections, cluster.forks, world.story or [])

@@ -22,7 +22,7 @@ def trading(seed: int, **shape: object) -> Cluster:
     """A second of trading on a calm network, in whose middle a primary leads."""
     cluster = Cluster(World(seed), Shape(commands=100_000, **shape))  # type: ignore[arg-type]
     cluster.world.run_until(SECOND + seed * 7 * MILLI)
-    assert cluster.acknowledged_tx > 50
+    assert cluster.witness.acknowledged_tx > 50
     return cluster
 
 
@@ -54,8 +54,8 @@ def time_without(seed: int, end: Callable[[Cluster, ReplicaHost], None], **shape
     host = primary_of(cluster)
     ended_at, last_tx = cluster.world.now, host.replica.last_tx
     end(cluster, host)
-    cluster.world.run_until(ended_at + 3 * SECOND, lambda: cluster.acknowledged_tx > last_tx)
-    assert cluster.acknowledged_tx > last_tx
+    cluster.world.run_until(ended_at + 3 * SECOND, lambda: cluster.witness.acknowledged_tx > last_tx)
+    assert cluster.witness.acknowledged_tx > last_tx
     return cluster.world.now - ended_at
 
 
@@ -74,10 +74,10 @@ def test_a_killed_primary_is_replaced_in_the_time_of_six_heartbeats():
 def test_losing_the_coordinator_stops_nobody(durability):
     cluster = trading(1, durability=durability)
     cluster.coordinator.reachable = False
-    epoch, before = primary_of(cluster).replica.epoch, cluster.acknowledged_tx
+    epoch, before = primary_of(cluster).replica.epoch, cluster.witness.acknowledged_tx
     cluster.world.run_until(cluster.world.now + 2 * SECOND)
     assert primary_of(cluster).replica.epoch == epoch
-    assert cluster.acknowledged_tx > before + 100
+    assert cluster.witness.acknowledged_tx > before + 100
 
 
 def test_one_deaf_backup_deposes_nobody():
@@ -101,12 +101,12 @@ def test_without_a_majority_nothing_commits_and_with_it_all_goes_on():
     for host in backups:
         host.die()
     cluster.world.run_until(cluster.world.now + 10 * MILLI)
-    before = cluster.acknowledged_tx
+    before = cluster.witness.acknowledged_tx
     cluster.world.run_until(cluster.world.now + 2 * SECOND)
-    assert cluster.acknowledged_tx == before
+    assert cluster.witness.acknowledged_tx == before
     backups[0].start()
     cluster.world.run_until(cluster.world.now + SECOND)
-    assert cluster.acknowledged_tx > before + 20
+    assert cluster.witness.acknowledged_tx > before + 20
 
 
 def test_a_replica_with_a_new_disk_votes_again_after_a_new_epoch():
@@ -114,7 +114,7 @@ def test_a_replica_with_a_new_disk_votes_again_after_a_new_epoch():
     lost = next(host for host in cluster.replicas if host.replica.role is Role.BACKUP)
     lost.die(power=True)
     lost.disk.wipe()
-    cluster.forget_marks(lost.replica_id)
+    cluster.witness.forget_marks(lost.replica_id)
     epoch = primary_of(cluster).replica.epoch
     lost.start()
     assert lost.replica.stable.recovering
@@ -124,6 +124,6 @@ def test_a_replica_with_a_new_disk_votes_again_after_a_new_epoch():
     assert lost.replica.epoch > epoch
     other = next(h for h in cluster.replicas if h is not lost and h.replica.role is Role.BACKUP)
     other.die()
-    before = cluster.acknowledged_tx
+    before = cluster.witness.acknowledged_tx
     cluster.world.run_until(cluster.world.now + SECOND)
-    assert cluster.acknowledged_tx > before + 20
+    assert cluster.witness.acknowledged_tx > before + 20

@@ -51,7 +51,7 @@ def test_a_seed_catches_the_mutant(name):
 
 
 def test_a_replica_that_makes_other_bytes_stops():
-    shape = Shape(state_machines=drifting(5))  # the second replica's, in its first life
+    shape = Shape(drifting=drifting(5))  # the second replica's, in its first life
     assert run_seed(0, shape).failure.startswith("ReplicaDiverged: shard 1 before tx")
     with MUTANTS["digest not compared"].applied():
         failure = run_seed(0, shape).failure
