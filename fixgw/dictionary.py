@@ -46,18 +46,23 @@ REQUIRED_HEADER: Final = (8, 9, 35, 49, 56, 34, 52)
 
 #: Tags we read or write, by their type in FIX 4.4.
 TYPES: Final[dict[str, tuple[int, ...]]] = {
-    "BOOLEAN": (43, 97, 123, 141, 464),
-    "CHAR": (20, 21, 39, 40, 54, 59, 150, 434),
-    "INT": (98, 102, 103, 108, 371, 373, 380),
-    "LOCALMKTDATE": (432,),
+    "BOOLEAN": (43, 97, 123, 141, 464, 570, 912),
+    "CHAR": (20, 21, 39, 40, 54, 59, 150, 263, 434),
+    "INT": (98, 102, 103, 108, 371, 373, 380, 569, 585, 748, 749, 750),
+    "LOCALMKTDATE": (75, 432),
     "MULTIPLEVALUESTRING": (18,),
+    "NUMINGROUP": (552,),
     "PRICE": (6, 31, 44, 99),
     "QTY": (14, 32, 38, 110, 111, 151),
     "SEQNUM": (7, 16, 34, 36, 45, 789),
-    "STRING": (1, 11, 17, 19, 35, 37, 41, 49, 55, 56, 58, 112, 372, 379, 553, 554, 925),
+    "STRING": (1, 11, 17, 19, 35, 37, 41, 49, 55, 56, 58, 112, 372, 379, 527, 553, 554, 568, 571, 584, 790, 880, 925),
     "UTCTIMESTAMP": (52, 60, 122, 126),
 }
 READ: Final = frozenset(tag for members in TYPES.values() for tag in members) | {8, 9, 10}
+
+#: The highest tag of each version.
+LAST_TAG_42: Final = 446
+LAST_TAG_44: Final = 956
 
 #: Enumerated values by tag. FIX 4.4 first; then what differs in FIX 4.2.
 VALUES_44: Final[dict[int, str]] = {
@@ -71,11 +76,17 @@ VALUES_44: Final[dict[int, str]] = {
     102: "0 1 2 3 4 5 6 99",
     103: "0 1 2 3 4 5 6 7 8 9 10 11 13 14 15 99",
     150: "0 3 4 5 6 7 8 9 A B C D E F G H I",
+    263: "0 1 2",
     373: "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 99",
     380: "0 1 2 3 4 5 6 7",
     434: "1 2",
+    552: "1 2",
+    569: "0 1 2 3 4",
+    585: "1 2 3 4 5 6 7 8",
+    749: "0 1 2 3 4 5 8 9 99",
+    750: "0 1 2",
 }
-VALUES_42: Final[dict[int, str]] = VALUES_44 | {
+VALUES_42: Final[dict[int, str]] = {tag: listed for tag, listed in VALUES_44.items() if tag <= LAST_TAG_42} | {
     18: "0 1 2 3 4 5 6 7 8 9 A B C D E F G I L M N O P R S T U V W",
     20: "0 1 2 3",
     39: "0 1 2 3 4 5 6 7 8 9 A B C D E",
@@ -90,7 +101,7 @@ VALUES_42: Final[dict[int, str]] = VALUES_44 | {
 }
 
 #: Required body tags by MsgType(35).
-MESSAGES_44: Final[dict[bytes, tuple[int, ...]]] = {
+_MESSAGES: Final[dict[bytes, tuple[int, ...]]] = {
     values.HEARTBEAT: (),
     values.TEST_REQUEST: (112,),
     values.RESEND_REQUEST: (7, 16),
@@ -101,14 +112,21 @@ MESSAGES_44: Final[dict[bytes, tuple[int, ...]]] = {
     values.NEW_ORDER_SINGLE: (11, 55, 54, 60, 40),
     values.ORDER_CANCEL_REQUEST: (41, 11, 55, 54, 60),
     values.ORDER_CANCEL_REPLACE_REQUEST: (41, 11, 55, 54, 60, 40),
+    values.ORDER_STATUS_REQUEST: (11, 55, 54),
     values.EXECUTION_REPORT: (37, 17, 150, 39, 55, 54, 151, 14, 6),
     values.ORDER_CANCEL_REJECT: (37, 11, 41, 39, 434),
     values.BUSINESS_MESSAGE_REJECT: (372, 380),
 }
-MESSAGES_42: Final[dict[bytes, tuple[int, ...]]] = MESSAGES_44 | {
+MESSAGES_42: Final[dict[bytes, tuple[int, ...]]] = _MESSAGES | {
     values.NEW_ORDER_SINGLE: (11, 21, 55, 54, 60, 40),
     values.ORDER_CANCEL_REPLACE_REQUEST: (41, 11, 21, 55, 54, 60, 40),
     values.EXECUTION_REPORT: (37, 17, 20, 150, 39, 55, 54, 151, 14, 6),
+}
+MESSAGES_44: Final[dict[bytes, tuple[int, ...]]] = _MESSAGES | {
+    values.ORDER_MASS_STATUS_REQUEST: (584, 585),
+    values.TRADE_CAPTURE_REPORT_REQUEST: (568, 569),
+    values.TRADE_CAPTURE_REPORT: (571, 570, 55, 32, 31, 75, 60),
+    values.TRADE_CAPTURE_REPORT_REQUEST_ACK: (568, 569, 749, 750, 55),
 }
 
 #: Every message type of the version: what is not among them is no MsgType at all.
@@ -119,16 +137,22 @@ KNOWN_44: Final = (
     " BA BB BC BD BE BF BG BH"
 )
 
-#: What a broker may send us, and what we send. A BusinessMessageReject of ours is the broker's to answer by hand.
+#: What a broker may send us, and what we send, if its version has it. A BusinessMessageReject of ours is for the broker's
+#: people to answer.
 INBOUND: Final = values.ADMIN | {
     values.NEW_ORDER_SINGLE,
     values.ORDER_CANCEL_REQUEST,
     values.ORDER_CANCEL_REPLACE_REQUEST,
+    values.ORDER_STATUS_REQUEST,
+    values.ORDER_MASS_STATUS_REQUEST,
+    values.TRADE_CAPTURE_REPORT_REQUEST,
     values.BUSINESS_MESSAGE_REJECT,
 }
 OUTBOUND: Final = values.ADMIN | {
     values.EXECUTION_REPORT,
     values.ORDER_CANCEL_REJECT,
+    values.TRADE_CAPTURE_REPORT,
+    values.TRADE_CAPTURE_REPORT_REQUEST_ACK,
     values.BUSINESS_MESSAGE_REJECT,
 }
 
@@ -155,6 +179,7 @@ FORMATS: Final[dict[str, Check]] = {
     "BOOLEAN": re.compile(rb"[YN]").fullmatch,
     "INT": re.compile(rb"-?[0-9]{1,18}").fullmatch,
     "LOCALMKTDATE": _is_date,
+    "NUMINGROUP": re.compile(rb"[0-9]{1,4}").fullmatch,
     "PRICE": _is_float,
     "QTY": _is_float,
     "SEQNUM": re.compile(rb"[0-9]{1,18}").fullmatch,
@@ -195,6 +220,7 @@ class Dictionary:
         enumerated: dict[int, str],
     ) -> None:
         self.messages = messages
+        self.inbound = INBOUND.intersection(messages)
         self.enumerated = enumerated
         self.known = frozenset(known.encode().split())
         self._last_tag = last_tag
@@ -202,11 +228,11 @@ class Dictionary:
         self._checks = self._value_checks()
         self._layouts: dict[bytes, dict[bytes, Layout]] = {msg_type: {} for msg_type in messages}
 
-    def check(self, message: FixMessage, supported: frozenset[bytes] = INBOUND) -> Fault | None:
-        """What is wrong with `message`, or None. `supported`: message types that may come from this side."""
+    def check(self, message: FixMessage, supported: frozenset[bytes] | None = None) -> Fault | None:
+        """What is wrong with `message`, or None. `supported`: message types that may come; if not the brokers'."""
         if message.fault is not None:
             return message.fault
-        if message.msg_type not in supported:
+        if message.msg_type not in (supported or self.inbound):
             return UNSUPPORTED if message.msg_type in self.known else UNKNOWN
         if message.repeated:
             for tag in message.repeated:
@@ -290,8 +316,8 @@ def _all_among(enumerated: frozenset[bytes]) -> Check:
 
 
 #: FIX 4.2 has no tags for credentials; its brokers send FIX 4.4's.
-FIX42: Final = Dictionary(446, frozenset((553, 554, 925)), KNOWN_42, MESSAGES_42, VALUES_42)
-FIX44: Final = Dictionary(956, frozenset(), KNOWN_44, MESSAGES_44, VALUES_44)
+FIX42: Final = Dictionary(LAST_TAG_42, frozenset((553, 554, 925)), KNOWN_42, MESSAGES_42, VALUES_42)
+FIX44: Final = Dictionary(LAST_TAG_44, frozenset(), KNOWN_44, MESSAGES_44, VALUES_44)
 
 #: The versions the venue speaks, by BeginString(8).
 DICTIONARIES: Final = {b"FIX.4.2": FIX42, b"FIX.4.4": FIX44}

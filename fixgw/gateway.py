@@ -10,21 +10,25 @@ everything in order: that is group commit.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 import trio
 
+from fixgw.answering import QUESTION_SECONDS, Answering
 from fixgw.config import Config
 from fixgw.connection import Connection
+from fixgw.forks import news, void_reports
 from fixgw.interface import interface_of
 from fixgw.router import Batch, Router, portions
 from fixgw.shard_link import ShardLink
 from recovery.coordinator import Coordinator
 from recovery.journal import Journal
 from recovery.multicast import open_receiver
-from recovery.reader import Reader
-from recovery.record import Message
+from recovery.reader import Reader, StreamForked
+from recovery.record import Message, Position
+from recovery.service_client import quorum_read
 from recovery.stream import read_stream
 
 _log: Final = logging.getLogger("fixgw.gateway")
@@ -33,6 +37,9 @@ BATCH_RECORD: Final = 1
 
 #: A broker that comes back asks for everything it missed; this much of it waits for the socket at a time.
 RESEND_BACKLOG_BYTES: Final = 1 << 20
+
+#: In one record, of 10 KB each.
+NEWS_AT_ONCE: Final = 32
 
 #: Sessions' timers count whole seconds; nobody notices a tenth.
 TICK_SECONDS: Final = 0.1
@@ -64,7 +71,7 @@ class Gateway:
         name: str,
         journal: Journal,
         router: Router,
-        coordinator_of: Callable[[int], Coordinator] | None = None,
+        coordinator_of: Callable[[int], Coordinator],
     ) -> None:
         self.config = config
         self.settings = config.gateway(name)
@@ -74,6 +81,7 @@ class Gateway:
         self._journal = journal
         self._coordinator_of = coordinator_of
         self._links: dict[int, ShardLink] = {}
+        self._answering = Answering(self, self._ask)
         #: session_id → its run, and the number below which all of it is written down.
         self._written: dict[int, tuple[int, int]] = {}
         #: session_id → the batch in which its open resend was asked for.
@@ -89,7 +97,7 @@ class Gateway:
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up where the journal ends, then read streams and keep links until canceled.
 
-        Raises what makes it impossible to go on: JournalFailed, StreamForked, StreamDiverged, LinkForked.
+        Raises what makes it impossible to go on: JournalFailed, StreamDiverged, LinkForked.
         """
         for record in self._journal.replay():
             self.router.restore(record.number, record.payload)
@@ -100,6 +108,7 @@ class Gateway:
         async with trio.open_nursery() as nursery:
             if self._to_disk:
                 nursery.start_soon(self._commit_groups)
+            await nursery.start(self._answering.run)
             self.flush()
             for shard in self.config.shards:
                 await nursery.start(self._read_stream, shard.name)
@@ -172,6 +181,8 @@ class Gateway:
         for peer, reason in closes:
             _log.info("the connection ends: %s", reason)
             peer.finish()
+        for inquiry in batch.inquiries:
+            self._answering.take(inquiry)
         self._written.update(batch.next_out_seqs)
         if self._resends:
             self._to_resend.set()
@@ -227,7 +238,7 @@ class Gateway:
         shard = self.config.shard(shard_name)
         servers = self.config.retransmit_servers(shard_name)
         state = self.router.shards[shard.id]
-        reader = Reader(shard.id, state.position, len(servers), epoch=state.epoch)
+        reader = Reader(shard.id, state.position, len(servers), epoch=state.epoch, past=state.past)
 
         def deliver(messages: list[Message]) -> None:
             state.epoch = reader.proven_epoch
@@ -239,7 +250,32 @@ class Gateway:
         interface = interface_of(self.config)
         with open_receiver(address, interface) as receiver, open_receiver((interface, 0)) as requests:
             task_status.started()
-            await read_stream(reader, receiver, requests, servers, deliver, self._links[shard.id].heard_epoch)
+            while True:
+                try:
+                    await read_stream(reader, receiver, requests, servers, deliver, self._links[shard.id].heard_epoch)
+                except StreamForked as forked:
+                    _log.error("shard %s: %s", shard_name, forked)
+                    await self._tell_fork(shard.id, reader, forked.fork)
+
+    async def _tell_fork(self, shard_id: int, reader: Reader, fork: Position | None) -> None:
+        """Tell every session which of its reports are void, and have the stream read on from the fork."""
+        assert fork is not None, "the reader has a past"
+        await self._journal.commit()  # what was said is found there
+
+        def read(first: int, count: int) -> Iterator[bytes]:
+            return (record.payload for record in islice(self._journal.read_from(first), count))
+
+        void = void_reports(read, self._journal.next_number, shard_id, fork.next_seq)
+        _log.error("%d reports to %d sessions are void", sum(map(len, void.values())), len(void))
+        told = list(news(void))
+        reader.go_back()
+        while told:
+            self.router.tell(told[:NEWS_AT_ONCE], time.time_ns())
+            del told[:NEWS_AT_ONCE]
+            if told:
+                self.flush()
+        self.router.forked(shard_id, reader.position, reader.proven_epoch)
+        self.flush()
 
     def _make_link(self, shard_name: str) -> ShardLink:
         shard = self.config.shard(shard_name)
@@ -252,8 +288,14 @@ class Gateway:
             shard_name,
             router.shards[shard.id].link,
             {replica: member.link for replica, member in shard.members.items()},
-            self._coordinator_of(shard.id) if self._coordinator_of is not None else None,
+            self._coordinator_of(shard.id),
             opened=lambda: router.link_opened(shard.id),
             lost=lost,
             flush=self.flush,
         )
+
+    async def _ask(self, shard_id: int, query: bytes) -> bytes:
+        """What a majority of the shard's replicas answers. Raises NoQuorum."""
+        shard = next(each for each in self.config.shards if each.id == shard_id)
+        controls = {replica: member.control for replica, member in shard.members.items()}
+        return await quorum_read(shard_id, controls, self.router.link_key, query, timeout=QUESTION_SECONDS)

@@ -13,6 +13,7 @@ Where the versions differ (FIX 4.2, volume 1, ExecutionReport; FIX 4.4, volume 4
 | OrdStatus(39) after a replace, nothing executed, or of a ClOrdID that was replaced | 5 replaced | 0 new |
 | OrdRejReason(103) | 0..8 | also 11, 13, 99 |
 | CxlRejReason(102) | 0..3 | also 6, 99 |
+| SecondaryExecID(527) of a trade | does not exist | the trade's number |
 """
 
 from collections.abc import Callable, Mapping
@@ -64,6 +65,8 @@ class Dialect(NamedTuple):
     cxl_rej_reasons: Mapping[int, int]
     other_ord_rej_reason: int
     other_cxl_rej_reason: int
+    #: Reports of trades have SecondaryExecID(527).
+    names_trades: bool
 
 
 _R = RejectReason
@@ -77,7 +80,7 @@ _OLD_ORD_REASONS: Final = {
 _OLD_CXL_REASONS: Final = {int(_R.TOO_LATE): 0, int(_R.QUANTITY_ALREADY_EXECUTED): 0, int(_R.UNKNOWN_ORDER): 1}
 
 DIALECTS: Final = {
-    b"FIX.4.2": Dialect(b"20=0\x01", b"1", b"2", b"5", _OLD_ORD_REASONS, _OLD_CXL_REASONS, 0, 2),
+    b"FIX.4.2": Dialect(b"20=0\x01", b"1", b"2", b"5", _OLD_ORD_REASONS, _OLD_CXL_REASONS, 0, 2, names_trades=False),
     b"FIX.4.4": Dialect(
         b"",
         b"F",
@@ -93,6 +96,7 @@ DIALECTS: Final = {
         _OLD_CXL_REASONS | {int(_R.DUPLICATE_CL_ORD_ID): 6},
         99,
         99,
+        names_trades=True,
     ),
 }
 
@@ -206,11 +210,15 @@ class Reporter:
         maker = self.makers.get(KINDS[type(event)])
         return maker(event, seq, timestamp) if maker is not None else []
 
-    def _described(self, terms: OrderTerms) -> bytes:
-        symbol = self._symbols.get(terms.instrument_id) or b"%d" % terms.instrument_id
+    def symbol(self, instrument_id: int) -> bytes:
+        """Symbol(55) of an instrument; its number where we do not know it."""
+        return self._symbols.get(instrument_id) or b"%d" % instrument_id
+
+    def described(self, terms: OrderTerms) -> bytes:
+        """What the participant asked for, as fields."""
         return _terms(
             terms.account,
-            symbol,
+            self.symbol(terms.instrument_id),
             terms.side,
             terms.order_qty,
             terms.ord_type,
@@ -251,7 +259,7 @@ class Reporter:
             dialect.exec_trans_type,
             exec_type,
             ord_status,
-            self._described(terms),
+            self.described(terms),
             last,
             leaves,
             cum,
@@ -275,23 +283,26 @@ class Reporter:
         if dialect is None:
             return []
         refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id))
-        described = self._described(terms)
+        described = self.described(terms)
         exec_id = b"%d-%d" % (self._shard_id, seq)
         return [rejection(dialect, terms.session_id, terms.cl_ord_id, described, refused, exec_id, timestamp)]
 
     def _executed(self, event: OrderExecuted, seq: int, timestamp: int) -> list[Report]:
         reports = []
         last = b"32=%d\x0131=%b\x01" % (event.quantity, format_price(event.price))
+        named = b"%b527=%d\x01" % (last, event.match_number)
         terms = event.resting
         dialect = self._dialects.get(terms.session_id)
         if dialect is not None:
             figures = (event.resting_leaves_qty, event.resting_cum_qty, event.resting_cum_notional)
-            reports.append(self._trade(dialect, terms, figures, last, seq, timestamp))
+            told = named if dialect.names_trades else last
+            reports.append(self._trade(dialect, terms, figures, told, seq, timestamp))
         terms = event.incoming
         dialect = self._dialects.get(terms.session_id)
         if dialect is not None:
             figures = (event.incoming_leaves_qty, event.incoming_cum_qty, event.incoming_cum_notional)
-            reports.append(self._trade(dialect, terms, figures, last, seq, timestamp))
+            told = named if dialect.names_trades else last
+            reports.append(self._trade(dialect, terms, figures, told, seq, timestamp))
         return reports
 
     def _trade(

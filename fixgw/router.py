@@ -19,9 +19,11 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from fixgw import entries, tags, values
+from fixgw import entries, history, tags, values
+from fixgw.answer import Answer
 from fixgw.codec import FixMessage
-from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
+from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
+from fixgw.inquiries import REQUEST_IDS, Inquiries, Inquiry
 from fixgw.reports import Dialect, Report, Reporter, cancel_rejection, rejection
 from fixgw.sent import SentIndex
 from fixgw.session import Session
@@ -33,6 +35,7 @@ from matching.messages import Command, OrdStatus
 from matching.wire import decode, encode
 from recovery.link import Command as LinkCommand
 from recovery.link import LinkClient
+from recovery.past import Past
 from recovery.record import COMMAND_HEADER, FIRST, Message, Position
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
@@ -87,6 +90,8 @@ class Batch(Struct, frozen=True):
     next_out_seqs: dict[int, tuple[int, int]]
     #: session_id → (run, MsgSeqNum) of the first application message in the record.
     said: dict[int, tuple[int, int]]
+    #: What brokers asked: to be answered once the record is written.
+    inquiries: list[Inquiry]
 
 
 class ShardState:
@@ -95,6 +100,8 @@ class ShardState:
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
         self.position = Position()
+        #: Where the reader has stood, so that it can go on after a fork.
+        self.past = Past()
         #: The reader's `proven_epoch` there.
         self.epoch = 0
         #: Everything below it is handled; in the middle of a large release this is more than the position says.
@@ -124,7 +131,7 @@ class Router:
     ) -> None:
         traded = list(instruments)
         self.source_id = source_id
-        self._link_key = link_key
+        self.link_key = link_key
         self.incarnation = 1
         self.seats = {seat.session_id: seat for seat in seats}
         self.index = SentIndex()
@@ -137,6 +144,8 @@ class Router:
         self._moved: set[int] = set()
         self._closes: list[tuple[int, str]] = []
         self._said: dict[int, tuple[int, int]] = {}
+        self.inquiries = Inquiries(traded)
+        self._asked: list[Inquiry] = []
         translator = Translator({each.symbol: each for each in traded})
         #: By MsgType(35): the translation, and CxlRejResponseTo(434) of a refusal; 0 where that is an ExecutionReport.
         self._requests: dict[bytes, tuple[Translation, int]] = {
@@ -164,12 +173,18 @@ class Router:
         elif isinstance(entry, StreamPosition):
             shard = self.shards.get(entry.shard_id)
             if shard is not None:
+                if entry.next_seq > shard.position.next_seq:
+                    shard.past.remember(Position(entry.next_seq, entry.digest))
                 shard.position = Position(entry.next_seq, entry.digest)
                 shard.epoch = entry.epoch
                 shard.seen_source_seq = entry.seen_source_seq
                 shard.handled_seq = entry.handled_seq
                 while shard.forwarded and shard.forwarded[0].source_seq <= entry.seen_source_seq:
                     shard.forwarded.popleft()
+        elif isinstance(entry, StreamFork):
+            shard = self.shards.get(entry.shard_id)
+            if shard is not None:
+                shard.past.cut(entry.fork_seq)
         else:
             self.incarnation = entry.incarnation + 1
 
@@ -192,7 +207,7 @@ class Router:
                 shard_id,
                 self.source_id,
                 self.incarnation,
-                self._link_key,
+                self.link_key,
                 next_source_seq=unseen[-1].source_seq + 1 if unseen else shard.seen_source_seq + 1,
                 unseen=[LinkCommand(*each[1:]) for each in unseen],
             )
@@ -234,6 +249,8 @@ class Router:
         message = event.message
         request = self._requests.get(message.msg_type)
         if request is None:
+            if message.msg_type in REQUEST_IDS:
+                self._inquire(seat, message, now)
             return  # a BusinessMessageReject of the broker's is for its people to see to
         translate, response_to = request
         throttle = seat.cancel_throttle if response_to == _CANCEL else seat.throttle
@@ -292,6 +309,26 @@ class Router:
         )
         self._say(seat, report, now)
 
+    def _inquire(self, seat: Seat, message: FixMessage, now: int) -> None:
+        """A question: it is for others to answer, or declined at once."""
+        inquiry, declined = self.inquiries.take(
+            message.msg_type, message.msg_seq_num, message.fields, seat.session_id, seat.participant_id, now
+        )
+        if declined is None:
+            self._asked.append(inquiry)
+        else:
+            self._say(seat, history.declined(inquiry, declined, seat.dialect, now), now)
+
+    def answer_of(self, inquiry: Inquiry) -> Answer:
+        """The answer to an inquiry, for the caller to go through with; what it reports is for `tell`."""
+        reporter = self.shards[inquiry.shard_ids[0]].reporter
+        return Answer(inquiry, reporter, self.seats[inquiry.session_id].dialect)
+
+    def tell(self, reports: Iterable[Report], now: int) -> None:
+        """Say what comes of an answer. Leaves a batch."""
+        for report in reports:
+            self._say(self.seats[report.session_id], report, now)
+
     def _say(self, seat: Seat, report: Report, now: int) -> None:
         """A report gets its number, and its place in the record."""
         _, msg_type, body = report
@@ -335,6 +372,13 @@ class Router:
             shard.position = position
         self._moved.add(shard_id)
 
+    def forked(self, shard_id: int, fork: Position, epoch: int) -> None:
+        """The shard's stream is another one from `fork` on, and it is told who holds void reports (`tell`)."""
+        shard = self.shards[shard_id]
+        shard.position, shard.epoch, shard.handled_seq = fork, epoch, fork.next_seq
+        self._record += StreamFork(shard_id, fork.next_seq).encode()
+        self._moved.add(shard_id)
+
     # --- time, resends, output ----------------------------------------------------------------------------------------
 
     def handle_deadline(self, now: int) -> None:
@@ -375,12 +419,13 @@ class Router:
         next_out_seqs = {
             session_id: (seat.session.run, seat.session.next_out_seq) for session_id, seat in self._touched.items()
         }
-        batch = Batch(bytes(self._record), commands, sends, self._closes, next_out_seqs, self._said)
+        batch = Batch(bytes(self._record), commands, sends, self._closes, next_out_seqs, self._said, self._asked)
         self._record = bytearray()
         self._touched = {}
         self._moved = set()
         self._closes = []
         self._said = {}
+        self._asked = []
         return batch
 
     def written(self, record_number: int, batch: Batch) -> None:

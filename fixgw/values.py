@@ -22,7 +22,12 @@ LOGON: Final = b"A"
 NEW_ORDER_SINGLE: Final = b"D"
 ORDER_CANCEL_REQUEST: Final = b"F"
 ORDER_CANCEL_REPLACE_REQUEST: Final = b"G"
+ORDER_STATUS_REQUEST: Final = b"H"
 BUSINESS_MESSAGE_REJECT: Final = b"j"
+TRADE_CAPTURE_REPORT_REQUEST: Final = b"AD"
+TRADE_CAPTURE_REPORT: Final = b"AE"
+ORDER_MASS_STATUS_REQUEST: Final = b"AF"
+TRADE_CAPTURE_REPORT_REQUEST_ACK: Final = b"AQ"
 
 #: Admin messages belong to the session; all others are application messages.
 ADMIN: Final = frozenset((HEARTBEAT, TEST_REQUEST, RESEND_REQUEST, REJECT, SEQUENCE_RESET, LOGOUT, LOGON))

@@ -11,7 +11,7 @@ from fixgw.codec import Encoder, FixMessage, Framer, decode
 from fixgw.timestamps import format_timestamp
 
 _HEADER = frozenset((8, 9, 10, 34, 35, 43, 49, 52, 56, 122))
-_SHOWN = (11, 41, 150, 39, 32, 31, 151, 14, 103, 102, 434, 380, 373, 58)
+_SHOWN = (571, 11, 41, 150, 39, 32, 31, 151, 14, 103, 102, 434, 749, 380, 373, 912, 58)
 
 
 class Broker:
@@ -170,7 +170,7 @@ class Broker:
             return
         assert self.inbox.setdefault(number, content) == content, f"number {number} has two contents"
         exec_id = content.get(tags.ExecID)
-        if exec_id is not None:
+        if exec_id not in (None, b"0"):  # 0: a status
             first = self._exec_ids.setdefault(exec_id, number)
             assert first == number, f"ExecID(17) {exec_id!r} came under {first} and under {number}"
 

@@ -9,12 +9,21 @@ from typing import NamedTuple
 
 from fixgw import tags
 from fixgw.codec import FixMessage, Framer, decode
+from fixgw.inquiries import INQUIRY_BURST, MAX_OPEN
 from fixgw.router import ORDER_LIFETIME
-from matching.messages import Command, EndDay, SetTradingState, TradingState
+from matching.messages import (
+    CancelSession,
+    Command,
+    DefineSession,
+    EndDay,
+    SetTradingState,
+    SourceLost,
+    TradingState,
+)
 from matching.wire import encode
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import Talk, wire
-from tests.fixgw.venue_in_memory import Venue
+from tests.fixgw.venue_in_memory import SOURCE, Venue
 
 V42, V44 = "FIX.4.2", "FIX.4.4"
 CREDENTIALS = "553=amber1|554=secret|"
@@ -160,7 +169,7 @@ def reject() -> list[str]:
 def business_message_reject() -> list[str]:
     stage = Stage(V44).log_on()
     start = len(stage.lines)
-    stage.send("H", "11=a1|55=ALPHA|54=1|")
+    stage.send("R", "131=q1|146=1|55=ALPHA|")
     stage.send("D", "11=a2|55=ALPHA|54=1|60=NOW|38=100|40=2|")
     return stage.told(start)
 
@@ -258,6 +267,40 @@ def reports(version: str) -> list[str]:
     return stage.told(start)
 
 
+# Asking about the past
+
+
+def order_status(version: str) -> list[str]:
+    stage = Stage(version).log_on()
+    stage.order("a1", 2, 300, "10.00")
+    stage.counter("b1", "buy", 100, "10.00")
+    start = len(stage.lines)
+    stage.send("H", "11=a1|55=ALPHA|54=2|" + ("790=q1|" if version == V44 else ""))
+    stage.send("H", "11=a9|55=ALPHA|54=2|" + ("790=q2|" if version == V44 else ""))
+    return stage.told(start)
+
+
+def mass_status() -> list[str]:
+    stage = Stage(V44).log_on()
+    stage.order("a1", 2, 300, "10.00")
+    stage.order("a2", 1, 50, "9.50")
+    start = len(stage.lines)
+    stage.send("AF", "584=m1|585=7|")
+    stage.send("AF", "584=m2|585=1|55=GAMMA|")
+    return stage.told(start)
+
+
+def trades() -> list[str]:
+    stage = Stage(V44).log_on()
+    stage.order("a1", 2, 300, "10.00")
+    stage.counter("b1", "buy", 100, "10.00")
+    stage.counter("b2", "buy", 50, "10.00")
+    start = len(stage.lines)
+    stage.send("AD", "568=t1|569=0|")
+    stage.send("AD", "568=t2|569=1|55=GAMMA|")
+    return stage.told(start)
+
+
 SCENES: dict[str, Callable[[], list[str]]] = {
     "logon-42": lambda: logon(V42),
     "logon-44": lambda: logon(V44),
@@ -276,6 +319,10 @@ SCENES: dict[str, Callable[[], list[str]]] = {
     "cancel-44": lambda: cancel(V44),
     "replace-42": lambda: replace(V42),
     "replace-44": lambda: replace(V44),
+    "order-status-42": lambda: order_status(V42),
+    "order-status-44": lambda: order_status(V44),
+    "mass-status": mass_status,
+    "trades": trades,
     "reports-42": lambda: reports(V42),
     "reports-44": lambda: reports(V44),
 }
@@ -285,14 +332,20 @@ SCENES: dict[str, Callable[[], list[str]]] = {
 
 
 class Refusal(NamedTuple):
-    """One message that refuses something. `code`: 103, 102, 373 or 380, whichever it has."""
+    """One message that refuses something. `code`: 103, 102, 373, 380 or 749, whichever it has."""
 
     msg_type: str
     code: str
     text: str
 
 
-CODES = (tags.OrdRejReason, tags.CxlRejReason, tags.SessionRejectReason, tags.BusinessRejectReason)
+CODES = (
+    tags.OrdRejReason,
+    tags.CxlRejReason,
+    tags.SessionRejectReason,
+    tags.BusinessRejectReason,
+    tags.TradeRequestResult,
+)
 
 
 def refusals(messages: Iterable[FixMessage]) -> set[Refusal]:
@@ -346,8 +399,38 @@ def _refused_orders(version: str) -> set[Refusal]:
     stage.order("h1", 1, 10, "10.00")
     stage.replace("a7", "a6", 1, 20, "10.00")
     stage.operate(SetTradingState(1, TradingState.TRADING, b""))
+    stage.operate(DefineSession(stage.amber.session_id, stage.amber.session_id, SOURCE, 1))
+    stage.operate(CancelSession(stage.amber.session_id))
+    stage.order("l1", 1, 10, "10.00")
+    stage.operate(SourceLost(SOURCE))
     stage.operate(EndDay(20261122))
     stage.order("z1", 1, 10, "10.00")
+    return refusals(stage.heard)
+
+
+INQUIRIES = {"H": "11=a|54=1|55=", "AF": "584=m|585=7|55=", "AD": "568=t|569=1|55="}
+
+
+def _inquiries_not_answered(version: str) -> set[Refusal]:
+    stage = Stage(version).log_on()
+    types = [each for each in INQUIRIES if version == V44 or each == "H"]
+
+    def ask(count: int, symbol: str = "ALPHA") -> None:
+        for msg_type in types * count:
+            stage.amber.send(msg_type, f"{INQUIRIES[msg_type]}{symbol}|")
+        stage.venue.settle()
+        stage.venue.now += 5_000_000_000
+
+    ask(1)
+    ask(1, "OMEGA")
+    ask(MAX_OPEN + 1)
+    stage.venue.kill_shard(1)
+    ask(1)
+    if version == V44:
+        stage.send("AF", "584=m|585=8|")
+        stage.send("AD", "568=t|569=3|")
+        stage.send("AD", "568=t|569=1|263=1|")
+    ask(INQUIRY_BURST + 1)
     return refusals(stage.heard)
 
 
@@ -443,4 +526,5 @@ def _told(sent: list[str]) -> set[Refusal]:
 def provoked(version: str) -> set[Refusal]:
     """Everything that is refused with a text, by anything this version can do wrong."""
     found = _refused_orders(version) | _refused_by_the_gateway(version) | _refused_by_the_session(version)
+    found |= _inquiries_not_answered(version)
     return found | {Refusal("5", "", WRONG_PASSWORD)}

@@ -121,7 +121,7 @@ def test_required_tags(version: bytes) -> None:
 def test_message_types(version: bytes) -> None:
     known = {message.attrib["msgtype"].encode() for message in JUDGES[version].root.iterfind("messages/message")}
     assert DICTIONARIES[version].known == known
-    assert set(DICTIONARIES[version].messages) == INBOUND | OUTBOUND
+    assert set(DICTIONARIES[version].messages) == (INBOUND | OUTBOUND) & known
 
 
 @VERSIONS

@@ -8,6 +8,7 @@ it had written. Nothing moves by itself: `step` carries one piece of what is und
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from fixgw.codec import Framer, decode
 from fixgw.logon import Identity
@@ -28,6 +29,9 @@ from recovery.retransmitter import Retransmitter
 from recovery.sources import Verdict
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import NOW
+
+if TYPE_CHECKING:
+    from fixgw.inquiries import Inquiry
 
 SOURCE = 1
 KEY = bytes(range(32))
@@ -96,10 +100,13 @@ class Venue:
             for session_id, (comp_id, version) in zip(numbered, sessions, strict=True)
         }
         self.by_session = {broker.session_id: broker for broker in self.brokers.values()}
+        #: What brokers asked and was not answered yet.
+        self.asked: deque[Inquiry] = deque()
         #: What each process has written down, in its life and its lives before.
         self.gateway_records: list[bytes] = []
         self.shard_records: dict[int, list[tuple[int, bytes]]] = {shard_id: [] for shard_id in self.shard_ids}
         self.primaries: dict[int, Primary] = {}
+        self.machines: dict[int, Shard] = {}
         self.servers: dict[int, LinkServer] = {}
         #: The next process to come there stops.
         self.gateway_crash: Crash | None = None
@@ -160,6 +167,7 @@ class Venue:
         """The process is gone: what it had sent still arrives, what it had received does not."""
         self._gateway = None
         self.gateway_crash = None
+        self.asked.clear()
         for session_id, broker in self.by_session.items():
             self.to_gateway[session_id].clear()
             if broker.connected:
@@ -176,7 +184,8 @@ class Venue:
         self.wait(0.1)
 
     def start_shard(self, shard_id: int) -> None:
-        primary = Primary(shard_id, Shard(shard_id))
+        machine = self.machines[shard_id] = Shard(shard_id)
+        primary = Primary(shard_id, machine)
         for kind, payload in self.shard_records[shard_id]:
             primary.replay(kind, payload)
         primary.start(self.now)
@@ -257,7 +266,9 @@ class Venue:
             for shard_id in self.shard_ids:
                 self.link(shard_id)
             busy = self.busy()
-            if not busy:
+            if not busy and self.asked and self.gateway_is_up:
+                self.answer()
+            elif not busy:
                 return
             for each in busy:
                 if each in self.busy():
@@ -313,6 +324,21 @@ class Venue:
                 self.to_broker[session_id].append(b"")
         for session_id in gateway.framers:
             self._resend(gateway, session_id)
+        self.asked.extend(batch.inquiries)
+
+    def answer(self) -> None:
+        """The next of what brokers have asked is answered; by nobody, where a shard is down."""
+        inquiry = self.asked.popleft()
+        answer = self.router.answer_of(inquiry)
+        while (question := answer.question()) is not None:
+            shard_id, query = question
+            if shard_id in self.primaries:
+                reports = answer.receive(self.machines[shard_id].read(query), self.now)
+            else:
+                reports = answer.failed(self.now)
+            self.router.tell(reports, self.now)
+            self._guarded(self.flush)
+        self.router.inquiries.done(inquiry.session_id)
 
     def _resend(self, gateway: Gateway, session_id: int) -> None:
         seat = gateway.router.seats[session_id]

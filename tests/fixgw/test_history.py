@@ -1,0 +1,293 @@
+"""What brokers ask about orders and trades, and what they are answered: requests, pages, refusals, bounds."""
+
+import pytest
+
+from fixgw import tags
+from fixgw.answer import Answer
+from fixgw.inquiries import INQUIRIES_PER_SECOND, INQUIRY_BURST, MAX_OPEN, Inquiry
+from fixgw.reports import DIALECTS, Report, Reporter
+from fixgw.timestamps import SECOND
+from matching import queries
+from matching.ids import first_id
+from matching.messages import OrderTerms
+from tests.fixgw.broker_in_memory import Broker
+from tests.fixgw.fixtalk import NOW
+from tests.fixgw.venue_in_memory import INSTRUMENTS, Venue
+
+V44 = DIALECTS[b"FIX.4.4"]
+ASKED = "55=ALPHA|54=1|"
+
+
+def trading(venue: Venue) -> tuple[Broker, Broker]:
+    for comp_id in venue.brokers:
+        venue.connect(comp_id)
+    venue.settle()
+    amber, birch = venue.brokers.values()
+    return amber, birch
+
+
+def told(venue: Venue, broker: Broker, msg_type: str, fields: str) -> list[str]:
+    """What the broker is answered to one request."""
+    venue.settle()
+    broker.take()
+    broker.send(msg_type, fields)
+    venue.settle()
+    return broker.take()
+
+
+# --- one order --------------------------------------------------------------------------------------------------------
+
+
+def test_the_status_of_an_order_through_its_life() -> None:
+    venue = Venue()
+    amber, birch = trading(venue)
+    amber.order("a1", "buy", 100, "10")
+    assert told(venue, amber, "H", f"11=a1|{ASKED}790=q1|") == ["8 11=a1 150=I 39=0 151=100 14=0"]
+    report = amber.reports()[-1]
+    assert (report[tags.ExecID], report[tags.OrdStatusReqID]) == (b"0", b"q1")
+    birch.order("b1", "sell", 60, "10")
+    assert told(venue, amber, "H", f"11=a1|{ASKED}") == ["8 11=a1 150=I 39=1 151=40 14=60"]
+    amber.replace("a2", "a1", "buy", 90, "10")
+    assert told(venue, amber, "H", f"11=a2|{ASKED}") == ["8 11=a2 150=I 39=1 151=30 14=60"]
+    amber.cancel("a3", "a2", "buy")
+    assert told(venue, amber, "H", f"11=a2|{ASKED}") == ["8 11=a2 150=I 39=4 151=0 14=60"]
+    assert amber.reports()[-1][tags.AvgPx] == b"10.00"
+
+
+def test_a_status_in_fix_42_is_an_exec_trans_type() -> None:
+    venue = Venue()
+    _, birch = trading(venue)
+    birch.order("b1", "sell", 60, "10")
+    assert told(venue, birch, "H", "11=b1|55=ALPHA|54=2|") == ["8 11=b1 150=0 39=0 151=60 14=0"]
+    report = birch.reports()[-1]
+    assert (report[tags.ExecTransType], report[tags.ExecID]) == (b"3", b"0")
+
+
+UNKNOWN = "58=ClOrdID(11) or OrderID(37) names no order of this session"
+
+
+@pytest.mark.parametrize("asked", ["11=never|", "11=a-name-longer-than-twenty|", "11=b1|", "11=x|37=1|"])
+def test_an_order_that_the_session_never_had_is_unknown(asked: str) -> None:
+    venue = Venue()
+    amber, birch = trading(venue)
+    birch.order("b1", "sell", 60, "10")
+    [answer] = told(venue, amber, "H", f"{asked}{ASKED}")
+    assert answer.split()[2:4] == ["150=I", "39=8"]
+    assert answer.endswith(UNKNOWN)
+
+
+def test_by_its_order_id_an_order_is_told_to_its_own_firm_only() -> None:
+    venue = Venue(shard_count=2)
+    amber, birch = trading(venue)
+    amber.order("a1", "buy", 100, "10", symbol="GAMMA")
+    venue.settle()
+    order_id = amber.reports()[-1][tags.OrderID].decode()
+    assert told(venue, amber, "H", f"11=x|37={order_id}|{ASKED}") == ["8 11=a1 150=I 39=0 151=100 14=0"]
+    assert told(venue, birch, "H", f"11=x|37={order_id}|{ASKED}")[0].endswith(UNKNOWN)
+
+
+# --- all open orders --------------------------------------------------------------------------------------------------
+
+
+def test_all_open_orders_of_the_firm_on_all_shards_and_the_last_says_so() -> None:
+    venue = Venue(shard_count=2)
+    amber, birch = trading(venue)
+    amber.order("a1", "buy", 10, "10")
+    amber.order("a2", "sell", 10, "11")
+    amber.order("a3", "buy", 10, "10", symbol="GAMMA")
+    amber.order("a4", "buy", 10, "9")
+    amber.cancel("a5", "a4", "buy")
+    birch.order("b1", "buy", 10, "9")
+    assert told(venue, amber, "AF", "584=m1|585=7|") == [
+        "8 11=a1 150=I 39=0 151=10 14=0",
+        "8 11=a2 150=I 39=0 151=10 14=0",
+        "8 11=a3 150=I 39=0 151=10 14=0 912=Y",
+    ]
+    assert {report[tags.MassStatusReqID] for report in amber.reports()[-3:]} == {b"m1"}
+    assert told(venue, amber, "AF", "584=m2|585=1|55=ALPHA|54=2|") == ["8 11=a2 150=I 39=0 151=10 14=0 912=Y"]
+    assert told(venue, amber, "AF", "584=m3|585=7|55=GAMMA|54=2|") == [
+        "8 150=I 39=8 151=0 14=0 103=5 912=Y 58=no open order is like that"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("584=m|585=1|", "j 380=0 58=MassStatusReqType(585) is neither 7 (all orders) nor 1 (of a security) with"),
+        ("584=m|585=8|", "j 380=0 58=MassStatusReqType(585) is neither 7"),
+        ("584=m|585=7|55=OMEGA|", "j 380=2 58=Symbol(55) OMEGA is not traded here"),
+        ("584=m|585=9|", "3 373=5 58=Value is incorrect (out of range) for MassStatusReqType(585)"),
+    ],
+)
+def test_a_mass_status_request_that_makes_no_sense(asked: str, answer: str) -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    [heard] = told(venue, amber, "AF", asked)
+    assert heard.startswith(answer)
+
+
+# --- trades -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_fills_of_the_firm_each_from_its_own_side() -> None:
+    venue = Venue(shard_count=2)
+    amber, birch = trading(venue)
+    amber.order("a1", "buy", 100, "10")
+    birch.order("b1", "sell", 60, "10")
+    birch.order("b2", "sell", 20, "10", symbol="GAMMA")
+    venue.settle()
+    amber.order("a2", "buy", 20, "10", symbol="GAMMA")
+    first, second = first_id(1), first_id(2)
+    assert told(venue, amber, "AD", "568=t1|569=0|") == [
+        f"AE 571={first}B 11=a1 32=60 31=10.00",
+        f"AE 571={second}B 11=a2 32=20 31=10.00 912=Y",
+    ]
+    assert amber.reports()[-1] == {
+        35: b"AE", 571: b"%dB" % second, 568: b"t1", 912: b"Y", 570: b"N", 880: b"%d" % second, 55: b"GAMMA",
+        32: b"20", 31: b"10.00", 75: b"20261122", 60: b"20261122-09:30:00.000", 552: b"1", 54: b"1",
+        37: amber.reports()[-1][37], 11: b"a2",
+    }  # fmt: skip
+    assert told(venue, amber, "AD", "568=t2|569=1|11=a1|") == [f"AE 571={first}B 11=a1 32=60 31=10.00 912=Y"]
+    assert told(venue, amber, "AD", "568=t3|569=1|54=2|") == ["AQ 749=0 58=no fill is like that"]
+    assert told(venue, amber, "AD", "568=t4|569=1|55=GAMMA|") == [f"AE 571={second}B 11=a2 32=20 31=10.00 912=Y"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("568=t|569=2|", "AQ 749=8 58=TradeRequestType(569) is neither"),
+        ("568=t|569=0|263=1|", "AQ 749=8 58=SubscriptionRequestType(263) must be 0"),
+        ("568=t|569=0|55=OMEGA|", "AQ 749=1 58=Symbol(55) OMEGA is not traded here"),
+    ],
+)
+def test_a_trade_request_that_makes_no_sense(asked: str, answer: str) -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    [heard] = told(venue, amber, "AD", asked)
+    assert heard.startswith(answer)
+    assert amber.reports()[-1][tags.TradeRequestStatus] == b"2"
+
+
+@pytest.mark.parametrize("msg_type", ["AF", "AD"])
+def test_fix_42_has_neither(msg_type: str) -> None:
+    venue = Venue()
+    _, birch = trading(venue)
+    assert told(venue, birch, msg_type, "11=x|") == ["3 373=11 58=Invalid MsgType(35)"]
+
+
+# --- no answer --------------------------------------------------------------------------------------------------------
+
+NO_QUORUM = "58=not answered: no majority of the market's replicas can be asked now"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (("H", f"11=a1|{ASKED}"), "8 11=a1 150=I 39=8 151=0 14=0 103=99"),
+        (("AF", "584=m|585=7|"), "j 380=4"),
+        (("AD", "568=t|569=0|"), "AQ 749=99"),
+    ],
+)
+def test_without_a_majority_the_broker_is_told_so(asked: tuple[str, str], answer: str) -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    venue.kill_shard(1)
+    assert told(venue, amber, *asked) == [f"{answer} {NO_QUORUM}"]
+
+
+def test_what_was_told_before_the_majority_was_gone_is_told_whole() -> None:
+    venue = Venue(shard_count=2)
+    amber, _ = trading(venue)
+    amber.order("a1", "buy", 10, "10")
+    venue.settle()
+    venue.kill_shard(2)
+    assert told(venue, amber, "AF", "584=m|585=7|") == ["8 11=a1 150=I 39=0 151=10 14=0", f"j 380=4 {NO_QUORUM}"]
+
+
+def test_a_request_that_was_not_answered_before_a_crash_is_not_answered_after_it() -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    amber.send("AF", "584=m|585=7|")
+    venue.step("to_gateway", amber.session_id)
+    assert len(venue.asked) == 1
+    venue.restart_gateway()
+    venue.connect("AMBER")
+    venue.settle()
+    assert amber.reports() == []
+    assert told(venue, amber, "H", f"11=a|{ASKED}")[0].endswith(UNKNOWN)
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def test_so_many_wait_for_their_answers_and_no_more() -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    amber.take()
+    for number in range(MAX_OPEN + 1):
+        amber.send("AF", f"584=m{number}|585=7|")
+    venue.step("to_gateway", amber.session_id)
+    venue.step("to_broker", amber.session_id)
+    assert amber.take() == [f"j 380=0 58={MAX_OPEN} inquiries of this session wait for their answers"]
+    venue.settle()
+    assert len(amber.take()) == MAX_OPEN
+    assert told(venue, amber, "AF", "584=m|585=7|")[0].startswith("8 ")
+
+
+def test_inquiries_have_a_rate_of_their_own() -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    for _ in range(INQUIRY_BURST):
+        assert told(venue, amber, "H", f"11=a|{ASKED}")[0].endswith(UNKNOWN)
+    assert told(venue, amber, "H", f"11=a|{ASKED}")[0].endswith("58=rate limit of inquiries exceeded")
+    venue.now += SECOND // INQUIRIES_PER_SECOND
+    assert told(venue, amber, "H", f"11=a|{ASKED}")[0].endswith(UNKNOWN)
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+def inquiry(msg_type: bytes, **more: object) -> Inquiry:
+    return Inquiry(msg_type, 9, 1, 5, (1, 2), b"m", b"7", **more)  # type: ignore[arg-type]
+
+
+def order(order_id: int, participant_id: int = 5) -> queries.OrderStatus:
+    terms = OrderTerms(order_id, participant_id, 1, 1, 1, 2, 0, 100_000, 10, b"a%d" % order_id, b"")
+    return queries.OrderStatus(terms, ord("0"), 10, 0, 0)
+
+
+def answer_to(asked: Inquiry) -> Answer:
+    return Answer(asked, Reporter(1, {}, {1: INSTRUMENTS["ALPHA"]}), V44)
+
+
+def shown(reports: list[Report]) -> list[tuple[bytes, bool]]:
+    return [(report.body.split(b"11=")[1].split(b"\x01")[0], b"912=Y" in report.body) for report in reports]
+
+
+def test_pages_go_on_after_the_last_row_and_the_last_row_waits_for_the_next_page() -> None:
+    answer = answer_to(inquiry(b"AF"))
+
+    def page(expected: tuple[int, int], *ids: int, more: bool) -> list[tuple[bytes, bool]]:
+        shard_id, after = expected
+        assert answer.question() == (shard_id, queries.encode(queries.OpenOrders(5, after)))
+        return shown(answer.receive(queries.encode(queries.OrdersFound([order(each) for each in ids], more)), NOW))
+
+    assert page((1, 0), 1, 2, more=True) == [(b"a1", False)]
+    assert page((1, 2), 3, more=False) == [(b"a2", False)]
+    assert page((2, 0), more=False) == [(b"a3", True)]
+    assert answer.question() is None
+
+
+def test_rows_of_another_firm_are_never_told() -> None:
+    answer = answer_to(inquiry(b"AF"))
+    assert answer.receive(queries.encode(queries.OrdersFound([order(1, 6)], more=False)), NOW) == []
+    [report] = answer.receive(queries.encode(queries.OrdersFound([order(2, 6)], more=False)), NOW)
+    assert b"58=no open order is like that" in report.body
+
+
+@pytest.mark.parametrize("reply", [b"", queries.encode(queries.QueryRefused("no"))])
+def test_a_reply_that_is_none_ends_the_answer(reply: bytes) -> None:
+    answer = answer_to(inquiry(b"AD"))
+    [report] = answer.receive(reply, NOW)
+    assert report.msg_type == b"AQ"
+    assert answer.question() is None
