@@ -97,10 +97,13 @@ class BookSide:
                 yield order
                 order = order.behind
 
-    def depth(self, count: int | None = None) -> list[tuple[int, int, int]]:
-        """(price, quantity, number of orders) of the best `count` levels, or of all. For tools and tests."""
+    def depth(self, count: int | None = None, after: int = 0) -> list[tuple[int, int, int]]:
+        """(price, quantity, number of orders) of the best `count` levels, or of all. `after`: of those behind this
+        price. For tools, questions and tests."""
         rows: list[tuple[int, int, int]] = []
         for level in self.queues():
+            if after and level.rank >= self.sign * after:
+                continue
             if count is not None and len(rows) >= count:
                 break
             orders = 0

@@ -8,12 +8,14 @@ operator's command outside a day may have nothing to say). One call gives at mos
 what is left then is `pending`, is drained by `Continue`, and nothing else is taken before.
 
 Theory of the code: `state` is everything remembered; `entry`, `amend`, `day` and `sessions` are what the commands mean,
-`trade` is the match itself, `snapshot` writes the state down. This module only chooses between them.
+`trade` is the match itself, `snapshot` writes the state down, `answers` tells about it. This module only chooses
+between them.
 """
 
 from collections.abc import Iterator
 
 from matching.amend import cancel_order, replace_order
+from matching.answers import answer
 from matching.book import OrderBook
 from matching.day import define_instrument, end_day, go_on, set_trading_state, start_day
 from matching.entry import enter_order
@@ -37,6 +39,7 @@ from matching.messages import (
     StartDay,
 )
 from matching.order import Order
+from matching.queries import Answer, Query
 from matching.sessions import cancel_session, define_session, source_lost
 from matching.snapshot import digest, restore, snapshot
 from matching.state import MAX_EVENTS_PER_TRANSACTION, State
@@ -59,6 +62,8 @@ class Engine:
         operator's.
         """
         state = self._state
+        if state.garbage:
+            state.free_some()
         if state.work is not None and not isinstance(command, Continue):
             return [_refused(command, RefusalReason.OTHER_WORK_PENDING)]
         if type(command) is NewOrder:
@@ -119,6 +124,10 @@ class Engine:
     def restore(self, data: bytes) -> None:
         """Be the engine that wrote this snapshot. Raises ValueError, and stays as it was, when that cannot be."""
         self._state = restore(data, self.shard_id, self._state.max_events)
+
+    def answer(self, query: Query) -> Answer:
+        """The answer to a question; asking changes nothing."""
+        return answer(self._state, query)
 
     # What follows is for tools and tests: it is not to be changed from outside.
 

@@ -9,6 +9,8 @@ from typing import Final
 
 from matching.engine import Engine
 from matching.messages import CommandRefused, Continue, RefusalReason
+from matching.queries import QueryError, QueryRefused, decode_query
+from matching.queries import encode as encode_answer
 from matching.wire import COMMAND_KINDS, WireError, decode_command, encode
 
 #: Kinds below it belong to the stream itself.
@@ -55,6 +57,14 @@ class Shard:
     def restore(self, data: bytes) -> None:
         """Be the shard that wrote this snapshot. Raises ValueError on bytes that are none of this version and shard."""
         self.engine.restore(data)
+
+    def read(self, request: bytes) -> bytes:
+        """The answer to a question of `queries`. Changes nothing, and never raises, whatever the bytes are."""
+        try:
+            query = decode_query(request)
+        except QueryError as error:
+            return encode_answer(QueryRefused(str(error)))
+        return encode_answer(self.engine.answer(query))
 
     def digest(self) -> int:
         """CRC-32C of the engine's complete state."""

@@ -4,16 +4,17 @@
 
 The same state gives the same bytes, on every replica and in an engine that was itself restored, so the CRC-32C of the
 body is the state's digest. Everything stands in an order that the state defines: books in price-time priority, tables
-by their id, ClOrdIDs and closed orders in the order in which they came, trades by match number. An `OrderTerms` stands
-in one table however many orders and trades refer to it, and each by its place there, so a restored engine shares them
-as the first one did.
+by their id, ClOrdIDs and closed orders in the order in which they came, trades by match number. Long tables are written
+by columns: a million rows are a few lists then, and a list of integers costs a third of a list of tuples. An
+`OrderTerms` stands in one column however many orders and trades refer to it by its place there, so a restored engine
+shares them as the first one did; those of the resting orders come first, in the order of the books.
 
 What follows from the rest is not written: levels and links from the queues, the live entries of ClOrdIDs from their
 orders, a participant's trades from all trades. `restore` makes them anew. It takes only its own version: an engine
 that remembers something else needs another number, and replicas of one shard run one version.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from operator import attrgetter
 from struct import Struct as Layout
 from typing import Final
@@ -22,7 +23,7 @@ import google_crc32c
 from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
-from matching.instruments import Instrument
+from matching.book import BookSide
 from matching.messages import DefineInstrument, DefineSession, OrderTerms
 from matching.order import Order
 from matching.state import (
@@ -38,17 +39,21 @@ from matching.state import (
     Sweep,
     Trade,
 )
-from matching.trade import BUY, rest
+from matching.trade import rest
 
 MAGIC: Final = b"FIXGWENG"
 VERSION: Final = 1
 
 _HEADER: Final = Layout(">8sHHI")
 
-#: An `OrderTerms`' place in the table, order_ref, leaves_qty, cum_qty, cum_notional.
-_Resting = tuple[int, int, int, int, int]
-#: ClOrdID, OrdStatus (0: it lives), order_id.
-_Entry = tuple[bytes, int, int]
+#: Columns: order_ref, leaves_qty, cum_qty, cum_notional.
+_Queue = tuple[list[int], list[int], list[int], list[int]]
+#: Columns: places of terms, cum_qty, cum_notional.
+_Closed = tuple[list[int], list[int], list[int]]
+#: Columns: ClOrdID, OrdStatus (0: it lives), order_id (0: it lives).
+_Entries = tuple[list[bytes], bytes, list[int]]
+#: Columns: match_number, timestamp, price, quantity, places of both terms.
+_Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int]]
 
 
 class _Body(Struct, array_like=True, forbid_unknown_fields=True):
@@ -59,15 +64,14 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     last_day: int
     terms: list[OrderTerms]
     #: By id: definition, trading state, bids, asks.
-    instruments: list[tuple[DefineInstrument, int, list[_Resting], list[_Resting]]]
-    #: By id: participant_id, seq, and of each closed order the place of its terms, cum_qty and cum_notional.
-    participants: list[tuple[int, int, list[tuple[int, int, int]]]]
+    instruments: list[tuple[DefineInstrument, int, _Queue, _Queue]]
+    #: By id: participant_id, seq, its closed orders.
+    participants: list[tuple[int, int, _Closed]]
     #: By id: session_id, participant_id, its ClOrdIDs; then the former ones.
-    sessions: list[tuple[int, int, list[_Entry]]]
-    former: list[tuple[int, int, list[_Entry]]]
+    sessions: list[tuple[int, int, _Entries]]
+    former: list[tuple[int, int, _Entries]]
     definitions: list[DefineSession]
-    #: match_number, timestamp, price, quantity, the places of both terms.
-    trades: list[tuple[int, int, int, int, int, int]]
+    trades: _Trades
     #: Which, and its figures.
     work: tuple[str, list[int]] | None
 
@@ -110,14 +114,19 @@ def restore(data: bytes, shard_id: int, max_events: int) -> State:
 
 
 class _Table:
-    """Each object once, in the order in which they are first asked for."""
+    """Terms, each once. They are told apart by identity: an engine never copies any."""
 
     def __init__(self) -> None:
         self.terms: list[OrderTerms] = []
         self._places: dict[int, int] = {}
 
+    def add(self, orders: list[Order]) -> None:
+        """The terms of resting orders. Who has not traded is asked for by nobody again: that saves most look-ups."""
+        self._places.update({id(each.terms): at for at, each in enumerate(orders, len(self.terms)) if each.cum_qty})
+        self.terms += [each.terms for each in orders]
+
     def place(self, terms: OrderTerms) -> int:
-        """Where these terms stand. They are told apart by identity: an engine never copies any."""
+        """Where these terms stand; at the end when they are new."""
         place = self._places.setdefault(id(terms), len(self.terms))
         if place == len(self.terms):
             self.terms.append(terms)
@@ -126,23 +135,10 @@ class _Table:
 
 def _body(state: State) -> _Body:
     table = _Table()
-    place = table.place
     by_id = state.instruments.by_id
     instruments = [
-        (each.definition, each.state, _queues(each.book.bids.orders(), place), _queues(each.book.asks.orders(), place))
+        (each.definition, each.state, _queue(each.book.bids, table), _queue(each.book.asks, table))
         for each in (by_id[instrument_id] for instrument_id in state.instruments.sorted_ids())
-    ]
-    participants = [
-        (
-            participant_id,
-            each.seq,
-            [(place(order.terms), order.cum_qty, order.cum_notional) for order in each.closed.values()],
-        )
-        for participant_id, each in sorted(state.participants.items())
-    ]
-    trades = [
-        (each.match_number, each.timestamp, each.price, each.quantity, place(each.resting), place(each.incoming))
-        for each in _trades(state)
     ]
     return _Body(
         state.last_order_id,
@@ -152,22 +148,48 @@ def _body(state: State) -> _Body:
         state.last_day,
         table.terms,
         instruments,
-        participants,
+        [(number, each.seq, _closed(each, table)) for number, each in sorted(state.participants.items())],
         [(number, each.participant_id, _entries(each)) for number, each in sorted(state.sessions.items())],
         [(number, each.participant_id, _entries(each)) for (number, _), each in sorted(state.former.items())],
         [each for _, each in sorted(state.definitions.items())],
-        trades,
+        _trades(state, table),
         _work(state, table),
     )
 
 
-def _queues(orders: Iterable[Order], place: Callable[[OrderTerms], int]) -> list[_Resting]:
-    return [(place(each.terms), each.order_ref, each.leaves_qty, each.cum_qty, each.cum_notional) for each in orders]
+def _queue(side: BookSide, table: _Table) -> _Queue:
+    """A side's orders in price-time priority, their terms in the same order in the table."""
+    orders = list(side.orders())
+    table.add(orders)
+    return (
+        [each.order_ref for each in orders],
+        [each.leaves_qty for each in orders],
+        [each.cum_qty for each in orders],
+        [each.cum_notional for each in orders],
+    )
 
 
-def _trades(state: State) -> list[Trade]:
-    """All trades of the day by match number: each stands with its resting side's participant, and perhaps another."""
-    return sorted(
+def _closed(participant: Participant, table: _Table) -> _Closed:
+    closed = participant.closed.values()
+    return (
+        [table.place(each.terms) for each in closed],
+        [each.cum_qty for each in closed],
+        [each.cum_notional for each in closed],
+    )
+
+
+def _entries(session: Session) -> _Entries:
+    entries = session.cl_ord_ids.values()
+    return (
+        list(session.cl_ord_ids),
+        bytes([each >> STATUS_SHIFT if isinstance(each, int) else 0 for each in entries]),
+        [each & ORDER_ID_MASK if isinstance(each, int) else 0 for each in entries],
+    )
+
+
+def _trades(state: State, table: _Table) -> _Trades:
+    """The day's trades by match number: each stands with its resting side's participant, and perhaps another."""
+    trades = sorted(
         (
             trade
             for participant_id, participant in state.participants.items()
@@ -176,15 +198,14 @@ def _trades(state: State) -> list[Trade]:
         ),
         key=attrgetter("match_number"),
     )
-
-
-def _entries(session: Session) -> list[_Entry]:
-    return [
-        (cl_ord_id, entry >> STATUS_SHIFT, entry & ORDER_ID_MASK)
-        if isinstance(entry, int)
-        else (cl_ord_id, 0, entry.terms.order_id)
-        for cl_ord_id, entry in session.cl_ord_ids.items()
-    ]
+    return (
+        [each.match_number for each in trades],
+        [each.timestamp for each in trades],
+        [each.price for each in trades],
+        [each.quantity for each in trades],
+        [table.place(each.resting) for each in trades],
+        [table.place(each.incoming) for each in trades],
+    )
 
 
 def _work(state: State, table: _Table) -> tuple[str, list[int]] | None:
@@ -208,20 +229,22 @@ def _state(body: _Body, state: State) -> State:
     for participant_id, seq, closed in body.participants:
         participant = state.participants[participant_id] = Participant()
         participant.seq = seq
-        for place, cum_qty, cum_notional in closed:
-            participant.closed[terms[place].order_id] = ClosedOrder(terms[place], cum_qty, cum_notional)
+        participant.closed = {
+            terms[place].order_id: ClosedOrder(terms[place], *figures) for place, *figures in zip(*closed, strict=True)
+        }
     for session_id, participant_id, entries in body.sessions:
         state.sessions[session_id] = _session(state, participant_id, entries)
     for session_id, participant_id, entries in body.former:
         state.former[session_id, participant_id] = _session(state, participant_id, entries)
+    resting = iter(terms)
     for definition, trading_state, bids, asks in body.instruments:
         state.instruments.define(definition)
         instrument = state.instruments.by_id[definition.instrument_id]
         instrument.state = trading_state
-        _fill(state, instrument, terms, bids)
-        _fill(state, instrument, terms, asks)
-    for match_number, timestamp, price, quantity, resting, incoming in body.trades:
-        _record(state, Trade(match_number, timestamp, price, quantity, terms[resting], terms[incoming]))
+        _fill(state, instrument.book.bids, resting, bids)
+        _fill(state, instrument.book.asks, resting, asks)
+    for match_number, timestamp, price, quantity, ours, theirs in zip(*body.trades, strict=True):
+        _record(state, Trade(match_number, timestamp, price, quantity, terms[ours], terms[theirs]))
     state.definitions = {each.session_id: each for each in body.definitions}
     state.work = _pending(body, state)
     state.last_order_id = body.last_order_id
@@ -232,10 +255,12 @@ def _state(body: _Body, state: State) -> State:
     return state
 
 
-def _session(state: State, participant_id: int, entries: list[_Entry]) -> Session:
+def _session(state: State, participant_id: int, entries: _Entries) -> Session:
     """A session with its ClOrdIDs in their places; those that live get their orders when these come to rest."""
     session = Session(participant_id, state.participants[participant_id])
-    session.cl_ord_ids = {cl_ord_id: status << STATUS_SHIFT | order_id for cl_ord_id, status, order_id in entries}
+    session.cl_ord_ids = {
+        cl_ord_id: status << STATUS_SHIFT | order_id for cl_ord_id, status, order_id in zip(*entries, strict=True)
+    }
     return session
 
 
@@ -246,13 +271,13 @@ def _owner(state: State, terms: OrderTerms) -> Session:
     return session
 
 
-def _fill(state: State, instrument: Instrument, terms: list[OrderTerms], queue: list[_Resting]) -> None:
+def _fill(state: State, side: BookSide, terms: Iterator[OrderTerms], queue: _Queue) -> None:
     """Let the orders of a side come to rest again, each under its own order reference."""
-    book = instrument.book
-    for place, order_ref, leaves_qty, cum_qty, cum_notional in queue:
-        each = terms[place]
+    for order_ref, leaves_qty, cum_qty, cum_notional in zip(*queue, strict=True):
+        each = next(terms, None)
+        if each is None:
+            raise LookupError("more orders rest than have terms")
         state.last_order_ref = order_ref - 1
-        side = book.bids if each.side == BUY else book.asks
         rest(state, _owner(state, each), side, each, leaves_qty, cum_qty, cum_notional)
 
 

@@ -13,6 +13,9 @@ A `Participant` has, of the day, the orders that rest, what became of those that
 broker asks about after the events have gone by. It is kept after the day's end, for late questions and late cancels,
 and forgotten when the next day starts; a closed order costs some 300 bytes until then, a trade some 150 more.
 
+A million orders are not forgotten in one moment: to free them takes more than a second, in which a shard would seem
+dead. They become garbage, which no snapshot holds, and each command after it frees a few.
+
 Work that is too large for one transaction stands in `work` and is drained by `Continue` commands.
 """
 
@@ -30,6 +33,9 @@ from matching.order import Order
 MAX_EVENTS_PER_TRANSACTION: Final = 128
 #: The most events that end a piece of work: each transaction keeps room for them.
 CLOSING_EVENTS: Final = 3
+
+#: Freeing as many costs about as much as a command.
+FREED_PER_COMMAND: Final = 8
 
 #: A closed ClOrdID's entry holds its OrdStatus above its order id.
 STATUS_SHIFT: Final = 64
@@ -135,6 +141,7 @@ class State:
         "day",
         "definitions",
         "former",
+        "garbage",
         "instruments",
         "last_day",
         "last_match_number",
@@ -163,6 +170,8 @@ class State:
         self.definitions: dict[int, DefineSession] = {}
         self.work: Sweep | Listing | Expiry | Cancellation | None = None
         self.max_events: int = max_events
+        #: What was forgotten and is not yet freed: no state, nothing depends on it.
+        self.garbage: list[dict[bytes, Order | int] | dict[int, ClosedOrder] | list[Trade]] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
         """This participant's session; made when it first comes."""
@@ -201,7 +210,19 @@ class State:
     def forget_day(self) -> None:
         """Drop what is kept of a day when the next one starts."""
         for _, session in self.all_sessions():
-            session.cl_ord_ids.clear()
+            self.garbage.append(session.cl_ord_ids)
+            session.cl_ord_ids = {}
         for participant in self.participants.values():
-            participant.closed.clear()
-            participant.trades.clear()
+            self.garbage += [participant.closed, participant.trades]
+            participant.closed, participant.trades = {}, []
+
+    def free_some(self) -> None:
+        """Free a little of the garbage, of which there is some."""
+        heap = self.garbage[-1]
+        for _ in range(min(FREED_PER_COMMAND, len(heap))):
+            if isinstance(heap, list):
+                heap.pop()
+            else:
+                heap.popitem()
+        if not heap:
+            self.garbage.pop()

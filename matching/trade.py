@@ -55,11 +55,9 @@ def trade(
     opposite = side.opposite
     lowest = -side.sign * terms.price if terms.ord_type == LIMIT else -MARKET_RANK
     participant = session.participant
-    match_number = state.last_match_number
     level = opposite.best
     while level is not None and level.rank >= lowest:
         if len(events) >= state.max_events - 1:  # one is left for what becomes of the rest
-            state.last_match_number = match_number
             state.work = Sweep(session, terms, leaves_qty, cum_qty, cum_notional)
             return
         resting = level.first
@@ -69,17 +67,16 @@ def trade(
         price = level.price
         notional = price * quantity
         resting_leaves -= quantity
-        resting_cum = resting.cum_qty + quantity
-        resting_notional = resting.cum_notional + notional
+        resting.cum_qty = resting_cum = resting.cum_qty + quantity
+        resting.cum_notional = resting_notional = resting.cum_notional + notional
         leaves_qty -= quantity
         cum_qty += quantity
         cum_notional += notional
-        match_number += 1
-        resting_terms = resting.terms
+        state.last_match_number = match_number = state.last_match_number + 1
         resting_participant = resting.session.participant
         resting_participant.seq = resting_seq = resting_participant.seq + 1
         participant.seq = seq = participant.seq + 1
-        traded = Trade(match_number, timestamp, price, quantity, resting_terms, terms)
+        traded = Trade(match_number, timestamp, price, quantity, resting.terms, terms)
         participant.trades.append(traded)
         if resting_participant is not participant:
             resting_participant.trades.append(traded)
@@ -88,7 +85,7 @@ def trade(
                 match_number,
                 price,
                 quantity,
-                resting_terms,
+                resting.terms,
                 resting.order_ref,
                 resting_seq,
                 resting_cum,
@@ -101,8 +98,6 @@ def trade(
                 cum_notional,
             )
         )
-        resting.cum_qty = resting_cum
-        resting.cum_notional = resting_notional
         if resting_leaves:
             resting.leaves_qty = resting_leaves
             level.quantity -= quantity
@@ -112,7 +107,6 @@ def trade(
             remember(session, terms, FILLED, cum_qty, cum_notional)
             break
         level = opposite.best
-    state.last_match_number = match_number
     if leaves_qty:
         events.append(settle(state, session, side, terms, leaves_qty, cum_qty, cum_notional))
 

@@ -1,0 +1,161 @@
+"""What a shard answers to the questions in `queries`, from its state and changing nothing.
+
+An order of the day is found wherever it is: resting, closed, or between two transactions with more to trade.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from heapq import nsmallest
+from operator import attrgetter
+from typing import Final
+
+from matching.book import BookSide
+from matching.messages import OrderTerms, OrdStatus
+from matching.order import Order
+from matching.queries import (
+    MAX_ITEMS,
+    Answer,
+    BookDepth,
+    BookFound,
+    DigestFound,
+    Fill,
+    Fills,
+    FillsFound,
+    Level,
+    OpenOrders,
+    OrderByClOrdId,
+    OrderById,
+    OrderFound,
+    OrdersFound,
+    OrderStatus,
+    Query,
+    QueryRefused,
+    StateDigest,
+)
+from matching.snapshot import digest
+from matching.state import ORDER_ID_MASK, STATUS_SHIFT, ClosedOrder, Participant, State, Sweep, Trade
+
+#: A trade with oneself gives two rows.
+_MAX_TRADES: Final = MAX_ITEMS // 2
+_MAX_LEVELS: Final = MAX_ITEMS // 2
+
+_match_number: Final = attrgetter("match_number")
+
+
+def answer(state: State, query: Query) -> Answer:
+    """The answer to a question; one that makes no sense is refused."""
+    if isinstance(query, OpenOrders):
+        return _open_orders(state, query)
+    if isinstance(query, OrderById):
+        return OrderFound(_order(state, query.order_id))
+    if isinstance(query, OrderByClOrdId):
+        return OrderFound(_order_by_cl_ord_id(state, query))
+    if isinstance(query, Fills):
+        return _fills(state, query)
+    if isinstance(query, BookDepth):
+        return _book(state, query)
+    assert isinstance(query, StateDigest)
+    count = sum(len(participant.orders) for participant in state.participants.values())
+    return DigestFound(
+        digest(state), state.day, state.last_day, state.last_order_id, state.last_match_number, count + _sweeps(state)
+    )
+
+
+# --- orders -----------------------------------------------------------------------------------------------------------
+
+
+def _sweeps(state: State) -> bool:
+    return isinstance(state.work, Sweep)
+
+
+def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
+    participant = state.participants.get(query.participant_id, Participant())
+    ids = list(participant.orders)
+    work = state.work
+    if isinstance(work, Sweep) and work.terms.participant_id == query.participant_id:
+        ids.append(work.terms.order_id)
+    page = nsmallest(MAX_ITEMS + 1, (order_id for order_id in ids if order_id > query.after_order_id))
+    found = [_order(state, order_id) for order_id in page[:MAX_ITEMS]]
+    return OrdersFound([order for order in found if order is not None], len(page) > MAX_ITEMS)
+
+
+def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | None:
+    work = state.work
+    if isinstance(work, Sweep) and (work.terms.session_id, work.terms.cl_ord_id) == (
+        query.session_id,
+        query.cl_ord_id,
+    ):
+        return _open(work.terms, work)
+    session = state.sessions.get(query.session_id)
+    entry = None if session is None else session.cl_ord_ids.get(query.cl_ord_id)
+    if entry is None:
+        return None
+    return _order(state, entry & ORDER_ID_MASK if isinstance(entry, int) else entry.terms.order_id)
+
+
+def _order(state: State, order_id: int) -> OrderStatus | None:
+    """What is or became of an order."""
+    work = state.work
+    if isinstance(work, Sweep) and work.terms.order_id == order_id:
+        return _open(work.terms, work)
+    for participant in state.participants.values():
+        if order_id in participant.orders:
+            order = participant.orders[order_id]
+            return _open(order.terms, order)
+        if order_id in participant.closed:
+            return _closed(state, participant.closed[order_id])
+    return None
+
+
+def _open(terms: OrderTerms, order: Order | Sweep) -> OrderStatus:
+    status = OrdStatus.PARTIALLY_FILLED if order.cum_qty else OrdStatus.NEW
+    return OrderStatus(terms, int(status), order.leaves_qty, order.cum_qty, order.cum_notional)
+
+
+def _closed(state: State, order: ClosedOrder) -> OrderStatus:
+    terms = order.terms
+    session = state.find_session(terms.session_id, terms.participant_id)
+    assert session is not None, "an order's session is kept"
+    entry = session.cl_ord_ids[terms.cl_ord_id]
+    assert isinstance(entry, int), "a closed order's ClOrdID is closed"
+    return OrderStatus(terms, entry >> STATUS_SHIFT, 0, order.cum_qty, order.cum_notional)
+
+
+# --- trades and books -------------------------------------------------------------------------------------------------
+
+
+def _fills(state: State, query: Fills) -> FillsFound:
+    trades = state.participants.get(query.participant_id, Participant()).trades
+    first = bisect_right(trades, query.after_match, key=_match_number)
+    page = trades[first : first + _MAX_TRADES]
+    fills = [fill for trade in page for fill in _sides(trade, query.participant_id)]
+    return FillsFound(fills, first + len(page) < len(trades))
+
+
+def _sides(trade: Trade, participant_id: int) -> Iterator[Fill]:
+    for terms, resting in ((trade.resting, True), (trade.incoming, False)):
+        if terms.participant_id == participant_id:
+            yield Fill(trade.match_number, trade.timestamp, trade.price, trade.quantity, terms, resting)
+
+
+def _book(state: State, query: BookDepth) -> Answer:
+    instrument = state.instruments.by_id.get(query.instrument_id)
+    if instrument is None:
+        return QueryRefused(f"instrument {query.instrument_id} is not traded on this shard")
+    count = min(max(query.levels, 1), _MAX_LEVELS)
+    bids = _levels(instrument.book.bids, count, query.after_bid)
+    asks = _levels(instrument.book.asks, count, query.after_ask)
+    return BookFound(
+        query.instrument_id,
+        instrument.definition.symbol,
+        instrument.state,
+        bids[:count],
+        asks[:count],
+        len(bids) > count,
+        len(asks) > count,
+    )
+
+
+def _levels(side: BookSide, count: int, after: int) -> list[Level]:
+    """One level more than asked for, if there is one."""
+    return [Level(*row) for row in side.depth(count + 1, after)]
