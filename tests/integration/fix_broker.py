@@ -13,7 +13,7 @@ it happens:
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -23,6 +23,8 @@ ADMIN = frozenset(b"012345A")
 NEW_ORDER, CANCEL, REPLACE = b"D", b"F", b"G"
 RETRY_SECONDS = 0.05
 LOGON_SECONDS = 5.0
+#: A broker that offers a rate sends so many requests at a time.
+PACED = 5
 #: What has not come by then will not come.
 PATIENCE = 20.0
 
@@ -89,6 +91,8 @@ class Broker:
     #: (symbol, side) → shares bought or sold.
     traded: Counter[tuple[str, bytes]] = field(default_factory=Counter)
     exec_ids: set[bytes] = field(default_factory=set)
+    #: When an engine's last reports came, seconds of the monotonic clock.
+    acknowledged_at: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
     #: Every application message, by MsgSeqNum(34), without what a resend changes.
     told: dict[int, Fields] = field(default_factory=dict)
     repeated: int = 0
@@ -216,11 +220,24 @@ class Broker:
         terms = order.cl_ord_id, order.symbol.encode(), order.side, quantity, price // 100, price % 100
         return self._request(REPLACE, b"21=1\x0141=%b\x0155=%b\x0154=%b\x0138=%d\x0140=2\x0144=%d.%02d\x01" % terms)
 
-    async def trade(self, seed: int, count: int | None = None, window: int = 20) -> None:
-        """Add, cross, move and cancel: so many requests, or until canceled, with at most `window` unanswered."""
+    async def trade(
+        self,
+        seed: int,
+        count: int | None = None,
+        window: int = 20,
+        rate: float | None = None,
+        symbols: Sequence[str] = ("ALPHA", "BETA", "GAMMA", "DELTA"),
+    ) -> None:
+        """Add, cross, move and cancel: so many requests, or until canceled, with at most `window` unanswered.
+
+        `rate`: offered, in requests a second, come what may.
+        """
         randomness = random.Random(f"{self.sender}/{seed}")
         made = 0
+        begin = trio.current_time()
         while count is None or made < count:
+            if rate is not None and made % PACED == 0:
+                await trio.sleep_until(begin + made / rate)
             await self.wait_until(lambda: len(self.unanswered) < window, f"answers to {sorted(self.unanswered)[:5]}")
             idle = [order for order in self.open.values() if not order.asked]
             choice = randomness.random()
@@ -232,7 +249,7 @@ class Broker:
                 order = randomness.choice(idle)
                 self.replace(order, order.cum + quantity, price)
             else:
-                symbol = randomness.choice(("ALPHA", "BETA", "GAMMA", "DELTA"))
+                symbol = randomness.choice(symbols)
                 immediate = b"3" if choice > 0.95 else b"0"
                 self.new_order(symbol, randomness.choice((b"1", b"2")), quantity, price, immediate)
             made += 1
@@ -321,6 +338,7 @@ class Broker:
             self._answered(cl_ord_id, report)
         if exec_type == b"8":
             return
+        self.acknowledged_at.append(time.monotonic())
         leaves, cum = int(report[151]), int(report[14])
         if exec_type == b"0":
             price = round(float(report[44]) * 10_000)

@@ -1,0 +1,192 @@
+"""A replicated venue under load: its primaries are killed, paused or cut off, and the account must come out even.
+
+What `Market` knows of a venue of lone shards, for one whose shards are replica sets. `outage` is the figure brokers care
+about: from the blow to the first report of a new primary.
+"""
+
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from matching.shard import Shard
+from recovery.history import History
+from recovery.member import Role
+from recovery.service_client import positions
+from recovery.service_frames import Position
+from tests.integration.feed_tap import FeedTap
+from tests.integration.fix_broker import Broker
+from tests.integration.market import SESSIONS, Market, address, feed_lines, kept_of, records
+from tests.venue import Venue
+
+#: Requests a second, offered by all brokers together.
+OFFERED = 2_000
+#: A pause this long in the reports is an outage; a busy machine's hiccups are shorter.
+PAUSE_SECONDS = 0.1
+#: Longer than this no outage may be; a test that has seen it fails.
+PATIENCE_SECONDS = 10.0
+SYMBOLS = ("ALPHA", "BETA")
+
+
+class Replicated(Market):
+    """A running venue of one shard with replicas."""
+
+    shard = "s1"
+
+    @property
+    def members(self) -> dict[int, Any]:
+        """By id, what the configuration says of each replica."""
+        (shard,) = self.venue.config["shards"]
+        return {each["id"]: each for each in shard["replicas"]}
+
+    def name(self, replica: int) -> str:
+        return f"{self.shard}.{replica}"
+
+    def key(self) -> bytes:
+        return bytes.fromhex((self.venue.directory / "var" / "link.key").read_text())
+
+    async def positions(self, seconds: float = 1.0) -> dict[int, Position]:
+        """What the replicas that answer say of themselves."""
+        controls = {number: address(member["control"]) for number, member in self.members.items()}
+        return await positions(1, controls, self.key(), timeout=seconds)
+
+    async def primary(self) -> int:
+        """The replica that leads in the highest epoch."""
+        with trio.fail_after(PATIENCE_SECONDS):
+            while True:
+                leading = [each for each in (await self.positions()).values() if each.role is Role.PRIMARY]
+                if leading:
+                    return max(leading, key=lambda each: each.epoch).replica_id
+                await trio.sleep(0.05)
+
+    async def all_follow(self, seconds: float = 30.0) -> None:
+        """Until every replica leads or follows, in one epoch."""
+        with trio.fail_after(seconds):
+            while True:
+                found = list((await self.positions()).values())
+                settled = {each.role for each in found} <= {Role.PRIMARY, Role.BACKUP}
+                if len(found) == len(self.members) and settled and len({each.epoch for each in found}) == 1:
+                    return
+                await trio.sleep(0.05)
+
+    def acknowledged(self) -> list[float]:
+        """When reports came to any of the brokers, in order."""
+        return sorted(at for broker in self.brokers for at in broker.acknowledged_at)
+
+    async def outage(self, blow: Callable[[], Awaitable[None]]) -> float:
+        """Seconds from a blow to the primary until its successor's first report."""
+        begin = time.monotonic()
+        await blow()
+        found: float | None = None
+
+        def over() -> bool:
+            nonlocal found
+            found = self._end_of_pause(begin)
+            return found is not None
+
+        await self.wait(over, "reports of a new primary", PATIENCE_SECONDS)
+        assert found is not None
+        return found - begin
+
+    def _end_of_pause(self, begin: float) -> float | None:
+        """When the first long pause in the reports after `begin` ended; None: not yet."""
+        last = begin
+        for at in self.acknowledged():
+            if at > begin:
+                if at - last > PAUSE_SECONDS:
+                    return at
+                last = at
+        return None
+
+    @asynccontextmanager
+    async def trading(self, offered: int = OFFERED) -> AsyncIterator[None]:
+        """Brokers offer so many requests a second while the block runs."""
+        rate = offered / len(self.brokers)
+        async with trio.open_nursery() as nursery:
+            for broker in self.brokers:
+                nursery.start_soon(partial(broker.trade, 1, window=5_000, rate=rate, symbols=SYMBOLS))
+            before = len(self.acknowledged())
+            await self.wait(lambda: len(self.acknowledged()) > before + 200, "trading to begin")
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def come_to_rest(self) -> None:
+        """As Market's; all replicas then hold the same, and the retransmitter has all of it."""
+        for broker in self.brokers:
+            await broker.wait_until(lambda broker=broker: broker.logged_on, "a session")
+            await broker.wait_answered()
+        await self.wait(self._balanced, f"both sides of every trade: {[broker.traded for broker in self.brokers]}")
+        await self.wait(self.lines_agree, "both lines to say the same")
+        await self.all_follow()
+        with trio.fail_after(PATIENCE_SECONDS):
+            while len({each.commit_tx for each in (await self.positions()).values()}) > 1:
+                await trio.sleep(0.05)
+        for number in self.members:
+            said = stream_of_replica(self.venue.directory / "var" / f"shard-{self.name(number)}")
+            assert said == self.streams.setdefault(self.shard, said), f"replica {number} has another history"
+        await self.wait(self._all_kept, "the retransmitter to have everything")
+
+    def check(self, directory: Path) -> dict[str, Any]:
+        """As Market's. `come_to_rest` has compared the replicas."""
+        kept = kept_of(self.venue, self.shard)
+        assert kept == self.streams[self.shard]
+        return super().check(directory)
+
+
+def stream_of_replica(directory: Path) -> list[bytes]:
+    """Every message of the stream, made again from one replica's journal, which is whole (no snapshots)."""
+    history = History(1, partial(Shard, 1), "quorum", "disk")
+    for record in records(directory):
+        history.stable.replay(record.kind, record.payload, record.number)
+    history.stable.opened()
+    history.apply_all()
+    return history.execution.store.messages(1, 1 << 40)
+
+
+def one_shard(directory: Path, **settings: Any) -> Venue:
+    """A venue of one shard with three replicas, one retransmitter, one gateway, both lines of the feed."""
+    venue = Venue(directory, **{"replicas": 3, "durability": "disk", "snapshot_every": 0, "sync": "disk"} | settings)
+    config = venue.config
+    config["shards"] = [shard for shard in config["shards"] if shard["name"] == "s1"]
+    config["instruments"] = [each for each in config["instruments"] if each["shard"] == "s1"]
+    config["retransmitters"][0]["shards"] = ["s1"]
+    config["feed"]["channels"] = [each for each in config["feed"]["channels"] if each["shard"] == "s1"]
+    for publisher in config["feed"]["publishers"]:
+        del publisher["requests"]["s2"]
+    del venue.shards["s2"]
+    venue.write()
+    return venue
+
+
+@asynccontextmanager
+async def open_replicated(venue: Venue) -> AsyncIterator[Replicated]:
+    """Start the venue and log the brokers on; at the end everything is stopped, which must go well."""
+    brokers = [Broker(venue.fix_port, sender, venue.comp_id, venue.password, version) for sender, version in SESSIONS]
+    with FeedTap(feed_lines(venue)) as tap:
+        try:
+            await trio.to_thread.run_sync(venue.start_all)
+            async with trio.open_nursery() as nursery:
+                for broker in brokers:
+                    nursery.start_soon(broker.run)
+                for broker in brokers:
+                    await broker.wait_until(lambda broker=broker: broker.logged_on, "its first Logon")
+                opened = Replicated(venue, brokers, tap)
+                await opened.all_follow()
+                yield opened
+                nursery.cancel_scope.cancel()
+        except BaseException:
+            for role, name in list(venue.processes):
+                venue.kill(role, name)
+            raise
+        await trio.to_thread.run_sync(venue.stop)
+
+
+def summary(outages: list[float]) -> Iterator[tuple[str, float]]:
+    """(name, milliseconds)."""
+    yield "p50", statistics.median(outages) * 1e3
+    yield "max", max(outages) * 1e3
