@@ -55,7 +55,7 @@ class LongAnswers:
     def active(self) -> int:
         return self._hosts.total()
 
-    async def serve(self, address: Address) -> None:
+    async def serve(self, address: Address, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Where the port is taken by another program, there are long answers elsewhere only."""
         host, port = address
         try:
@@ -64,7 +64,9 @@ class LongAnswers:
             if error.errno != errno.EADDRINUSE:
                 raise
             _log.error("no long ranges are served: TCP port %d of %s is taken by another program", port, host)
+            task_status.started()
             return
+        task_status.started()
         await trio.serve_listeners(self._serve_one, listeners)
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:

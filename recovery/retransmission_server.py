@@ -36,13 +36,18 @@ FORKED_KEPT = 2
 _log = logging.getLogger(__name__)
 
 
-async def answer_requests(retransmitter: Retransmitter, requests: socket.socket) -> None:
+async def answer_requests(
+    retransmitter: Retransmitter,
+    requests: socket.socket,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Answer until cancelled, over UDP and, on the same address, over TCP.
 
     A checkpoint after every answer: one may take a quarter of a millisecond.
     """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(LongAnswers(retransmitter).serve, requests.getsockname())
+        await nursery.start(LongAnswers(retransmitter).serve, requests.getsockname())
+        task_status.started()
         while True:
             await trio.lowlevel.wait_readable(requests)
             for data, address in drain_with_addresses(requests):
@@ -162,5 +167,5 @@ async def run_retransmitter(
                 receiver = stack.enter_context(closing(open_receiver(stream.address, config.interface)))
                 asking = stack.enter_context(closing(open_receiver((config.request_address[0], 0))))
                 nursery.start_soon(keeper.run, receiver, asking)
-            nursery.start_soon(answer_requests, retransmitter, requests)
+            await nursery.start(answer_requests, retransmitter, requests)
             task_status.started(ServerNode(retransmitter, streams, requests.getsockname()))

@@ -92,3 +92,20 @@ def test_packing_keeps_order_and_bounds(sizes):
     for left, right in itertools.pairwise(datagrams):  # no packet has room for the next one's first
         index = packet.parse_packet(right).first_seq - 10
         assert len(left) + sizes[index] > MAX_PACKET_BYTES
+
+
+@given(st.lists(st.binary(min_size=PACKET_HEADER_BYTES, max_size=100), max_size=8), st.integers(1, 50))
+def test_what_tcp_carries_is_cut_into_packets_however_it_comes(datagrams, step):
+    data = packet.with_lengths(datagrams)
+    found: list[bytes] = []
+    rest = b""
+    for start in range(0, len(data), step):
+        packets, rest = packet.cut_packets(rest + data[start : start + step])
+        found += packets
+    assert (found, rest) == (datagrams, b"")
+
+
+@pytest.mark.parametrize("length", [0, 31, 1401, 0xFFFF])
+def test_a_length_that_no_packet_has_ends_it(length):
+    with pytest.raises(GarbledPacket, match=f"{length} bytes"):
+        packet.cut_packets(length.to_bytes(2, "big"))
