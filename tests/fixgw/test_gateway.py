@@ -354,3 +354,22 @@ async def test_a_failing_disk_stops_the_process(exchange: Exchange, monkeypatch:
     monkeypatch.undo()
     assert failed is not None
     assert await amber.read_to_end() == []
+
+
+async def test_inquiries_are_answered_by_the_replicas(exchange: Exchange) -> None:
+    amber, birch = await logged_on(exchange, "BROKER1", "BROKER3")
+    amber.broker.order("a1", "sell", 300, "100")
+    await amber.until(lambda: len(amber.broker.reports()) == 1)
+    birch.broker.order("b1", "buy", 100, "100")
+    await birch.until(lambda: len(birch.broker.reports()) == 2)
+    await amber.until(lambda: len(amber.broker.reports()) == 2)
+    amber.broker.take()
+    amber.broker.send("H", "11=a1|55=ALPHA|54=2|790=q1|")
+    amber.broker.send("AF", "584=m1|585=7|")
+    amber.broker.send("AD", "568=t1|569=0|")
+    await amber.until(lambda: len(amber.broker.reports()) == 5)
+    told = amber.broker.take()
+    assert told[:2] == ["8 11=a1 150=I 39=1 151=200 14=100", "8 11=a1 150=I 39=1 151=200 14=100 912=Y"]
+    assert told[2].endswith("11=a1 32=100 31=100.00 912=Y")
+    await amber.close()
+    await birch.close()
