@@ -17,10 +17,11 @@ from tests.simulation.coordinator import CoordinatorFake
 from tests.simulation.gateway import GatewayHost
 from tests.simulation.hosts import COMMAND_GROUP, ReplicaHost
 from tests.simulation.server import ServerHost
+from tests.simulation.service import ReaderHost
 from tests.simulation.verdict import judge
 from tests.simulation.witness import Violation, Witness
 from tests.simulation.workload import TapeWork, Workload
-from tests.simulation.world import MILLI, SECOND, Network, Weather, World
+from tests.simulation.world import MILLI, SECOND, Network, Node, Weather, World
 
 TIME_TO_SETTLE = 12 * SECOND
 """After everything is healed: by then all is answered and equal. Links' silence (3 s) and back-offs are in it."""
@@ -36,6 +37,8 @@ class Shape(NamedTuple):
     servers: int = 2
     commands: int = 520
     """Of all gateways together."""
+    readers: int = 3
+    snapshots: bool = True
     workload: Callable[[], Workload] = TapeWork
     replica_class: type[Replica] = Replica
     retransmitter_class: type[Retransmitter] = Retransmitter
@@ -59,17 +62,19 @@ class Cluster:
         self.server_ids = list(range(201, 201 + shape.servers))
         self.healed = False
         self.forks = 0
+        self.snapshot_every = world.rng.choice((0, 23, 60, 150)) if shape.snapshots else 0
         self._made = 0
         self.replicas = [ReplicaHost(self, replica_id) for replica_id in self.replica_ids]
         self.servers = [ServerHost(self, address) for address in self.server_ids]
         commands = -(-shape.commands // shape.gateways)
         self.gateways = [GatewayHost(self, 101 + index, commands) for index in range(shape.gateways)]
-        nodes: list[ReplicaHost | ServerHost | GatewayHost] = [*self.replicas, *self.servers, *self.gateways]
+        self.readers = [ReaderHost(self, 301 + index) for index in range(shape.readers)]
+        nodes: list[Node] = [*self.replicas, *self.servers, *self.gateways, *self.readers]
         self.network.nodes = {node.address: node for node in nodes}
         self.members = self.replicas
         """Those that are to agree in the end; see `lose_for_good`."""
         self.listeners: list[ServerHost | GatewayHost] = [*self.servers, *self.gateways]
-        self.network.groups[COMMAND_GROUP] = list(self.network.nodes)
+        self.network.groups[COMMAND_GROUP] = [each for each in self.network.nodes if each < 301]
         for replica in self.replicas:
             replica.start()
 

@@ -1,7 +1,15 @@
-"""A replica's disk: records in order, of which the first `synced` are safe from a power cut."""
+"""A replica's disk: journal records in order, of which the first are safe from a power cut, and snapshots.
 
-from recovery.command_log import COMMAND_RECORD, CUT_RECORD, entry_tx
+A record that is written in part is what the real journal cuts off at a restart, so here it is not there at all; a
+snapshot's file is there whole or not at all, but may be damaged later.
+"""
+
+from recovery.command_log import COMMAND_RECORD, CUT_RECORD, SNAPSHOT_RECORD, entry_epoch, entry_tx
+from recovery.replayed_log import SNAPSHOT_FIELDS
+from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot
 from tests.simulation.world import World
+
+KEPT_SNAPSHOTS = 2
 
 
 class Disk:
@@ -10,12 +18,21 @@ class Disk:
     def __init__(self, world: World) -> None:
         self.world = world
         self.records: list[tuple[int, bytes]] = []
+        self.first_number = 1
+        """Of `records`; those before it are pruned."""
         self.synced = 0
+        """How many were ever written and are safe."""
+        self.snapshots: dict[int, bytes] = {}
         self.lost = False
         """It was replaced by an empty one."""
-        self._gone: list[bytes] = []  # what the disk held that was lost: it was there when it was acknowledged
-        self._safe: list[bytes] = []  # the log as the synced records make it
-        self._safe_records = 0
+        self._gone: list[dict[int, bytes]] = []  # what a lost disk held: it was there when it was acknowledged
+        self._safe: dict[int, bytes] = {}  # tx → entry of the log as the synced records make it
+        self._read_up_to = 0
+
+    @property
+    def written(self) -> int:
+        """How many records were ever written."""
+        return self.first_number - 1 + len(self.records)
 
     def write(self, records: list[tuple[int, bytes]]) -> None:
         self.records += records
@@ -23,32 +40,82 @@ class Disk:
     def sync(self, number: int) -> None:
         self.synced = max(self.synced, number)
 
+    def prune(self, needed_number: int) -> None:
+        """The records before this one may go; as many go as fill segments, which are of any size here."""
+        self._read()
+        count = self.world.between(0, needed_number - self.first_number + 1)
+        del self.records[:count]
+        self.first_number += count
+
     def cut_power(self) -> None:
-        kept = self.world.rng.randint(self.synced, len(self.records))
-        del self.records[kept:]
+        kept = self.world.rng.randint(self.synced, self.written)
+        del self.records[kept - self.first_number + 1 :]
 
     def opened(self) -> None:
         """A process that starts has everything that is there synced before it goes on."""
-        self.synced = len(self.records)
+        self.synced = self.written
 
     def wipe(self) -> None:
         self._read()
-        self._gone = self._safe
+        self._gone.append(self._safe)
+        self._safe = {}
         self.records = []
-        self.synced = self._safe_records = 0
-        self._safe = []
+        self.snapshots = {}
+        self.first_number = 1
+        self.synced = self._read_up_to = 0
         self.lost = True
 
     def holds(self, tx: int, entry: bytes) -> bool:
         """Whether this entry would survive a power cut now (or did, until the disk was lost)."""
         self._read()
-        return any(len(log) >= tx and log[tx - 1] == entry for log in (self._safe, self._gone))
+        return any(log.get(tx) == entry for log in (self._safe, *self._gone)) or max(self.snapshots, default=0) >= tx
 
     def _read(self) -> None:
-        for kind, payload in self.records[self._safe_records : self.synced]:
+        """Take note of what has become safe."""
+        safe = self._safe
+        for kind, payload in self.records[
+            self._read_up_to - self.first_number + 1 : self.synced - self.first_number + 1
+        ]:
             if kind == COMMAND_RECORD:
-                assert entry_tx(payload) == len(self._safe) + 1
-                self._safe.append(payload)
+                tx = entry_tx(payload)
+                assert tx + 1 not in safe
+                safe[tx] = payload
             elif kind == CUT_RECORD:
-                del self._safe[int.from_bytes(payload, "big") :]
-        self._safe_records = self.synced
+                self._keep(int.from_bytes(payload, "big"))
+            elif kind == SNAPSHOT_RECORD:
+                tx, epoch, *_ = SNAPSHOT_FIELDS.unpack(payload)
+                if tx in safe and entry_epoch(safe[tx]) != epoch:
+                    self._keep(tx - 1)
+        self._read_up_to = self.synced
+
+    def _keep(self, last_tx: int) -> None:
+        for tx in [tx for tx in self._safe if tx > last_tx]:
+            del self._safe[tx]
+
+    # Snapshots
+
+    def save(self, tx: int, data: bytes) -> None:
+        self.snapshots[tx] = data
+        for old in sorted(self.snapshots)[:-KEPT_SNAPSHOTS]:
+            del self.snapshots[old]
+
+    def whole(self, tx: int = 1 << 62) -> list[Snapshot]:
+        """Those that can be read, of at most `tx`, the newest first."""
+        found = []
+        for each in sorted(self.snapshots, reverse=True):
+            if each <= tx:
+                try:
+                    found.append(decode_snapshot(self.snapshots[each]))
+                except SnapshotDamaged:
+                    continue
+        return found
+
+    def damage(self) -> int | None:
+        """A bit of the newest snapshot flips, if there is an older one: its tx."""
+        if len(self.snapshots) < KEPT_SNAPSHOTS or len(self.whole()) < KEPT_SNAPSHOTS:
+            return None
+        newest = max(self.snapshots)
+        data = bytearray(self.snapshots[newest])
+        data[self.world.rng.randrange(len(data))] ^= 1 << self.world.rng.randrange(8)
+        self.snapshots[newest] = bytes(data)
+        return newest

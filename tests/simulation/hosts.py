@@ -11,6 +11,8 @@ from recovery.replica import STREAM, Replica, Role
 from recovery.retransmitter import Retransmitter
 from recovery.sources import Verdict
 from tests.simulation.disk import Disk
+from tests.simulation.service import Service
+from tests.simulation.snapshots import Snapshots
 from tests.simulation.workload import SHARD
 from tests.simulation.world import MILLI, Connection
 
@@ -39,7 +41,9 @@ class ReplicaHost:
         self.sync_delay = (200_000, MILLI)
         self.crash_after: int | None = None
         """Datagrams that still leave before the process dies."""
-        self.replica: Replica = self._make()
+        self.replica: Replica = self.make_replica()
+        self.snapshots = Snapshots(self)
+        self.service = Service(self)
         self.retransmitter = Retransmitter({SHARD: self.replica})
         self.links: dict[Connection, LinkServer] = {}
         self._backlog: deque[tuple[Connection, Login | Command]] = deque()
@@ -47,10 +51,11 @@ class ReplicaHost:
         self._due: deque[tuple[int, bytes]] = deque()
         self._inbox: list[tuple[int, bytes]] = []
         self._base = 0
+        self._lost_disk = False
         self._syncing = False
         self._wake_at = -1
 
-    def _make(self) -> Replica:
+    def make_replica(self) -> Replica:
         cluster = self.cluster
         return cluster.shape.replica_class(
             SHARD,
@@ -60,6 +65,8 @@ class ReplicaHost:
             mode=cluster.mode,
             durability=cluster.durability,
             draw=self.world.rng.randrange,
+            snapshot_every=cluster.snapshot_every,
+            load_snapshot=lambda tx: next(iter(self.disk.whole(tx)), None),
         )
 
     # Life and death
@@ -68,22 +75,25 @@ class ReplicaHost:
         if self.alive:
             return
         self.life += 1
-        self.replica = self._make()
-        self.retransmitter = Retransmitter({SHARD: self.replica})
-        for kind, payload in self.disk.records:
-            self.replica.replay(kind, payload)
-        lost_disk, self.disk.lost = self.disk.lost, False
-        forgot = lost_disk or (self.cluster.durability == "memory" and self.life > 1)
+        self._lost_disk, self.disk.lost = self.disk.lost, False
         self.disk.opened()
-        self._base = len(self.disk.records)
+        self._base = self.disk.written
+        self.snapshots = Snapshots(self)
+        self.service = Service(self)
+        self.replica = self.snapshots.restored()
+        self.retransmitter = Retransmitter({SHARD: self.replica})
         self._syncing = self.paused = False
         self._wake_at = -1
         self.crash_after = None
         self.alive = True
-        highest_epoch = self.cluster.coordinator.epoch if lost_disk else 0
-        self.replica.start(self.world.now, forgot=forgot, highest_epoch=highest_epoch)
         self.world.tell("R%d starts, epoch %d, last tx %d", self.replica_id, self.replica.epoch, self.replica.last_tx)
         self.flush()
+
+    def start_replica(self, replica: Replica) -> None:
+        forgot = self._lost_disk or (self.cluster.durability == "memory" and self.life > 1)
+        highest_epoch = self.cluster.coordinator.epoch if self._lost_disk else 0
+        next_number = self.disk.written + 1
+        replica.start(self.world.now, forgot=forgot, highest_epoch=highest_epoch, next_number=next_number)
 
     def die(self, *, power: bool = False) -> None:
         if not self.alive:
@@ -99,7 +109,7 @@ class ReplicaHost:
     def entry(self, tx: int) -> bytes:
         """Of the replica's log; empty where it has none (any more)."""
         log = self.replica.stable.log
-        return log.entry(tx) if getattr(log, "base_tx", 0) < tx <= log.last_tx else b""
+        return log.entry(tx) if log.base.tx < tx <= log.last_tx else b""
 
     def pause(self, duration: int) -> None:
         if self.alive and not self.paused:
@@ -107,7 +117,7 @@ class ReplicaHost:
                 "R%d (%s) stands still for %d ms", self.replica_id, self.replica.role.value, duration // MILLI
             )
             self.paused = True
-            self._later(duration, self._resume)
+            self.later(duration, self._resume)
 
     def _resume(self) -> None:
         self.paused = False
@@ -120,7 +130,7 @@ class ReplicaHost:
             self.receive(source, data)
         self._ring()
 
-    def _later(self, delay: int, action: Callable[[], None]) -> None:
+    def later(self, delay: int, action: Callable[[], None]) -> None:
         life = self.life
         self.world.after(delay, lambda: action() if self.life == life and self.alive else None)
 
@@ -159,6 +169,7 @@ class ReplicaHost:
         """What a host does after each batch: commands, journal, datagrams, coordinator, timer."""
         replica, now = self.replica, self.world.now
         self._serve(replica)
+        self.snapshots.look_after(replica)
         self._write(replica)
         witness = self.cluster.witness
         for target, data in replica.datagrams_to_send(now):
@@ -180,16 +191,17 @@ class ReplicaHost:
         for connection, link in self.links.items():
             connection.send(self.replica_id, link.data_to_send())
         witness.observe(self)
+        self.service.go_on(replica)
         wake_at = max(replica.next_deadline(), now + 1)
         if self._wake_at < 0 or wake_at < self._wake_at:
             self._wake_at = wake_at
-            self._later(wake_at - now, self._ring)
+            self.later(wake_at - now, self._ring)
 
     def _raised(self, epoch: int | None, life: int) -> None:
         if self.life != life or not self.alive:
             return
         if self.paused:
-            self._later(10 * MILLI, lambda: self._raised(epoch, life))
+            self.later(10 * MILLI, lambda: self._raised(epoch, life))
             return
         if epoch is None:
             self.replica.epoch_not_raised(self.world.now)
@@ -200,16 +212,16 @@ class ReplicaHost:
     def _write(self, replica: Replica) -> None:
         self.disk.write(replica.records_to_write())
         wanted = self.cluster.durability == "disk" or replica.needs_sync
-        if wanted and not self._syncing and self.disk.synced < len(self.disk.records):
+        if wanted and not self._syncing and self.disk.synced < self.disk.written:
             self._syncing = True
-            number = len(self.disk.records)
-            self._later(self.world.between(*self.sync_delay), lambda: self._synced(number))
+            number = self.disk.written
+            self.later(self.world.between(*self.sync_delay), lambda: self._synced(number))
 
     def _synced(self, number: int) -> None:
         self.disk.sync(number)
         self._syncing = False
         if self.paused:
-            self._later(5 * MILLI, lambda: self._synced(number))
+            self.later(5 * MILLI, lambda: self._synced(number))
             return
         self.replica.synced(number - self._base, self.world.now)
         self.flush()
@@ -221,7 +233,7 @@ class ReplicaHost:
         if not self.alive or self.paused or self.replica.role is not Role.PRIMARY:
             return False
         self.links[connection] = LinkServer(SHARD, KEYS, self.world.rng.randbytes(32), self.world.now)
-        self._later(0, self.flush)
+        self.later(0, self.flush)
         return True
 
     def link_received(self, connection: Connection, data: bytes) -> None:
@@ -229,7 +241,7 @@ class ReplicaHost:
             connection.close()
             return
         if self.paused:
-            self._later(20 * MILLI, lambda: self.link_received(connection, data))
+            self.later(20 * MILLI, lambda: self.link_received(connection, data))
             return
         try:
             events = self.links[connection].receive_data(data, self.world.now)

@@ -39,10 +39,10 @@ class Trio:
 
     def _start(self, number: int) -> Replica:
         replica = Replica(1, number, (1, 2, 3), Tape, mode="quorum", durability="disk", draw=lambda _: 0)
-        for kind, payload in self.disks[number]:
-            replica.replay(kind, payload)
+        for record, (kind, payload) in enumerate(self.disks[number], 1):
+            replica.replay(kind, payload, record)
         self.synced[number] = self.bases[number] = len(self.disks[number])
-        replica.start(self.now)
+        replica.start(self.now, next_number=len(self.disks[number]) + 1)
         return replica
 
     def restart(self, number: int, *, power: bool) -> Replica:

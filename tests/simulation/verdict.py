@@ -106,7 +106,7 @@ def _judge_replicas(cluster: "Cluster", stream: Sequence[bytes], again: Executio
 def _entries(replica: Replica, other: Replica) -> list[bytes]:
     """Those of a replica's log that the other's log may have too."""
     log = replica.stable.log
-    base = max(getattr(log, "base_tx", 0), getattr(other.stable.log, "base_tx", 0))
+    base = max(log.base.tx, other.stable.log.base.tx)
     return [log.entry(tx) for tx in range(base + 1, log.last_tx + 1)]
 
 

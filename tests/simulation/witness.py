@@ -54,6 +54,8 @@ class Witness:
         """The bytes of each message number, as first released."""
         self.calls = Calls()
         self.reads: list[Answered] = []
+        self.snapshots = 0
+        self.installed = 0
         self.stale = 0
         """Packets of the stream that left a primary after a later one had begun."""
         self._order = 0

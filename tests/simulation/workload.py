@@ -11,6 +11,8 @@ from typing import Protocol
 
 from matching.messages import CancelOrder, Command, DefineInstrument, NewOrder, OrdType, ReplaceOrder, Side, TimeInForce
 from matching.operations import TradingDay, due_commands
+from matching.queries import StateDigest
+from matching.queries import encode as encode_query
 from matching.shard import Shard
 from matching.wire import encode
 from recovery.execution import StateMachine
@@ -72,7 +74,7 @@ def value_before(events: Sequence[Message]) -> Hashable:
 class ExchangeWork:
     """Two participants that trade three instruments around one price, change their minds, and make mistakes."""
 
-    questions = (b"",)
+    questions = (encode_query(StateDigest()),)
     registers = False
 
     INSTRUMENTS = tuple(DefineInstrument(number, b"SIM%d" % number, 100, 1, 100) for number in (1, 2, 3))

@@ -47,6 +47,8 @@ class World:
 class Node(Protocol):
     """Whatever has an address."""
 
+    address: int
+
     def receive(self, source: int, data: bytes) -> None: ...
 
 
@@ -85,6 +87,10 @@ class Network:
             return
         for _ in range(2 if world.chance(weather.duplication) else 1):
             world.after(self.delay(source, target), lambda: self._arrive(source, target, data))
+
+    def carry(self, source: int, target: int, action: Callable[[], None]) -> None:
+        """What goes over a connection: late at most, or not at all where the path is blocked."""
+        self.world.after(self.delay(source, target), lambda: None if (source, target) in self.blocked else action())
 
     def multicast(self, source: int, group: int, data: bytes) -> None:
         for target in self.groups[group]:
