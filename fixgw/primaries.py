@@ -12,7 +12,8 @@ The rules:
 - Every second attempt is for the coordinator's owner, unless the stream shows a later epoch than the coordinator told;
   the others walk through the members. So no hint that is wrong can keep us from the primary.
 - Attempts follow each other fast while the news is fresh, for somebody is just taking over: FAST_RETRY for a second,
-  SLOW_RETRY up to five, LAST_RETRY from then on. News (a loss, a new owner, a higher epoch) make them fast again.
+  SLOW_RETRY up to five, LAST_RETRY from then on. News (a loss, a new owner, a higher epoch) make them fast again. The
+  stream's higher epoch says that one of the members serves already: a round through them goes without a pause.
 - A replica that does not answer, since its process hangs or its host is gone, must not hold up the search: an attempt
   gets FIRST_PATIENCE, and twice as much in each round through the members.
 - A link belongs to the epoch in which it was opened. When the stream shows a higher one, the link's replica is not the
@@ -63,6 +64,8 @@ class PrimarySearch:
         self._heard_epoch = 0
         self._news_at = now
         self._attempts = 0
+        #: Attempts that may follow each other without a pause.
+        self._at_once = 0
         self._target = 0
         self._open = False
         self._opened_at = 0
@@ -96,6 +99,7 @@ class PrimarySearch:
             return False
         self._heard_epoch = epoch
         self._news(now)
+        self._at_once = len(self._members)
         if len(self._members) == 1 or self._target in (0, self.owner):
             self._link_epoch = epoch
             return False
@@ -137,6 +141,9 @@ class PrimarySearch:
             self._target = 0
             return max(now, self._opened_at + FAST_RETRY)
         self._target = 0
+        if self._at_once:
+            self._at_once -= 1
+            return now
         since = now - self._news_at
         return now + (FAST_RETRY if since < FAST_FOR else SLOW_RETRY if since < SLOW_FOR else LAST_RETRY)
 

@@ -77,6 +77,16 @@ def test_a_lost_link_is_tried_again_without_a_pause() -> None:
     assert search.failed(7 * SECOND) == 7 * SECOND + FAST_RETRY
 
 
+def test_when_the_stream_shows_that_somebody_leads_all_are_asked_without_a_pause() -> None:
+    search = PrimarySearch(MEMBERS, 0)
+    search.heard(4, 0)
+    for _ in MEMBERS:
+        search.next_attempt()
+        assert search.failed(5) == 5
+    search.next_attempt()
+    assert search.failed(5) == 5 + FAST_RETRY
+
+
 def test_a_link_that_ends_as_soon_as_it_stands_is_not_tried_in_a_tight_loop() -> None:
     search = PrimarySearch(MEMBERS, 0)
     search.next_attempt()
