@@ -120,6 +120,14 @@ def test_canceled_on_request_and_by_the_venue(reporter: Reporter) -> None:
     assert "58=Immediate or cancel" in text
 
 
+@pytest.mark.parametrize("reason", [each for each in CancelReason if each != CancelReason.REQUESTED])
+def test_every_cancel_that_nobody_requested_says_why(reporter: Reporter, reason: CancelReason) -> None:
+    (text,) = shown(reporter.reports(OrderCanceled(terms(), b"o1", 3, 200, reason, 5, 0, 0), 46, NOW))
+    assert "|150=4|39=4|" in text
+    assert "|41=" not in text
+    assert "|58=" in text
+
+
 @pytest.mark.parametrize("reason", list(RejectReason))
 def test_every_reason_has_a_text(reporter: Reporter, reason: RejectReason) -> None:
     (text,) = shown(reporter.reports(OrderRejected(terms(order_id=0), 1, reason), 47, NOW))

@@ -18,6 +18,8 @@ class Wish:
     price: int
     leaves: int
     cum: int = 0
+    #: Counts the orders in the order in which they were entered.
+    entered: int = 0
 
 
 class Market:
@@ -65,6 +67,12 @@ class Market:
     def cancel(self, order: Wish) -> list[tuple[object, ...]]:
         self.resting.remove(order)
         return [("canceled", order.cl_ord_id, order.leaves, "REQUESTED")]
+
+    def lost(self, side: int) -> list[tuple[object, ...]]:
+        """Whoever buys, or sells, is gone, and with him his orders: the first that he entered first."""
+        gone = sorted((order for order in self.resting if order.side == side), key=lambda order: order.entered)
+        self.resting = [order for order in self.resting if order.side != side]
+        return [("canceled", order.cl_ord_id, order.leaves, "SOURCE_LOST") for order in gone]
 
     def replace(self, order: Wish, cl_ord_id: str, price: int, quantity: int) -> list[tuple[object, ...]]:
         said: tuple[object, ...] = ("replaced", order.cl_ord_id, cl_ord_id)

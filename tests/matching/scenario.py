@@ -17,6 +17,8 @@ Commands, with what may be left out in brackets:
     time N                 the shard's stamp of the commands that follow
     define SYMBOL tick PRICE lot QTY [as ID]
     start DAY | end DAY | halt SYMBOL | resume SYMBOL | continue
+    session NAME from SOURCE [cancel]    say which gateway a session comes from, and if it wants cancel on disconnect
+    lost SOURCE | disconnected NAME      a gateway is lost, or only a session
     closed                 at the top: nothing is listed and no day is open; else ACME (tick 0.01, lot 1) trades already
     bound N                at the top: transactions of at most N events
 
@@ -31,12 +33,14 @@ from matching.messages import (
     CancelOrder,
     CancelReason,
     CancelRejected,
+    CancelSession,
     Command,
     CommandRefused,
     Continue,
     DayEnded,
     DayStarted,
     DefineInstrument,
+    DefineSession,
     EndDay,
     Event,
     InstrumentListed,
@@ -57,6 +61,7 @@ from matching.messages import (
     ReplaceOrder,
     SetTradingState,
     Side,
+    SourceLost,
     StartDay,
     SystemEventOccurred,
     TimeInForce,
@@ -138,9 +143,7 @@ class Scenario:
 
     def requested(self, who: str, words: list[str]) -> tuple[Command, int]:
         """A participant's command and its session."""
-        name, _, session = who.partition("/")
-        participant_id = self.participants.setdefault(name, len(self.participants) + 1)
-        session_id = participant_id * 10 + int(session or 1)
+        participant_id, session_id = self.session(who)
         verb, cl_ord_id, *rest = words
         options = _Options(rest)
         orig_cl_ord_id = ""
@@ -175,9 +178,22 @@ class Scenario:
         self.asked.setdefault((session_id, cl_ord_id), command)
         return command, session_id
 
+    def session(self, who: str) -> tuple[int, int]:
+        """(participant_id, session_id) of NAME or PARTICIPANT/N."""
+        name, _, session = who.partition("/")
+        participant_id = self.participants.setdefault(name, len(self.participants) + 1)
+        return participant_id, participant_id * 10 + int(session or 1)
+
     def operated(self, words: list[str]) -> Command:
         """An operator's command."""
         verb = words[0]
+        if verb == "session":
+            participant_id, session_id = self.session(words[1])
+            return DefineSession(session_id, participant_id, int(words[3]), int("cancel" in words))
+        if verb == "lost":
+            return SourceLost(int(words[1]))
+        if verb == "disconnected":
+            return CancelSession(self.session(words[1])[1])
         if verb == "define":
             options = _Options(words)
             instrument_id = int(options.after("as")) if "as" in words else len(self.symbols) + 1

@@ -9,14 +9,17 @@ from msgspec import Struct
 from matching import wire
 from matching.messages import (
     CancelOrder,
+    CancelSession,
     Command,
     Continue,
     DefineInstrument,
+    DefineSession,
     EndDay,
     NewOrder,
     OrderTerms,
     ReplaceOrder,
     SetTradingState,
+    SourceLost,
     StartDay,
 )
 
@@ -75,4 +78,6 @@ likely_command: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(SetTradingState, _instrument, st.sampled_from(b"THX"), st.just(b"")),
     st.just(Continue()),
+    st.builds(DefineSession, st.sampled_from([10, 11, 20, 21]), _participant, st.integers(1, 2), st.integers(0, 2)),
+    st.one_of(st.builds(SourceLost, st.integers(1, 2)), st.builds(CancelSession, st.sampled_from([10, 11, 20]))),
 )

@@ -10,10 +10,12 @@ from matching.engine import Engine
 from matching.ids import MAX_PRICE, MAX_QUANTITY, shard_of
 from matching.messages import (
     CancelOrder,
+    CancelSession,
     Command,
     CommandRefused,
     Continue,
     DefineInstrument,
+    DefineSession,
     EndDay,
     Event,
     InstrumentListed,
@@ -27,6 +29,7 @@ from matching.messages import (
     RefusalReason,
     ReplaceOrder,
     SetTradingState,
+    SourceLost,
     StartDay,
 )
 from matching.state import MAX_EVENTS_PER_TRANSACTION
@@ -86,6 +89,12 @@ def immediate_or_cancel(engine: Engine) -> tuple[Command, int]:
     return order("b", BUY, 1_000_500, 300, time_in_force=3), 1
 
 
+def lost_gateway(engine: Engine) -> tuple[Command, int]:
+    engine.apply(DefineSession(1, 1, 7, 1), 0, 0)
+    asks(engine, 300)
+    return SourceLost(7), 0
+
+
 def end_of_day(engine: Engine) -> tuple[Command, int]:
     asks(engine, 1_000)
     return EndDay(20250101), 0
@@ -98,7 +107,7 @@ def start_of_day(engine: Engine) -> tuple[Command, int]:
     return StartDay(20250102, b"S250102001", 0), 0
 
 
-LARGE = [sweep, replaced_into_a_sweep, fill_or_kill, immediate_or_cancel, end_of_day, start_of_day]
+LARGE = [sweep, replaced_into_a_sweep, fill_or_kill, immediate_or_cancel, lost_gateway, end_of_day, start_of_day]
 
 
 @pytest.mark.parametrize("large", LARGE)
@@ -145,6 +154,9 @@ def test_while_work_is_pending_every_other_command_is_refused() -> None:
         (EndDay(20250101), 0, 17),
         (DefineInstrument(2, b"OTHR", 1, 1, 1), 0, 18),
         (SetTradingState(1, ord("H"), b""), 0, 19),
+        (DefineSession(1, 1, 1, 1), 0, 24),
+        (SourceLost(1), 0, 25),
+        (CancelSession(1), 0, 26),
     ]
     for command, session_id, kind in others:
         assert engine.apply(command, 0, session_id) == [CommandRefused(kind, RefusalReason.OTHER_WORK_PENDING)]
@@ -166,6 +178,9 @@ def _with_time(call: tuple[Command, int]) -> tuple[Command, int, int]:
         (DefineInstrument(2, b"OTHR", 1, 1, 1), 18),
         (SetTradingState(1, ord("H"), b""), 19),
         (Continue(), 23),
+        (DefineSession(1, 1, 1, 1), 24),
+        (SourceLost(1), 25),
+        (CancelSession(7), 26),
     ],
 )
 def test_a_fix_session_is_no_operator(command: Command, kind: int) -> None:
@@ -321,6 +336,34 @@ def test_one_order_through_all_that_can_become_of_it() -> None:
     said = engine.apply(EndDay(20250101), 0, 0)
     assert isinstance(said[1], OrderExpired)
     ledger_of(events + said).check(engine)
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("definition", [DefineSession(0, 1, 1, 1), DefineSession(1, 1, 1, 2)])
+def test_a_session_that_cannot_be_is_refused(definition: DefineSession) -> None:
+    engine = opened()
+    assert engine.apply(definition, 0, 0) == [CommandRefused(24, RefusalReason.BAD_SESSION)]
+    assert engine.session(definition.session_id) is None
+
+
+def test_a_lost_gateway_takes_the_orders_of_a_session_whichever_participant_came_with_it() -> None:
+    engine = opened()
+    engine.apply(DefineSession(1, 1, 7, 1), 0, 0)
+    engine.apply(order("a", BUY, 1_000_000, 1), 0, 1)
+    engine.apply(NewOrder(2, 1, BUY, 2, 0, 1_000_000, 1, 0, b"a", b""), 0, 1)
+    engine.apply(order("b", BUY, 1_000_000, 1), 0, 2)
+    gone = [event for event in engine.apply(SourceLost(7), 0, 0) if isinstance(event, OrderCanceled)]
+    assert [(event.terms.participant_id, event.terms.cl_ord_id) for event in gone] == [(1, b"a"), (2, b"a")]
+    assert [resting.terms.cl_ord_id for resting in engine.orders()] == [b"b"]
+
+
+def test_a_session_that_comes_back_to_its_participant_knows_its_cl_ord_ids() -> None:
+    engine = opened()
+    engine.apply(order("a", BUY, 1_000_000, 1), 0, 1)
+    engine.apply(NewOrder(2, 1, BUY, 2, 0, 1_000_000, 1, 0, b"b", b""), 0, 1)
+    assert isinstance(engine.apply(CancelOrder(1, 1, BUY, 0, 0, b"c", b"a"), 0, 1)[0], OrderCanceled)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

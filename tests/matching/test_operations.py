@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from matching.engine import Engine
-from matching.messages import DefineInstrument, EndDay, StartDay
+from matching.messages import DefineInstrument, DefineSession, EndDay, StartDay
 from matching.operations import TradingDay, due_commands, feed_session, trading_day
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
@@ -59,6 +59,23 @@ def test_a_new_day_ends_the_old_one_first() -> None:
         ZETA,
         StartDay(20261123, b"2611230001", 6),
     ]
+
+
+def test_a_session_is_defined_when_the_engine_does_not_have_it_so() -> None:
+    engine = Engine(1)
+    today = TradingDay(20261122, 5)
+    alice, bob = DefineSession(1, 1, 1, 1), DefineSession(2, 2, 1, 0)
+    assert due_commands(engine, 1, [ACME], today, [alice, bob]) == [
+        ACME,
+        alice,
+        bob,
+        StartDay(20261122, b"2611220001", 5),
+    ]
+    for command in due_commands(engine, 1, [ACME], today, [alice, bob]):
+        engine.apply(command, 0, 0)
+    assert due_commands(engine, 1, [ACME], today, [alice, bob]) == []
+    moved = DefineSession(2, 2, 3, 1)
+    assert due_commands(engine, 1, [ACME], today, [moved]) == [moved]
 
 
 def test_a_clock_that_went_back_changes_nothing() -> None:

@@ -13,6 +13,7 @@ from matching.messages import (
     Command,
     Continue,
     DefineInstrument,
+    DefineSession,
     EndDay,
     Event,
     NewOrder,
@@ -24,6 +25,7 @@ from matching.messages import (
     OrderReplaced,
     RejectReason,
     ReplaceOrder,
+    SourceLost,
     StartDay,
 )
 from tests.matching.books import ledger_of
@@ -43,9 +45,10 @@ new = st.tuples(
 #: Which order a request names: one that rests, if `live` and if there is one, else any ClOrdID used or not yet used.
 order = st.tuples(st.sampled_from([True] * 7 + [False]), st.integers(0, 60))
 cancel = st.tuples(st.just("cancel"), order)
+lost = st.tuples(st.just("lost"), st.sampled_from([BUY, SELL]))
 replace = st.tuples(st.just("replace"), order, st.integers(0, 4), st.integers(1, 12))
 #: By weight: `one_of` would draw as many cancels as orders, and books would stay empty.
-play = st.sampled_from([new] * 7 + [cancel] + [replace] * 2).flatmap(lambda drawn: drawn)
+play = st.sampled_from([new] * 7 + [cancel] + [replace] * 2 + [lost]).flatmap(lambda drawn: drawn)
 plays = st.lists(play, min_size=30, max_size=80)
 
 
@@ -62,6 +65,8 @@ class Both:
         self.sides: dict[str, int] = {}
         self.events: list[Event] = []
         self.apply(DefineInstrument(1, b"ACME", TICK, 1, 100), 0)
+        self.apply(DefineSession(BUY, BUY, BUY, 1), 0)
+        self.apply(DefineSession(SELL, SELL, SELL, 1), 0)
         self.apply(StartDay(20250101, b"S250101001", 0), 0)
 
     def apply(self, command: Command, session_id: int) -> list[Event]:
@@ -81,10 +86,13 @@ class Both:
 
     def new(self, cl_ord_id: str, side: int, ord_type: int, time_in_force: int, step: int, quantity: int) -> Any:
         price = 0 if ord_type == MARKET else PRICE + step * TICK
-        wish = self.wishes[cl_ord_id] = Wish(cl_ord_id, side, price, quantity)
+        wish = self.wishes[cl_ord_id] = Wish(cl_ord_id, side, price, quantity, entered=len(self.sides))
         self.sides[cl_ord_id] = side
         command = NewOrder(side, 1, side, ord_type, time_in_force, price, quantity, 0, cl_ord_id.encode(), b"")
         return self.apply(command, side), self.market.new(wish, ord_type, time_in_force)
+
+    def lost(self, _: str, side: int) -> Any:
+        return self.apply(SourceLost(side), 0), self.market.lost(side)
 
     def named(self, order: tuple[bool, int]) -> str:
         live, index = order
