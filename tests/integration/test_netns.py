@@ -8,6 +8,8 @@ import pytest
 
 from tests.netns import Network
 
+pytestmark = pytest.mark.interop
+
 HEAR = """
 import socket, struct, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -24,10 +26,7 @@ SAY = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(0, socket.IP_MULTICAST_IF, socket.inet_aton(sys.argv[1]))
-try:
-    s.sendto(b"hello", ("239.7.7.7", 7777))
-except PermissionError:
-    pass
+s.sendto(b"hello", ("239.7.7.7", 7777))
 """
 
 
@@ -55,6 +54,16 @@ def test_a_host_hears_multicast_unless_it_is_cut_off(cut, direction):
 def test_one_way_is_one_way():
     with Network("a", "b") as network:
         network.partition("a", "in")
+        assert heard(network, 5.0) == "hello"
+
+
+def test_two_that_are_cut_from_each_other_are_heard_by_everybody_else():
+    with Network("a", "b", "c") as network:
+        network.cut_between("c", "b")
+        assert heard(network, 5.0) == "hello"
+        network.cut_between("a", "b")
+        assert heard(network, 0.3) == "nothing"
+        network.heal("b", "a")
         assert heard(network, 5.0) == "hello"
 
 
