@@ -42,6 +42,8 @@ class History:
         acts = {
             self.trade: 30,
             self.carry: 60,
+            self.inquire: 3,
+            self.answer: 3,
             self.pass_time: 6,
             self.log_on: 6,
             self.break_connection: 1,
@@ -96,6 +98,21 @@ class History:
             broker.cancel(cl_ord_id, self.random.choice(earlier[-8:]), side, symbol)
         else:
             broker.replace(cl_ord_id, self.random.choice(earlier[-8:]), side, quantity, price, symbol)
+        return True
+
+    def inquire(self) -> bool:
+        """A broker asks about an order of its own; the answer may be lost with its gateway or its connection."""
+        comp_id, cl_ord_id = self.random.choice(list(self.asked) or [("", "")])
+        if not comp_id or not self.venue.brokers[comp_id].logged_on:
+            return False
+        symbol = self.random.choice(list(INSTRUMENTS))
+        self.venue.brokers[comp_id].send("H", f"11={cl_ord_id}|55={symbol}|54=1|")
+        return True
+
+    def answer(self) -> bool:
+        if not self.venue.asked or not self.venue.gateway_is_up:
+            return False
+        self.venue.answer()
         return True
 
     def carry(self) -> bool:
@@ -220,12 +237,18 @@ def is_the_gateways_own(content: Content) -> bool:
     return content.get(tags.ExecID, b"").startswith(b"G") or content.get(tags.Text, b"").startswith(b"the market ")
 
 
+def is_a_status(content: Content) -> bool:
+    """What was asked for, at its own time: neither an event nor an answer to an order."""
+    return content.get(tags.ExecID) == b"0"
+
+
 def check_reports(broker: Broker, expected: list[deque[Content]]) -> list[Content]:
     """Everything the shards say came, in each shard's order, and nothing else; gives the gateway's own refusals."""
     own = []
     for content in broker.reports():
         if is_the_gateways_own(content):
             own.append(content)
+        if is_the_gateways_own(content) or is_a_status(content):
             continue
         shard = next((each for each in expected if each and each[0] == content), None)
         assert shard is not None, f"{content} was not to come, or not now"
@@ -238,6 +261,8 @@ def check_answers(history: History, broker: Broker) -> None:
     """Every request has exactly one answer."""
     answers: dict[bytes, int] = {}
     for content in broker.reports():
+        if is_a_status(content):
+            continue
         if content[tags.MsgType] == b"9" or content[tags.ExecType] in (b"0", b"4", b"5", b"8"):
             answers[content[tags.ClOrdID]] = answers.get(content[tags.ClOrdID], 0) + 1
     asked = {cl_ord_id.encode(): 1 for owner, cl_ord_id in history.asked if owner == broker.comp_id}
@@ -248,10 +273,27 @@ def open_orders(broker: Broker) -> dict[int, tuple[bytes, int, int]]:
     """What a broker that reads its reports in order believes to be open: OrderID → ClOrdID, LeavesQty, CumQty."""
     believed = {}
     for content in broker.reports():
-        if content[tags.MsgType] == b"8" and content[tags.OrderID] != b"NONE":
+        if content[tags.MsgType] == b"8" and content[tags.OrderID] != b"NONE" and not is_a_status(content):
             cl_ord_id, leaves, cum = content[tags.ClOrdID], content[tags.LeavesQty], content[tags.CumQty]
             believed[int(content[tags.OrderID])] = cl_ord_id, int(leaves), int(cum)
     return {order_id: view for order_id, view in believed.items() if view[1]}
+
+
+def check_inquiries(history: History, rested: dict[int, tuple[bytes, int, int]]) -> None:
+    """What was told about orders was of orders there are; and who asks for all that are open now is told just these."""
+    amber = history.venue.brokers["AMBER"]
+    statuses = [report for report in amber.reports() if is_a_status(report) and report[tags.OrderID] != b"NONE"]
+    own = {report[tags.OrderID] for report in amber.reports() if not is_a_status(report) and tags.OrderID in report}
+    assert {report[tags.OrderID] for report in statuses} <= own
+    known = len(amber.reports())
+    amber.send("AF", "584=all|585=7|")
+    history.venue.settle()
+    told = {
+        int(report[tags.OrderID]): (report[tags.ClOrdID], int(report[tags.LeavesQty]), int(report[tags.CumQty]))
+        for report in amber.reports()[known:]
+        if report[tags.OrderID] != b"NONE"
+    }
+    assert told == {order_id: view for order_id, view in rested.items() if view[0].startswith(b"A")}
 
 
 def check(history: History) -> None:
@@ -273,6 +315,7 @@ def check(history: History) -> None:
         for order_id, order in truth.orders.items()
     }
     assert rested == engine
+    check_inquiries(history, rested)
     for truth in truths:
         assert venue.primaries[truth.shard_id].state_machine.digest() == truth.digest
         assert venue.gateway.readers[truth.shard_id].epoch == truth.epoch
@@ -301,7 +344,7 @@ def test_the_histories_are_worth_their_name() -> None:
         orders += len(history.asked)
     assert lives > 5
     assert orders > 200
-    assert {"stop_shard", "break_connection", "spoil_stream", "log_on"} <= happened.keys()
+    assert {"inquire", "answer", "stop_shard", "break_connection", "spoil_stream", "log_on"} <= happened.keys()
 
 
 # --- a machine dies with what its disk had not yet --------------------------------------------------------------------

@@ -65,7 +65,8 @@ class Gateway:
             self.router.restore(number, record)
         self.router.begin(venue.now)
         self.readers = {
-            shard_id: Reader(shard_id, self.router.shards[shard_id].position) for shard_id in venue.shard_ids
+            shard_id: Reader(shard_id, state.position, epoch=state.epoch, past=state.past)
+            for shard_id, state in self.router.shards.items()
         }
         #: session_id → the bytes of its connection.
         self.framers: dict[int, Framer] = {}
@@ -328,17 +329,19 @@ class Venue:
 
     def answer(self) -> None:
         """The next of what brokers have asked is answered; by nobody, where a shard is down."""
-        inquiry = self.asked.popleft()
-        answer = self.router.answer_of(inquiry)
+        inquiry, router = self.asked.popleft(), self.router
+        answer = router.answer_of(inquiry)
         while (question := answer.question()) is not None:
             shard_id, query = question
             if shard_id in self.primaries:
                 reports = answer.receive(self.machines[shard_id].read(query), self.now)
             else:
                 reports = answer.failed(self.now)
-            self.router.tell(reports, self.now)
+            router.tell(reports, self.now)
             self._guarded(self.flush)
-        self.router.inquiries.done(inquiry.session_id)
+            if not self.gateway_is_up:
+                return
+        router.inquiries.done(inquiry.session_id)
 
     def _resend(self, gateway: Gateway, session_id: int) -> None:
         seat = gateway.router.seats[session_id]
