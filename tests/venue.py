@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -79,6 +79,10 @@ class Venue:
         ports = free_ports(10 + 6 * replicas)
         tcp, udp, replica_ports = ports[:1], ports[1:10], ports[10:]
         group = f"239.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
+        #: Where brokers connect, and the address of ours at which we hear the feed.
+        self.fix_host, self.here = "127.0.0.1", "127.0.0.1"
+        #: (role, name) → makes of a command what runs it on that process's host; who has none runs on this one.
+        self.hosts: dict[tuple[str, str], Callable[[Sequence[str]], list[str]]] = {}
         self.fix_port = tcp[0]
         self.comp_id = "FIXGW"
         self.config: dict[str, Any] = {
@@ -176,8 +180,10 @@ class Venue:
 
     def _spawn(self, role: str, name: str) -> subprocess.Popen[bytes]:
         log = (self.directory / f"{role}-{name}.log").open("ab")
+        command = [sys.executable, "-m", "fixgw", "run", role, "--name", name, str(self.file)]
+        on_its_host = self.hosts.get((role, name), list)
         process = subprocess.Popen(
-            [sys.executable, "-m", "fixgw", "run", role, "--name", name, str(self.file)],
+            on_its_host(command),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -8,9 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import trio
@@ -41,12 +42,25 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+class Host(NamedTuple):
+    """Where a server runs: its address, and what makes of a command one that runs there."""
+
+    address: str = "127.0.0.1"
+    command: Callable[[Sequence[str]], list[str]] = list
+
+
+HERE = Host()
+
+
 class Server:
     """One server's process."""
 
-    def __init__(self, directory: Path, port: int, secure_port: int, settings: Mapping[str, str]) -> None:
-        self.address = f"127.0.0.1:{port}"
-        self.secure_address = f"127.0.0.1:{secure_port}"
+    def __init__(
+        self, directory: Path, port: int, secure_port: int, settings: Mapping[str, str], host: Host = HERE
+    ) -> None:
+        self.address = f"{host.address}:{port}"
+        self.secure_address = f"{host.address}:{secure_port}"
+        self._host = host
         self._port = port
         self._file = directory / "zoo.cfg"
         self._log = directory / "log"
@@ -61,7 +75,9 @@ class Server:
         classes = ":".join(map(str, JARS))
         command = ["java", *JAVA_OPTIONS, "-cp", classes, MAIN, str(self._file)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                self._host.command(command), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def kill(self) -> None:
         """As kill -9 does, paused or not."""
@@ -92,7 +108,7 @@ class Server:
         """leader, follower or standalone; empty while it does not serve."""
         try:
             with trio.fail_after(2):
-                async with await trio.open_tcp_stream("127.0.0.1", self._port) as stream:
+                async with await trio.open_tcp_stream(self._host.address, self._port) as stream:
                     await stream.send_all(b"srvr")
                     answer = b"".join([data async for data in stream]).decode()
         except (OSError, trio.BrokenResourceError, trio.TooSlowError):
@@ -141,18 +157,25 @@ class Ensemble:
 
 
 def start_ensemble(
-    directory: Path, count: int = 1, *, settings: Mapping[str, str] | None = None, secure: bool = False
+    directory: Path,
+    count: int = 1,
+    *,
+    settings: Mapping[str, str] | None = None,
+    secure: bool = False,
+    hosts: Sequence[Host] = (),
 ) -> Ensemble:
     """`count` servers, started but maybe not serving yet. `settings` go into each one's zoo.cfg.
 
-    `secure`: clients come with TLS, to `Server.secure_address`.
+    `secure`: clients come with TLS, to `Server.secure_address`. `hosts`: where each runs, if not all here.
     """
     need_zookeeper()
     free = free_ports(4 * count)
     ports = [free[start : start + 4] for start in range(0, 4 * count, 4)]
-    peers = {f"server.{number}": f"127.0.0.1:{own[1]}:{own[2]}" for number, own in enumerate(ports, 1)}
+    hosts = hosts or [HERE] * count
+    numbered = list(enumerate(zip(hosts, ports, strict=True), 1))
+    peers = {f"server.{number}": f"{host.address}:{own[1]}:{own[2]}" for number, (host, own) in numbered}
     ensemble = Ensemble([])
-    for number, (client, _, _, secure_client) in enumerate(ports, 1):
+    for number, (host, (client, _, _, secure_client)) in numbered:
         home = directory / f"zookeeper{number}"
         (home / "data").mkdir(parents=True)
         (home / "data" / "myid").write_text(f"{number}\n")
@@ -160,23 +183,23 @@ def start_ensemble(
             **TIMES,
             "dataDir": str(home / "data"),
             "clientPort": str(client),
-            "clientPortAddress": "127.0.0.1",
+            "clientPortAddress": host.address,
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "srvr",
             **(peers if count > 1 else {}),
-            **({"secureClientPort": str(secure_client), "secureClientPortAddress": "127.0.0.1"} if secure else {}),
+            **({"secureClientPort": str(secure_client), "secureClientPortAddress": host.address} if secure else {}),
             **(settings or {}),
         }
-        ensemble.servers.append(Server(home, client, secure_client, own))
+        ensemble.servers.append(Server(home, client, secure_client, own, host))
     for server in ensemble.servers:
         server.start()
     return ensemble
 
 
 @asynccontextmanager
-async def open_ensemble(directory: Path, count: int = 1) -> AsyncIterator[Ensemble]:
+async def open_ensemble(directory: Path, count: int = 1, hosts: Sequence[Host] = ()) -> AsyncIterator[Ensemble]:
     """`count` servers that serve; killed at the end."""
-    ensemble = start_ensemble(directory, count)
+    ensemble = start_ensemble(directory, count, hosts=hosts)
     try:
         await ensemble.wait_serving()
         yield ensemble

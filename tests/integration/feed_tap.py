@@ -48,19 +48,20 @@ class Packet(NamedTuple):
         return messages
 
 
-def open_line(line: Address) -> socket.socket:
+def open_line(line: Address, here: str = "127.0.0.1") -> socket.socket:
+    """`here`: our address on the network that carries the line."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     sock.bind(line)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(line[0]) + b"\x7f\0\0\1")
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(line[0]) + socket.inet_aton(here))
     return sock
 
 
 class FeedTap:
     """Use as a context manager; the lists may be read while it listens."""
 
-    def __init__(self, lines: list[Address]) -> None:
+    def __init__(self, lines: list[Address], here: str = "127.0.0.1") -> None:
         self.packets: list[Packet] = []
         #: session → number → message.
         self.sessions: defaultdict[bytes, dict[int, bytes]] = defaultdict(dict)
@@ -70,7 +71,7 @@ class FeedTap:
         self.positions: dict[tuple[Address, bytes], int] = {}
         self.said: dict[tuple[Address, bytes], int] = {}
         self.conflicts: list[str] = []
-        self._sockets = {open_line(line): line for line in lines}
+        self._sockets = {open_line(line, here): line for line in lines}
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)

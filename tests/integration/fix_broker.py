@@ -77,6 +77,7 @@ class Broker:
     target: str
     password: str
     begin_string: str = "FIX.4.4"
+    host: str = "127.0.0.1"
     next_out: int = 1
     next_in: int = 1
     logons: int = 0
@@ -117,7 +118,7 @@ class Broker:
         """Be connected, again and again, until canceled."""
         while True:
             try:
-                stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+                stream = await trio.open_tcp_stream(self.host, self.port)
                 async with stream:
                     await self._converse(stream)
             except (OSError, trio.BrokenResourceError):
