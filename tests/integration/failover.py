@@ -53,7 +53,8 @@ class Replicated(Market):
     async def positions(self, seconds: float = 1.0) -> dict[int, Position]:
         """What the replicas that answer say of themselves."""
         controls = {number: address(member["control"]) for number, member in self.members.items()}
-        return await positions(1, controls, self.key(), timeout=seconds)
+        found = await positions(1, controls, self.key(), timeout=seconds)
+        return {number: each for number, each in found.items() if isinstance(each, Position)}
 
     async def primary(self) -> int:
         """The replica that leads in the highest epoch."""
@@ -166,8 +167,9 @@ def one_shard(directory: Path, **settings: Any) -> Venue:
 @asynccontextmanager
 async def open_replicated(venue: Venue) -> AsyncIterator[Replicated]:
     """Start the venue and log the brokers on; at the end everything is stopped, which must go well."""
-    brokers = [Broker(venue.fix_port, sender, venue.comp_id, venue.password, version) for sender, version in SESSIONS]
-    with FeedTap(feed_lines(venue)) as tap:
+    about = venue.comp_id, venue.password
+    brokers = [Broker(venue.fix_port, sender, *about, version, venue.fix_host) for sender, version in SESSIONS]
+    with FeedTap(feed_lines(venue), venue.here) as tap:
         try:
             await trio.to_thread.run_sync(venue.start_all)
             async with trio.open_nursery() as nursery:
