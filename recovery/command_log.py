@@ -10,10 +10,16 @@ An *entry* is one command with its place: the same bytes in the journal, in memo
     header   42   as in a FIRST message          4 COMPLETE  epoch u32
     body     …                                   5 CUT       tx u64: the entries above it are no more
                                                  6 RECOVER   epoch u32: no vote before complete in it
+                                                 7 SNAPSHOT  tx u64 · epoch u32 (of the entry tx) · promised u32 ·
+                                                             complete u32 · recovering u32: a snapshot of tx is safe
+                                                 8 COMMITTED tx u64: the entries up to it are committed
 
 The rules:
 
 - tx of the entries is 1, 2, 3, … without holes; their epochs never go down from one to the next.
+- A log may begin later, above its *base*: what it had up to there is in a snapshot, and committed. Of the entry at the
+  base only the epoch is known. (A log from the beginning has the base tx 0, epoch 0.) Nothing at or below it is cut.
+- A SNAPSHOT record says all that the records before it said beside the log, so that those may go.
 - One primary makes the entries of an epoch, each once. And a log is only ever changed by cutting its end and appending
   what follows in the log of an epoch. So two logs that have the same epoch at a tx are the same up to there: that one
   comparison is what matching two logs takes (`last_at_or_below`).
@@ -21,7 +27,9 @@ The rules:
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from struct import Struct
+from typing import NamedTuple
 
 from recovery.record import COMMAND_HEADER_BYTES, MAX_COMMAND_BYTES, CommandHeader
 
@@ -31,6 +39,8 @@ PROMISE_RECORD = 3
 COMPLETE_RECORD = 4
 CUT_RECORD = 5
 RECOVER_RECORD = 6
+SNAPSHOT_RECORD = 7
+COMMITTED_RECORD = 8
 
 ENTRY_PLACE = Struct(">IIB")
 MAX_ENTRY_BYTES = ENTRY_PLACE.size + COMMAND_HEADER_BYTES + MAX_COMMAND_BYTES
@@ -58,22 +68,42 @@ def read_entry(entry: bytes) -> tuple[int, int, CommandHeader, bytes]:
     return chain, kind, CommandHeader.unpack_from(entry, ENTRY_PLACE.size), entry[ENTRY_PLACE.size :]
 
 
-class CommandLog:
-    """The entries of one shard as one replica has them."""
+class Point(NamedTuple):
+    """A place in a log: two logs that have the same epoch at a tx are the same up to there."""
 
-    def __init__(self) -> None:
+    tx: int
+    epoch: int
+
+
+ORIGIN = Point(0, 0)
+
+
+class CommandLog:
+    """The entries of one shard, above `base`, as one replica has them."""
+
+    def __init__(self, base: Point = ORIGIN, entries: Iterable[bytes] = ()) -> None:
+        self.base = base
         self._entries: list[bytes] = []
+        for entry in entries:
+            self.append(entry)
 
     @property
     def last_tx(self) -> int:
-        return len(self._entries)
+        return self.base.tx + len(self._entries)
 
     def epoch_at(self, tx: int) -> int:
-        """The epoch of the entry `tx`; 0 for tx 0, which stands before the first."""
-        return entry_epoch(self._entries[tx - 1]) if tx else 0
+        """The epoch of the entry `tx`, which is not below the base."""
+        base = self.base
+        assert tx >= base.tx, f"the log begins above {base.tx}; {tx} is in a snapshot"
+        return entry_epoch(self._entries[tx - base.tx - 1]) if tx > base.tx else base.epoch
+
+    def has(self, point: Point) -> bool:
+        """Whether the log is known to agree at this place, and so up to there."""
+        return self.base.tx <= point.tx <= self.last_tx and self.epoch_at(point.tx) == point.epoch
 
     def entry(self, tx: int) -> bytes:
-        return self._entries[tx - 1]
+        assert tx > self.base.tx, f"the log begins above {self.base.tx}; {tx} is in a snapshot"
+        return self._entries[tx - self.base.tx - 1]
 
     def append(self, entry: bytes) -> None:
         tx, last_tx = entry_tx(entry), self.last_tx
@@ -83,17 +113,32 @@ class CommandLog:
 
     def cut(self, tx: int) -> None:
         """Forget the entries above `tx`."""
-        assert tx <= self.last_tx
-        del self._entries[tx:]
+        assert self.base.tx <= tx <= self.last_tx, f"cut to {tx} of {self.base.tx}…{self.last_tx}"
+        del self._entries[tx - self.base.tx :]
+
+    def drop(self, tx: int) -> None:
+        """Forget the entries up to `tx`, which is the base from now on: they are in a snapshot."""
+        base = Point(tx, self.epoch_at(tx))
+        del self._entries[: tx - self.base.tx]
+        self.base = base
+
+    def begin_at(self, base: Point) -> None:
+        """Forget everything: the log begins above `base`, of which there is a snapshot (or which is the origin)."""
+        self.base = base
+        self._entries.clear()
 
     def last_at_or_below(self, epoch: int, tx: int) -> int:
-        """The last tx, at most `tx`, whose entry is of this epoch or a lower one; 0 when there is none."""
-        return bisect_right(self._entries, epoch, hi=min(tx, self.last_tx), key=entry_epoch)
+        """The last tx, at most `tx`, whose entry is of this epoch or a lower one; the base's when none above it is."""
+        base_tx = self.base.tx
+        if tx <= base_tx:
+            return base_tx
+        return base_tx + bisect_right(self._entries, epoch, hi=min(tx, self.last_tx) - base_tx, key=entry_epoch)
 
     def entries_after(self, tx: int, max_bytes: int) -> list[bytes]:
         """The entries from tx + 1 on, at least one if there is one, while they and two bytes each fit `max_bytes`."""
+        assert tx >= self.base.tx
         taken: list[bytes] = []
-        for index in range(tx, self.last_tx):
+        for index in range(tx - self.base.tx, len(self._entries)):
             entry = self._entries[index]
             max_bytes -= len(entry) + 2
             if max_bytes < 0 and taken:

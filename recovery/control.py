@@ -20,7 +20,8 @@ datagram with this field zero.
   of its durable log; recovering: it may have forgotten a part of what it once acknowledged.
 - PULL: the sender's log ends with `tx`, of `tx_epoch`; it wants what follows. BATCH answers with what follows `tx` in
   the log of its own sender, being at most the tx that was named, and the last that may agree with it.
-- BATCH: serving = 1 says it comes from the epoch's primary, and the epoch began after start_tx.
+- BATCH: serving = 1 says it comes from the epoch's primary, and the epoch began after start_tx. The sender's log begins
+  above base_tx: whoever has nothing that agrees with it there needs a snapshot of at least that.
 
 These datagrams are neither signed nor encrypted: replicas belong on a network of the venue's own.
 """
@@ -38,14 +39,15 @@ VERSION = 1
 _HEADER = Struct(">HBBHHIII")
 _PROMISE = Struct(">IQB")
 _PULL = Struct(">QI")
-_BATCH = Struct(">QIQQQB")
+_BATCH = Struct(">QIQQQQB")
 _ACK = Struct(">Q")
+_DIGEST = Struct(">QQ")
 
 _CHECKSUM = slice(12, 16)
 _MIN_ENTRY_BYTES = 9 + COMMAND_HEADER_BYTES
 
 MAX_CONTROL_BYTES = _HEADER.size + _BATCH.size + 2 + MAX_ENTRY_BYTES
-"""A BATCH of the largest entry: 1,424 bytes, which fit an Ethernet frame; replicas have no tunnels between them."""
+"""A BATCH of the largest entry: 1,432 bytes, which fit an Ethernet frame; replicas have no tunnels between them."""
 BATCH_ENTRY_BYTES = 2 + MAX_ENTRY_BYTES
 
 
@@ -96,6 +98,7 @@ class Batch(NamedTuple):
     start_tx: int
     last_tx: int
     commit_seq: int
+    base_tx: int
     serving: bool
     entries: list[bytes]
 
@@ -106,9 +109,32 @@ class Ack(NamedTuple):
     tx: int
 
 
-Control = Canvass | Silent | Reject | Prepare | Promise | Pull | Batch | Ack
+class Wait(NamedTuple):
+    sender: int
+    epoch: int
 
-_TYPES: tuple[type[Control], ...] = (Canvass, Silent, Reject, Prepare, Promise, Pull, Batch, Ack)
+
+class StateDigest(NamedTuple):
+    sender: int
+    epoch: int
+    tx: int
+    digest: int
+
+
+Control = Canvass | Silent | Reject | Prepare | Promise | Pull | Batch | Ack | Wait | StateDigest
+
+_TYPES: tuple[type[Control], ...] = (
+    Canvass,
+    Silent,
+    Reject,
+    Prepare,
+    Promise,
+    Pull,
+    Batch,
+    Ack,
+    Wait,
+    StateDigest,
+)
 _TYPE_OF: dict[type[Control], int] = {kind: number for number, kind in enumerate(_TYPES, 1)}
 
 
@@ -124,9 +150,11 @@ def make_control(shard_id: int, message: Control) -> bytes:
         payload = _PULL.pack(*message[2:])
     elif isinstance(message, Ack):
         payload = _ACK.pack(message.tx)
+    elif isinstance(message, StateDigest):
+        payload = _DIGEST.pack(message.tx, message.digest)
     elif isinstance(message, Batch):
         entries = [part for entry in message.entries for part in (len(entry).to_bytes(2, "big"), entry)]
-        payload = _BATCH.pack(*message[2:8]) + b"".join(entries)
+        payload = _BATCH.pack(*message[2:9]) + b"".join(entries)
     fields = (CONTROL_MAGIC, VERSION, _TYPE_OF[type(message)], shard_id, message.sender, message.epoch)
     checksum = crc32c(_HEADER.pack(*fields, 0, 0) + payload)
     data = _HEADER.pack(*fields, checksum, 0) + payload
@@ -151,7 +179,7 @@ def parse_control(shard_id: int, data: bytes) -> Control:
 def _parse_fields(kind: type[Control], sender: int, epoch: int, payload: bytes) -> Control:
     if kind is Batch:
         return _parse_batch(sender, epoch, payload)
-    layout = {Promise: _PROMISE, Pull: _PULL, Ack: _ACK}.get(kind)
+    layout = {Promise: _PROMISE, Pull: _PULL, Ack: _ACK, StateDigest: _DIGEST}.get(kind)
     if len(payload) != (layout.size if layout else 0):
         raise GarbledControl(f"{kind.__name__} with {len(payload)} bytes of fields")
     if kind is Promise:
@@ -163,7 +191,7 @@ def _parse_fields(kind: type[Control], sender: int, epoch: int, payload: bytes) 
 def _parse_batch(sender: int, epoch: int, payload: bytes) -> Batch:
     if len(payload) < _BATCH.size:
         raise GarbledControl("a BATCH cut short")
-    tx, tx_epoch, start_tx, last_tx, commit_seq, serving = _BATCH.unpack_from(payload)
+    tx, tx_epoch, start_tx, last_tx, commit_seq, base_tx, serving = _BATCH.unpack_from(payload)
     entries: list[bytes] = []
     offset, size = _BATCH.size, len(payload)
     while offset < size:
@@ -173,4 +201,4 @@ def _parse_batch(sender: int, epoch: int, payload: bytes) -> Batch:
             raise GarbledControl("a BATCH with an entry cut short or out of place")
         entries.append(entry)
         offset = end
-    return Batch(sender, epoch, tx, tx_epoch, start_tx, last_tx, commit_seq, bool(serving), entries)
+    return Batch(sender, epoch, tx, tx_epoch, start_tx, last_tx, commit_seq, base_tx, bool(serving), entries)

@@ -5,9 +5,9 @@ harm. Two rules keep the peace: nobody campaigns while a majority hears the prim
 that nobody serves tells the living primary so, which then asks for a higher one itself.
 """
 
-from recovery.control import Batch, Canvass, Control, Prepare, Promise, Pull, Reject, Silent
+from recovery.control import Batch, Canvass, Control, Prepare, Promise, Pull, Reject, Silent, Wait
 from recovery.member import MAX_BATCHES, SILENCE, SILENCE_SPREAD, Member, Role
-from recovery.view_change import RESEND_INTERVAL, Campaign, Phase
+from recovery.view_change import CAMPAIGN_TIMEOUT, RESEND_INTERVAL, Campaign, Phase
 
 
 class Election(Member):
@@ -98,15 +98,26 @@ class Election(Member):
         else:
             campaign.resend_at = now
 
-    def _fetched(self, batch: Batch, campaign: Campaign, last_tx: int, now: int) -> None:
-        if not self.history.merge(batch):
-            if batch.tx <= self.last_tx:
-                self._pull_from(batch.sender, self.history.probe(batch))
+    def _fetched(self, given: Batch, campaign: Campaign, last_tx: int, now: int) -> None:
+        history = self.history
+        if last_tx < history.log.base.tx or history.contradicts_base(given):
+            self.campaign = None  # it lacks what we know to be committed: a later epoch has been, and ours is over
+            self._silent_at = now + SILENCE + self._draw(SILENCE_SPREAD)
+            return
+        batch = history.trim(given)
+        if batch is None:
+            return
+        if not history.merge(batch):
+            if batch.tx == batch.base_tx > 0:
+                self._wanted_tx = batch.base_tx
+            elif batch.tx <= self.last_tx:
+                self._pull_from(batch.sender, history.probe(batch))
         elif batch.tx + len(batch.entries) >= last_tx:
-            self.history.cut(last_tx)
+            history.cut(last_tx)
             self._complete(campaign)
         else:
             campaign.resend_at = now + RESEND_INTERVAL
+            campaign.deadline = now + CAMPAIGN_TIMEOUT  # it goes on
             self._batches += 1
             if self._batches >= MAX_BATCHES:
                 self._pull_from(batch.sender, batch.tx + len(batch.entries))
@@ -134,6 +145,16 @@ class Election(Member):
             self._tell(self.peers, Prepare(self.replica_id, campaign.epoch))
         elif campaign.phase is Phase.FETCHING and campaign.best is not None:
             self._pull_from(campaign.best.sender, self.last_tx)
+        elif campaign.phase is Phase.COMPLETING and self.stable.safe_complete == self.epoch:
+            self._tell(self.peers, Wait(self.replica_id, self.epoch))
+
+    def _may_lead(self, campaign: Campaign, now: int) -> bool:
+        """The epoch is ours, and so is its log: most of that is applied before we lead, in parts; the others wait."""
+        if self.history.apply_some():
+            return True
+        campaign.deadline = now + CAMPAIGN_TIMEOUT
+        self._apply_at = now
+        return False
 
     def _promise(self) -> Promise:
         stable = self.stable

@@ -3,44 +3,92 @@
 - `merge` makes the log what another one says, entry by entry, and keeps what is not contradicted: until an epoch is
   known to go another way, the old end of a log may be all that is left of what was acknowledged.
 - `cut` throws the end away. If some of that was applied (a deposed primary applies before it is committed), the state
-  is made anew from the log. What is known to be committed is never cut, but in mode "async".
+  is made anew from a snapshot, or from nothing, and the log is applied again: in bounded parts, like any other time.
 - Each entry carries the chain before it, as its primary made it; applying compares.
+- A snapshot holds committed history and nothing else. So it may take the place of any log that does not reach it or
+  contradicts it (`install`), and in mode "quorum" nothing that contradicts the log's base is believed, whoever says it:
+  it is the word of a primary that does not know yet that it is one no more. Mode "async" promises less: there, what was
+  committed may turn out not to be history, and then everything is forgotten (`begin_anew`).
+- At each multiple of `snapshot_every` applying stops until the host has begun to take a snapshot, so that all replicas
+  take theirs of the same transactions, and can compare the digests of their states.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from recovery.command_log import entry_epoch, make_entry, read_entry
+from recovery.command_log import ORIGIN, CommandLog, Point, entry_epoch, make_entry, read_entry
 from recovery.control import BATCH_ENTRY_BYTES, Batch, Pull
 from recovery.execution import Execution, StateMachine
 from recovery.heard import Heard
+from recovery.snapshot import Snapshot, restore_execution
 from recovery.stable import Durability, Stable
 
 Mode = Literal["async", "quorum"]
+LoadSnapshot = Callable[[int], Snapshot | None]
+
+
+def no_snapshot(_: int) -> Snapshot | None:
+    """There is none."""
+    return None
+
 
 MAX_APPLIED = 1024
 """Commands applied in one go: some ten milliseconds, so that catching up does not look like death."""
 
 
 class ReplicaDiverged(Exception):
-    """This replica makes other bytes from the same commands than its primary. It must stop."""
+    """This replica makes other bytes, or another state, from the same commands than the others. It must stop."""
+
+
+class StateLost(Exception):
+    """What was applied has to be made anew, and no snapshot here goes that far back. Start again, or rebuild."""
 
 
 class History:
     """One replica's. `stable` is its durable part, `execution` what has been applied."""
 
     def __init__(
-        self, shard_id: int, make_state_machine: Callable[[], StateMachine], mode: Mode, durability: Durability
+        self,
+        shard_id: int,
+        make_state_machine: Callable[[], StateMachine],
+        mode: Mode,
+        durability: Durability,
+        snapshot_every: int = 0,
+        load_snapshot: LoadSnapshot = no_snapshot,
     ) -> None:
         self.shard_id = shard_id
         self.mode = mode
         self.stable = Stable(durability)
-        self.log = self.stable.log
         self.heard = Heard()
         self.execution = Execution(shard_id, make_state_machine())
+        self.committed_tx = 0
+        """Known to be committed; of that, `execution.commit_tx` is applied."""
         self.rebuilt = 0
         """How often something had been applied that was not history."""
         self._make_state_machine = make_state_machine
+        self._snapshot_every = snapshot_every
+        self._load_snapshot = load_snapshot
+        self._begun_tx = 0  # of the latest snapshot begun
+        self._restored: Point | None = None
+
+    @property
+    def log(self) -> CommandLog:
+        return self.stable.log
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Before the journal is replayed. Raises SnapshotDamaged."""
+        assert snapshot.shard_id == self.shard_id, f"a snapshot of shard {snapshot.shard_id}, not {self.shard_id}"
+        self.execution = restore_execution(snapshot, self._make_state_machine)
+        self._restored = Point(snapshot.tx, snapshot.epoch)
+        self._begun_tx = snapshot.tx
+
+    def opened(self, next_number: int) -> None:
+        """The journal is replayed: apply what is known to be committed. Raises LogIncomplete, ReplicaDiverged."""
+        self.stable.opened(self._restored, trust_snapshot=self.mode == "quorum", next_number=next_number)
+        self.committed_tx = max(self.stable.committed_tx, self.execution.commit_tx)
+        while self.execution.last_tx < self.committed_tx:
+            self._apply_next()
+            self.execution.commit(self.committed_tx)
 
     # The log
 
@@ -50,10 +98,32 @@ class History:
             kind, chain, data = command
             self.stable.append(make_entry(epoch, chain, kind, data))
 
+    def trim(self, batch: Batch) -> Batch | None:
+        """The part of a batch that is not below our base; None when it ends there."""
+        below = self.log.base.tx - batch.tx
+        if below <= 0:
+            return batch
+        if below > len(batch.entries):
+            return None
+        tx_epoch = entry_epoch(batch.entries[below - 1])
+        return batch._replace(tx=self.log.base.tx, tx_epoch=tx_epoch, entries=batch.entries[below:])
+
+    def contradicts_base(self, batch: Batch) -> bool:
+        """Whether the log that the batch is from is known to have another entry at our base, or none."""
+        base = self.log.base
+        below = base.tx - batch.tx
+        if base == ORIGIN or below < 0:
+            return False
+        if batch.serving and batch.start_tx < base.tx and base.epoch < batch.epoch:
+            return True  # its epoch began below, and ours at the base is older
+        if below <= len(batch.entries):
+            return base.epoch != (entry_epoch(batch.entries[below - 1]) if below else batch.tx_epoch)
+        return base.epoch < (entry_epoch(batch.entries[-1]) if batch.entries else batch.tx_epoch)
+
     def merge(self, batch: Batch) -> bool:
         """Make the log what the batch says, if they agree at batch.tx; the end of the log stays until contradicted."""
         log = self.log
-        if batch.tx > log.last_tx or log.epoch_at(batch.tx) != batch.tx_epoch:
+        if not log.has(Point(batch.tx, batch.tx_epoch)):
             return False
         for tx, entry in enumerate(batch.entries, batch.tx + 1):
             if tx <= log.last_tx:
@@ -73,42 +143,69 @@ class History:
         log = self.log
         tx = log.last_at_or_below(pull.tx_epoch, pull.tx)
         for _ in range(datagrams):
-            entries = log.entries_after(tx, BATCH_ENTRY_BYTES)
-            place = (tx, log.epoch_at(tx), start_tx, log.last_tx, self.execution.commit_seq)
+            entries = log.entries_after(tx, BATCH_ENTRY_BYTES) if tx <= pull.tx or tx > log.base.tx else []
+            place = (tx, log.epoch_at(tx), start_tx, log.last_tx, self.execution.commit_seq, log.base.tx)
             yield Batch(sender, pull.epoch, *place, serving, entries)
             tx += len(entries)
-            if tx == log.last_tx:
+            if tx == log.last_tx or not entries:
                 return
 
     def cut(self, tx: int) -> None:
         """What the log has above `tx` is not history."""
         if tx == self.log.last_tx:
             return
-        commit_tx = self.execution.commit_tx
-        assert self.mode == "async" or tx >= commit_tx, f"cut to {tx}, committed {commit_tx}"
+        self.note_commit()
+        assert self.mode == "async" or tx >= self.committed_tx, f"cut to {tx}, committed {self.committed_tx}"
         self.stable.cut(tx)
+        self.committed_tx = min(self.committed_tx, tx)
+        self._begun_tx = min(self._begun_tx, tx)
         if self.execution.last_tx > tx:
-            self._rebuild(min(commit_tx, tx))
+            self._rebuild()
+
+    def begin_anew(self) -> None:
+        """What was committed here is not history: forget it (mode "async")."""
+        assert self.mode == "async"
+        self.stable.begin_anew()
+        self.execution = Execution(self.shard_id, self._make_state_machine())
+        self.committed_tx = self._begun_tx = 0
+        self.rebuilt += 1
 
     # What is applied
 
     def apply_committed(self, commit_seq: int, tx: int) -> bool:
         """Apply, of the entries up to `tx`, which are the primary's too, what the primary says is committed.
 
-        A bounded part of it: gives whether some is left.
+        A bounded part of it: gives whether some is left that can be applied.
         """
         execution = self.execution
-        last_tx = min(tx, execution.last_tx + MAX_APPLIED)
+        last_tx = min(tx, execution.last_tx + MAX_APPLIED, self._next_stop())
         while execution.last_tx < last_tx and execution.sequencer.next_seq <= commit_seq:
             self._apply_next()
         while execution.uncommitted and execution.uncommitted[0][1] <= commit_seq:
             execution.commit(execution.uncommitted[0][0])
-        return execution.last_tx < tx and execution.sequencer.next_seq <= commit_seq
+        self.note_commit()
+        return execution.last_tx < min(tx, self._next_stop()) and execution.sequencer.next_seq <= commit_seq
+
+    def apply_some(self) -> bool:
+        """A candidate's, committed or not: a bounded part. Gives whether what is left may be applied in one go."""
+        for _ in range(min(MAX_APPLIED, self.unapplied - MAX_APPLIED)):
+            self._apply_next()
+        self.execution.commit(self.committed_tx)
+        return self.unapplied <= MAX_APPLIED
+
+    @property
+    def unapplied(self) -> int:
+        return self.log.last_tx - self.execution.last_tx
 
     def apply_all(self) -> None:
         """A new primary's: committed or not, it is what it goes on from."""
-        while self.execution.last_tx < self.log.last_tx:
+        assert self.unapplied <= MAX_APPLIED
+        while self.unapplied:
             self._apply_next()
+        self.execution.commit(self.committed_tx)
+
+    def note_commit(self) -> None:
+        self.committed_tx = max(self.committed_tx, self.execution.commit_tx)
 
     def _apply_next(self) -> None:
         execution = self.execution
@@ -121,10 +218,52 @@ class History:
     def _same_chain(self, chain: int) -> bool:
         return chain == self.execution.sequencer.digest
 
-    def _rebuild(self, tx: int) -> None:
-        """Forget what was applied, and apply the log again up to `tx`, which is committed."""
+    def _rebuild(self) -> None:
+        """Forget what was applied: go on from a snapshot, or from nothing. The rest is applied as it is wanted."""
         self.rebuilt += 1
-        self.execution = Execution(self.shard_id, self._make_state_machine())
-        while self.execution.last_tx < tx:
-            self._apply_next()
-            self.execution.commit(tx)
+        snapshot = self._load_snapshot(self.committed_tx)
+        if snapshot is not None and self.log.has(Point(snapshot.tx, snapshot.epoch)):
+            self.execution = restore_execution(snapshot, self._make_state_machine)
+        elif self.log.base == ORIGIN:
+            self.execution = Execution(self.shard_id, self._make_state_machine())
+        else:
+            raise StateLost(
+                f"shard {self.shard_id}: no whole snapshot from tx {self.log.base.tx} to {self.committed_tx}"
+            )
+
+    # Snapshots
+
+    @property
+    def snapshot_due(self) -> int | None:
+        """The tx that a snapshot is to be taken of, now: applying waits for it."""
+        execution, every = self.execution, self._snapshot_every
+        tx = execution.last_tx
+        return tx if every and tx % every == 0 and tx == execution.commit_tx and tx > self._begun_tx else None
+
+    def _next_stop(self) -> int:
+        """The last tx that may be applied before a snapshot is begun."""
+        last_tx, every = self.execution.last_tx, self._snapshot_every
+        if not every:
+            return self.log.last_tx
+        return last_tx if self.snapshot_due is not None else (last_tx // every + 1) * every
+
+    def snapshot_begun(self) -> Point:
+        """A snapshot of what is applied is being taken, or left out this time: go on."""
+        self._begun_tx = self.execution.last_tx
+        return Point(self._begun_tx, self.log.epoch_at(self._begun_tx))
+
+    def install(self, snapshot: Snapshot) -> None:
+        """Go on from another replica's snapshot, which is safe on our disk by now. Raises SnapshotDamaged."""
+        self.note_commit()
+        assert snapshot.tx > self.committed_tx
+        point = Point(snapshot.tx, snapshot.epoch)
+        keep = self.log.has(point)
+        if not keep or self.execution.last_tx < point.tx:
+            self.execution = restore_execution(snapshot, self._make_state_machine)
+        else:
+            self.execution.commit(point.tx)
+        if keep:
+            self.stable.snapshot_saved(point.tx)
+        else:
+            self.stable.begin_at(point)
+        self.committed_tx = self._begun_tx = point.tx

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from recovery.control import Control, make_control
+from recovery.control import Control, StateDigest, make_control
 from recovery.execution import Execution, StateMachine
-from recovery.history import History, Mode
+from recovery.history import History, LoadSnapshot, Mode, no_snapshot
+from recovery.snapshot import Snapshot
 from recovery.stable import Durability
+from recovery.state_digests import StateDigests
 
 if TYPE_CHECKING:
+    from recovery.command_log import Point
     from recovery.primary import Primary
     from recovery.view_change import Campaign
 
@@ -36,7 +39,10 @@ class Role(Enum):
 
 
 class Member:
-    """`draw(n)` gives a random number below n. First `replay` the journal, then `start`."""
+    """`draw(n)` gives a random number below n; `load_snapshot(tx)` the newest whole snapshot there is of at most tx.
+
+    First `restore` the newest snapshot, if any, then `replay` the journal, then `start`.
+    """
 
     def __init__(
         self,
@@ -48,6 +54,8 @@ class Member:
         mode: Mode,
         durability: Durability,
         draw: Callable[[int], int],
+        snapshot_every: int = 0,
+        load_snapshot: LoadSnapshot = no_snapshot,
     ) -> None:
         assert replica_id in replica_ids
         assert STREAM not in replica_ids
@@ -55,7 +63,7 @@ class Member:
         self.replica_id = replica_id
         self.peers = [peer for peer in replica_ids if peer != replica_id]
         self.role = Role.FENCED
-        self.history = History(shard_id, make_state_machine, mode, durability)
+        self.history = History(shard_id, make_state_machine, mode, durability, snapshot_every, load_snapshot)
         self.stable = self.history.stable
         self.primary: Primary | None = None
         self.campaign: Campaign | None = None
@@ -76,7 +84,17 @@ class Member:
         self._pull_at: int | None = None
         self._apply_at: int | None = None
         self._batches = 0
+        self._end_tx = 0  # of the primary's log, as it last said
+        self._relay = 0  # another backup that gives its log, so that the primary need not
+        self._answered = 0  # datagrams given to followers since the last heartbeat
         self._told_tx = -1
+        self._wanted_tx = 0
+        self._offered_tx = 0
+        self._begun: Point | None = None
+        self._void_above: int | None = None
+        self._state_digests = StateDigests(replica_id, len(replica_ids))
+        self._digest_to_tell: StateDigest | None = None
+        self._tellings = 0
         self._acks: dict[int, int] = {}
         self._ack_times: dict[int, int] = {}
         self._tx_at_heartbeat = 0
@@ -107,18 +125,24 @@ class Member:
     def needs_sync(self) -> bool:
         return self.stable.needs_sync
 
-    def replay(self, kind: int, payload: bytes) -> None:
-        """One record of the journal, in order."""
-        self.stable.replay(kind, payload)
+    def restore(self, snapshot: Snapshot) -> None:
+        """The newest snapshot, before anything is replayed. Raises SnapshotDamaged."""
+        self.history.restore(snapshot)
 
-    def start(self, now: int, *, forgot: bool = False, highest_epoch: int = 0) -> None:
-        """The journal is replayed.
+    def replay(self, kind: int, payload: bytes, number: int = 0) -> None:
+        """One record of the journal, in order, with its number."""
+        self.stable.replay(kind, payload, number)
+
+    def start(self, now: int, *, forgot: bool = False, highest_epoch: int = 0, next_number: int = 1) -> None:
+        """The journal is replayed; `next_number` is its next record's. Applies what is known to be committed.
 
         `forgot`: it may lack what was acknowledged once, because it is new where it should not be, was damaged, or was
         written with durability "memory". `highest_epoch` is then the coordinator's, read after the start, unless the
         journal's promises are known to be all there.
+
+        Raises LogIncomplete when the snapshot does not fit the journal: then an older one may, with a new Replica.
         """
-        self.stable.opened()
+        self.history.opened(next_number)
         self._known_epoch = highest_epoch
         if forgot:
             self.stable.recover(max(self.epoch, highest_epoch) + 1)

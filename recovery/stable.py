@@ -6,6 +6,9 @@ the host says how far the journal is safe (`synced`). Nothing may be told to oth
 
 - A sync that ends late says only that what was written then is safe, not that it is still part of the log: an entry
   that has been cut since is not counted (the marks of writes under way are lowered by `cut`).
+- A snapshot is safe before it is spoken of here (`snapshot_saved`, `begin_at`), and makes safe what it contains. When
+  there are two, the log goes on from the older one; the records before that may go (`needed_number`) once the SNAPSHOT
+  record that stands for them is safe.
 - With durability "memory" an entry counts as safe once it is handed to the journal. Promises and completions are synced
   in either case: they are rare, and a forgotten promise cannot be repaired.
 """
@@ -16,16 +19,27 @@ from typing import Literal
 
 from recovery.command_log import (
     COMMAND_RECORD,
+    COMMITTED_RECORD,
     COMPLETE_RECORD,
     CUT_RECORD,
     EPOCH_RECORD,
+    ORIGIN,
     PROMISE_RECORD,
     RECOVER_RECORD,
+    SNAPSHOT_RECORD,
     CommandLog,
+    Point,
     entry_epoch,
+    entry_tx,
 )
+from recovery.replayed_log import SNAPSHOT_FIELDS, ReplayedLog
 
 Durability = Literal["memory", "disk"]
+
+COMMITTED_INTERVAL = 1024
+"""Transactions between two notes of the commit: as many more a restarted replica has to be told."""
+NUMBERED_INTERVAL = 1024
+"""Entries between two whose record's number is remembered: what is kept beyond need, of a segment of 100,000s."""
 
 _U32 = Struct(">I")
 _U64 = Struct(">Q")
@@ -34,17 +48,18 @@ _U64 = Struct(">Q")
 class _Mark:
     """What is safe when the records up to `number` are."""
 
-    __slots__ = ("complete", "last_tx", "number", "promised")
+    __slots__ = ("complete", "last_tx", "needed", "number", "promised")
 
-    def __init__(self, number: int, promised: int, complete: int, last_tx: int) -> None:
+    def __init__(self, number: int, promised: int, complete: int, last_tx: int, needed: int) -> None:
         self.number = number
         self.promised = promised
         self.complete = complete
         self.last_tx = last_tx
+        self.needed = needed
 
 
 class Stable:
-    """One replica's durable state. First `replay` its journal, then `opened`."""
+    """One replica's durable state. First `restore` the snapshot, if any, and `replay` its journal; then `opened`."""
 
     def __init__(self, durability: Durability) -> None:
         self.log = CommandLog()
@@ -56,53 +71,87 @@ class Stable:
         """The records given last must be synced whatever the durability is."""
         self.recovering_epoch = 0
         """Until complete in this epoch or a later one, the replica may have forgotten what it acknowledged."""
+        self.committed_tx = 0
+        """Known to be committed, as the journal notes it from time to time."""
+        self.needed_number = 1
+        """The journal's records before this one may go."""
         self._durability = durability
         self._synced_tx = 0
         self._records: list[tuple[int, bytes]] = []
         self._number = 0
         self._marks: deque[_Mark] = deque()
+        self.points: list[Point] = []
+        """Of the newest snapshots, two at most, the oldest first."""
+        self._replayed: ReplayedLog | None = ReplayedLog()
+        self._numbered: deque[tuple[int, int]] = deque()  # (tx, number of its record), some of them
+        self._next_number = 1
+        self._needed = 1
 
     @property
     def safe_tx(self) -> int:
         """The end of the log that may be acknowledged."""
         return self._synced_tx if self._durability == "disk" else self.log.last_tx
 
-    def replay(self, kind: int, payload: bytes) -> None:
-        """One record of the journal, in order."""
+    # Restart
+
+    def replay(self, kind: int, payload: bytes, number: int) -> None:
+        """One record of the journal, in order; `number` is the journal's."""
+        replayed = self._replayed
+        assert replayed is not None, "a journal is replayed before it is opened"
+        epoch = 0
         if kind == COMMAND_RECORD:
-            self.log.append(payload)
             epoch = entry_epoch(payload)
-            self.promised_epoch = max(self.promised_epoch, epoch)
+            replayed.append(payload)
+            self._remember(entry_tx(payload), number)
         elif kind == CUT_RECORD:
-            self.log.cut(*_U64.unpack(payload))
+            (tx,) = _U64.unpack(payload)
+            replayed.cut(tx)
+            self.committed_tx = min(self.committed_tx, tx)
+            self._forget_above(tx)
+        elif kind == SNAPSHOT_RECORD:
+            tx, point_epoch, epoch, self.complete_epoch, self.recovering_epoch = SNAPSHOT_FIELDS.unpack(payload)
+            replayed.snapshot(Point(tx, point_epoch))
+            self.committed_tx = max(self.committed_tx, tx)
+        elif kind == COMMITTED_RECORD:
+            (self.committed_tx,) = _U64.unpack(payload)
         elif kind == RECOVER_RECORD:
-            (self.recovering_epoch,) = _U32.unpack(payload)
-            self.promised_epoch = max(self.promised_epoch, self.recovering_epoch)
+            (epoch,) = _U32.unpack(payload)
+            self.recovering_epoch = epoch
         else:
             assert kind in (EPOCH_RECORD, PROMISE_RECORD, COMPLETE_RECORD), f"record kind {kind} is unknown"
             (epoch,) = _U32.unpack_from(payload)
-            self.promised_epoch = max(self.promised_epoch, epoch)
             if kind != PROMISE_RECORD:  # EPOCH: written by a primary that was alone, and so complete
                 self.complete_epoch = epoch
+        self.promised_epoch = max(self.promised_epoch, epoch)
 
-    def opened(self) -> None:
-        """The journal is replayed: all of it is safe."""
-        self.safe_promise, self.safe_complete = self.promised_epoch, self.complete_epoch
+    def opened(self, snapshot: Point | None = None, *, trust_snapshot: bool = True, next_number: int = 1) -> None:
+        """The journal is replayed, and all of it is safe; `next_number` is its next. Raises LogIncomplete."""
+        assert self._replayed is not None
+        self.log, self.points, ahead = self._replayed.join(snapshot, trust_snapshot=trust_snapshot)
+        self._replayed = None
+        self._next_number = next_number
         self._synced_tx = self.log.last_tx
+        if snapshot is not None:
+            self.promised_epoch = max(self.promised_epoch, snapshot.epoch)
+            self.committed_tx = max(self.committed_tx, snapshot.tx)
+        self.committed_tx = min(self.committed_tx, self.log.last_tx)
+        self.safe_promise, self.safe_complete = self.promised_epoch, self.complete_epoch
+        if snapshot is not None and ahead:
+            self._write_snapshot(snapshot)
 
     # Changes
 
     def promise(self, epoch: int) -> None:
         assert epoch > self.promised_epoch, "promises never go back"
         self.promised_epoch = epoch
-        self._records.append((PROMISE_RECORD, _U32.pack(epoch)))
+        self._write(PROMISE_RECORD, _U32.pack(epoch))
         self.needs_sync = True
 
     def recover(self, epoch: int) -> None:
         """Promise an epoch above all that was ever promised, and do not vote until complete in it or a later one."""
         assert epoch > self.promised_epoch
         self.promised_epoch = self.recovering_epoch = epoch
-        self._records.append((RECOVER_RECORD, _U32.pack(epoch)))
+        self._write(RECOVER_RECORD, _U32.pack(epoch))
         self.needs_sync = True
 
     @property
@@ -113,19 +162,99 @@ class Stable:
         """The log holds everything that was in `epoch` when it began, and nothing else."""
         assert self.complete_epoch < epoch == self.promised_epoch, "completes what it has promised, once"
         self.complete_epoch = epoch
-        self._records.append((COMPLETE_RECORD, _U32.pack(epoch)))
+        self._write(COMPLETE_RECORD, _U32.pack(epoch))
         self.needs_sync = True
 
     def append(self, entry: bytes) -> None:
         self.log.append(entry)
-        self._records.append((COMMAND_RECORD, entry))
+        self._remember(self.log.last_tx, self._next_number)
+        self._write(COMMAND_RECORD, entry)
 
     def cut(self, tx: int) -> None:
         self.log.cut(tx)
         self._synced_tx = min(self._synced_tx, tx)
         for mark in self._marks:
             mark.last_tx = min(mark.last_tx, tx)
-        self._records.append((CUT_RECORD, _U64.pack(tx)))
+        self.committed_tx = min(self.committed_tx, tx)
+        self.points = [point for point in self.points if point.tx <= tx]
+        self._forget_above(tx)
+        self._write(CUT_RECORD, _U64.pack(tx))
+
+    def committed(self, tx: int) -> None:
+        """Note it, now and then: what is known to be committed may be applied at a restart before anybody says so."""
+        assert tx <= self.log.last_tx
+        if tx >= self.committed_tx + COMMITTED_INTERVAL:
+            self.committed_tx = tx
+            self._write(COMMITTED_RECORD, _U64.pack(tx))
+
+    # Snapshots
+
+    def snapshot_saved(self, tx: int) -> None:
+        """A snapshot of `tx`, which the log has, is safe. What is in the one before it may go."""
+        point = Point(tx, self.log.epoch_at(tx))
+        if any(tx <= each.tx for each in self.points):
+            return
+        self.points = [*self.points, point][-2:]
+        self._hold(point.tx)
+        if len(self.points) == 2:
+            self._drop(self.points[0].tx)
+        self._write_snapshot(point)
+
+    def begin_at(self, point: Point) -> None:
+        """A snapshot of committed history that the log does not reach, or contradicts, is safe: go on from there."""
+        assert not self.log.has(point)
+        self.log.begin_at(point)
+        self._synced_tx = point.tx
+        for mark in self._marks:
+            mark.last_tx = point.tx
+        self.points = [point]
+        self._numbered.clear()
+        self.committed_tx = point.tx
+        self._needed = self._next_number  # the SNAPSHOT record itself
+        self._write_snapshot(point)
+
+    def begin_anew(self) -> None:
+        """What was committed has turned out not to be history: only in mode "async", or when too much was lost."""
+        self.log.begin_at(ORIGIN)
+        self._synced_tx = self.committed_tx = 0
+        for mark in self._marks:
+            mark.last_tx = 0
+        self.points = []
+        self._numbered.clear()
+        self._write(CUT_RECORD, _U64.pack(0))
+
+    def _hold(self, tx: int) -> None:
+        """The entries up to `tx` are safe in another way than by the journal."""
+        self._synced_tx = max(self._synced_tx, tx)
+        for mark in self._marks:
+            mark.last_tx = max(mark.last_tx, tx)
+
+    def _drop(self, tx: int) -> None:
+        self.log.drop(tx)
+        numbered = self._numbered
+        while len(numbered) > 1 and numbered[1][0] <= tx + 1:
+            numbered.popleft()
+        if numbered and numbered[0][0] <= tx + 1:
+            self._needed = max(self._needed, numbered[0][1])
+
+    def _write_snapshot(self, point: Point) -> None:
+        state = (self.promised_epoch, self.complete_epoch, self.recovering_epoch)
+        self._write(SNAPSHOT_RECORD, SNAPSHOT_FIELDS.pack(*point, *state))
+        self.needs_sync = True
+
+    # Numbers of records
+
+    def _write(self, kind: int, payload: bytes) -> None:
+        self._records.append((kind, payload))
+        self._next_number += 1
+
+    def _remember(self, tx: int, number: int) -> None:
+        if not self._numbered or tx >= self._numbered[-1][0] + NUMBERED_INTERVAL:
+            self._numbered.append((tx, number))
+
+    def _forget_above(self, tx: int) -> None:
+        while self._numbered and self._numbered[-1][0] > tx:
+            self._numbered.pop()
 
     # Safety
 
@@ -134,9 +263,8 @@ class Stable:
         records, self._records = self._records, []
         if records:
             self._number += len(records)
-            if self._durability == "disk" or self.needs_sync:
-                mark = _Mark(self._number, self.promised_epoch, self.complete_epoch, self.log.last_tx)
-                self._marks.append(mark)
+            state = (self.promised_epoch, self.complete_epoch, self.log.last_tx, self._needed)
+            self._marks.append(_Mark(self._number, *state))
         return records
 
     @property
@@ -152,5 +280,6 @@ class Stable:
             mark = marks.popleft()
             self.safe_promise, self.safe_complete = mark.promised, mark.complete
             self._synced_tx = mark.last_tx
+            self.needed_number = mark.needed
         if not marks and not self._records:
             self.needs_sync = False

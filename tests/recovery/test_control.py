@@ -14,6 +14,8 @@ from recovery.control import (
     Pull,
     Reject,
     Silent,
+    StateDigest,
+    Wait,
     is_control,
     make_control,
     parse_control,
@@ -37,12 +39,13 @@ batches = st.builds(
     u32,
     st.integers(0, 2**40),
     u32,
-    st.tuples(u64, u64, u64),
+    st.tuples(u64, u64, u64, u64),
     st.booleans(),
     st.lists(st.binary(max_size=100), max_size=5),
 )
 messages = st.one_of(
-    *(st.builds(kind, u16, u32) for kind in (Canvass, Silent, Reject, Prepare)),
+    *(st.builds(kind, u16, u32) for kind in (Canvass, Silent, Reject, Prepare, Wait)),
+    st.builds(StateDigest, u16, u32, u64, u64),
     st.builds(Promise, u16, u32, u32, u64, st.booleans()),
     st.builds(Pull, u16, u32, u64, u32),
     st.builds(Ack, u16, u32, u64),
@@ -79,12 +82,12 @@ def test_any_bytes_are_refused_without_another_error(data):
 
 
 def test_the_largest_entry_fits_one_datagram():
-    batch = Batch(1, 1, 0, 0, 0, 1, 0, True, entries(0, [bytes(MAX_COMMAND_BYTES)]))
+    batch = Batch(1, 1, 0, 0, 0, 1, 0, 0, True, entries(0, [bytes(MAX_COMMAND_BYTES)]))
     assert len(make_control(5, batch)) == MAX_CONTROL_BYTES < 1500 - 28
 
 
 def test_a_batch_with_an_entry_out_of_place_is_garbled():
-    batch = Batch(1, 1, 4, 1, 0, 9, 0, True, entries(7, [b"x"]))
+    batch = Batch(1, 1, 4, 1, 0, 9, 0, 0, True, entries(7, [b"x"]))
     with pytest.raises(GarbledControl, match="out of place"):
         parse_control(5, make_control(5, batch))
 

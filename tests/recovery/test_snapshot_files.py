@@ -51,6 +51,6 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path):
     first, second = snapshots(1, 2)
     save(tmp_path, first)
     (tmp_path / f"{second.tx:020d}.unfinished").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError):
         save(tmp_path, second)
     assert list(snapshot_files.load_all(tmp_path)) == [first]

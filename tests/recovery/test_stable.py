@@ -10,7 +10,7 @@ def entry(tx: int, epoch: int = 1) -> bytes:
 def opened(durability="disk", records=()) -> Stable:
     stable = Stable(durability)
     for kind, payload in records:
-        stable.replay(kind, payload)
+        stable.replay(kind, payload, 0)
     stable.opened()
     return stable
 

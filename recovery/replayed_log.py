@@ -1,0 +1,103 @@
+"""A journal's records as they are read back: what they make of the log, and where it joins the snapshot that there is.
+
+The beginning of a journal may be gone (`Journal.prune`), so the first entries may be such as were cut later, and follow
+on nothing. The rules by which the same log comes out as if all records were there:
+
+- An entry follows the one before it; the first one there is follows on whatever was before.
+- CUT tx below the first entry leaves none; what follows begins after `tx`.
+- SNAPSHOT of a tx and an epoch that the entries have changes nothing. If they have another epoch there, or do not reach
+  so far, they are none of its history: none is left, and what follows begins after it.
+
+Then the entries join the restored snapshot. It may be newer than the journal is: the snapshot was safe at once, and
+what was written to the journal meanwhile went with the power. In mode "quorum" a snapshot holds what is committed, and
+so wins (`trust_snapshot`); in mode "async" what is said may still turn out not to be history, and the journal wins.
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+from recovery.command_log import ORIGIN, CommandLog, Point, entry_epoch, entry_tx
+
+SNAPSHOT_FIELDS = Struct(">QIIII")
+"""tx, epoch, promised, complete, recovering."""
+
+
+class LogIncomplete(Exception):
+    """A journal and the snapshot do not make a log together. Try an older snapshot; else rebuild the replica."""
+
+
+class Joined(NamedTuple):
+    """What came out: the log, its snapshots from the oldest on, and whether the snapshot is newer than the journal."""
+
+    log: CommandLog
+    points: list[Point]
+    ahead: bool
+
+
+class ReplayedLog:
+    """Entries first … last of a journal, the places of which it says that there were snapshots, and record numbers."""
+
+    def __init__(self) -> None:
+        self.first_tx = 0  # 0 = nothing is known yet
+        self.entries: list[bytes] = []
+        self.points: list[Point] = []
+
+    @property
+    def last_tx(self) -> int:
+        return self.first_tx - 1 + len(self.entries)
+
+    def append(self, entry: bytes) -> None:
+        tx = entry_tx(entry)
+        if not self.first_tx:
+            self.first_tx = tx
+        assert tx == self.last_tx + 1, f"the journal has entry {tx} after {self.last_tx}"
+        self.entries.append(entry)
+
+    def cut(self, tx: int) -> None:
+        self.points = [point for point in self.points if point.tx <= tx]
+        if not self.first_tx or tx < self.first_tx:
+            self._begin_after(tx)
+        else:
+            assert tx <= self.last_tx, f"the journal cuts to {tx} after {self.last_tx}"
+            del self.entries[tx - self.first_tx + 1 :]
+
+    def snapshot(self, point: Point) -> None:
+        if self.first_tx and point.tx < self.first_tx - 1:
+            return  # from before the first entry there is
+        if not self.first_tx or not self._may_have(point):
+            self._begin_after(point.tx)
+        self.points = [*(each for each in self.points if each.tx < point.tx), point]
+
+    def _begin_after(self, tx: int) -> None:
+        self.first_tx = tx + 1
+        self.entries = []
+
+    def _may_have(self, point: Point) -> bool:
+        """Whether what is there agrees at this place, as far as can be known."""
+        first_tx, entries = self.first_tx, self.entries
+        if point.tx == first_tx - 1:
+            return not entries or entry_epoch(entries[0]) >= point.epoch
+        return first_tx <= point.tx <= self.last_tx and entry_epoch(entries[point.tx - first_tx]) == point.epoch
+
+    def join(self, snapshot: Point | None, *, trust_snapshot: bool) -> Joined:
+        """The log, given the snapshot that was restored. Raises LogIncomplete."""
+        first_tx = self.first_tx or 1
+        if snapshot is None:
+            if first_tx > 1:
+                raise LogIncomplete(f"the journal begins with tx {first_tx}, and no snapshot reaches so far")
+            return Joined(CommandLog(ORIGIN, self.entries), [], ahead=False)
+        if snapshot.tx < first_tx - 1:
+            raise LogIncomplete(f"the journal begins with tx {first_tx}, the snapshot ends with tx {snapshot.tx}")
+        if not self.first_tx or not self._may_have(snapshot):
+            if not trust_snapshot:
+                raise LogIncomplete(f"tx {snapshot.tx} of epoch {snapshot.epoch} is in the snapshot and not in the log")
+            return Joined(CommandLog(snapshot), [snapshot], ahead=True)
+        return self._join_at(snapshot, first_tx)
+
+    def _join_at(self, snapshot: Point, first_tx: int) -> Joined:
+        known = [ORIGIN] if first_tx == 1 else []
+        known += [point for point in self.points if first_tx - 1 <= point.tx < snapshot.tx]
+        points = [*known, snapshot][-2:]
+        base = points[0]
+        log = CommandLog(base, self.entries[base.tx - first_tx + 1 :])
+        return Joined(log, [point for point in points if point != ORIGIN], ahead=False)
