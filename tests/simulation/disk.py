@@ -4,7 +4,7 @@ A record that is written in part is what the real journal cuts off at a restart,
 snapshot's file is there whole or not at all, but may be damaged later.
 """
 
-from recovery.command_log import COMMAND_RECORD, CUT_RECORD, SNAPSHOT_RECORD, entry_epoch, entry_tx
+from recovery.command_log import COMMAND_RECORD, CUT_RECORD, ENTRY_PLACE, SNAPSHOT_RECORD, entry_epoch, entry_tx
 from recovery.replayed_log import SNAPSHOT_FIELDS
 from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot
 from tests.simulation.world import World
@@ -65,17 +65,18 @@ class Disk:
         self.synced = self._read_up_to = 0
         self.lost = True
 
-    def holds(self, tx: int, entry: bytes) -> bool:
-        """Whether this entry would survive a power cut now (or did, until the disk was lost)."""
+    def holds(self, tx: int, command: bytes) -> bool:
+        """Whether this command would survive a power cut now (or did, until the disk was lost)."""
         self._read()
-        return any(log.get(tx) == entry for log in (self._safe, *self._gone)) or max(self.snapshots, default=0) >= tx
+        if max(self.snapshots, default=0) >= tx:
+            return True
+        return any(log.get(tx, b"")[ENTRY_PLACE.size :] == command for log in (self._safe, *self._gone))
 
     def _read(self) -> None:
         """Take note of what has become safe."""
         safe = self._safe
-        for kind, payload in self.records[
-            self._read_up_to - self.first_number + 1 : self.synced - self.first_number + 1
-        ]:
+        pruned = self.first_number - 1
+        for kind, payload in self.records[self._read_up_to - pruned : self.synced - pruned]:
             if kind == COMMAND_RECORD:
                 tx = entry_tx(payload)
                 assert tx + 1 not in safe

@@ -15,6 +15,8 @@ class Swarm:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.world = cluster.world
+        self._archive = cluster.server_ids[0]
+        """With snapshots, replicas cannot make the stream's beginning again: somebody must be there who keeps it."""
         rng = self.world.rng
         kinds: list[Callable[[], None]] = [
             self._kill,
@@ -119,6 +121,8 @@ class Swarm:
 
     def _block(self, paths: list[tuple[int, int]]) -> None:
         blocked = self.cluster.network.blocked
+        if self.cluster.snapshot_every:
+            paths = [path for path in paths if self._archive not in path]
         self.world.tell("blocked: %s", paths if len(paths) < 6 else f"{len(paths)} paths")
         blocked.update(paths)
         self._later(self.world.between(100 * MILLI, 3 * SECOND), lambda: blocked.difference_update(paths))
@@ -164,6 +168,6 @@ class Swarm:
         self._later(self.world.between(10 * MILLI, SECOND), gateway.restart)
 
     def _silence_server(self) -> None:
-        server = self.world.rng.choice(self.cluster.servers)
+        server = self.world.rng.choice(self.cluster.servers[1:] or self.cluster.servers)
         server.alive = False
         self._later(self.world.between(100 * MILLI, 2 * SECOND), lambda: setattr(server, "alive", True))

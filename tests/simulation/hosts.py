@@ -106,11 +106,6 @@ class ReplicaHost:
         self._inbox.clear()
         self._drop_links()
 
-    def entry(self, tx: int) -> bytes:
-        """Of the replica's log; empty where it has none (any more)."""
-        log = self.replica.stable.log
-        return log.entry(tx) if log.base.tx < tx <= log.last_tx else b""
-
     def pause(self, duration: int) -> None:
         if self.alive and not self.paused:
             self.world.tell(

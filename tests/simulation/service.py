@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from recovery.query import Ask, QuorumRead
 from recovery.replica import Replica, Role
 from recovery.service_frames import Answer, AskPosition, Position, Read, Refused
-from tests.simulation.witness import Answered
 from tests.simulation.workload import SHARD
 from tests.simulation.world import MILLI, SECOND
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
     from tests.simulation.hosts import ReplicaHost
+    from tests.simulation.witness import Answered
 
 COMMIT_PATIENCE = SECOND
 READ_TIMEOUT = 4 * SECOND

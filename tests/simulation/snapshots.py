@@ -52,7 +52,7 @@ class Snapshots:
         if void is not None:
             for tx in [tx for tx in self.disk.snapshots if tx > void]:
                 del self.disk.snapshots[tx]
-        alone = not replica.peers and self.world.chance(0.005)
+        alone = self.host.cluster.snapshot_every and not replica.peers and self.world.chance(0.005)
         if alone or replica.snapshot_due is not None:
             self._take(replica)
         wanted = replica.snapshot_wanted()

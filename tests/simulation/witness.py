@@ -8,7 +8,6 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from recovery import packet
-from recovery.command_log import ENTRY_PLACE
 from recovery.control import is_control
 from recovery.packet import RETRANSMITTED
 from recovery.quorum import majority
@@ -78,10 +77,11 @@ class Witness:
                 raise Violation(f"R{host.replica_id} went back from {before} to {marks}")
             self._marks[host.replica_id] = marks
         if self.cluster.mode == "quorum":
+            known_tx = max(replica.history.committed_tx, replica.commit_tx)
             life, commit_tx = self._commits.get(host.replica_id, (0, 0))
-            if life == host.life and replica.commit_tx < commit_tx:
-                raise Violation(f"R{host.replica_id}'s commit went back from {commit_tx} to {replica.commit_tx}")
-            self._commits[host.replica_id] = (host.life, replica.commit_tx)
+            if life == host.life and known_tx < commit_tx:
+                raise Violation(f"R{host.replica_id}'s commit went back from {commit_tx} to {known_tx}")
+            self._commits[host.replica_id] = (host.life, known_tx)
         if replica.role is Role.PRIMARY:
             self._observe_primary(host)
 
@@ -150,12 +150,7 @@ class Witness:
             return
         header = CommandHeader.unpack_from(message.body)
         replicas = self.cluster.replicas
-        entry = b""
-        for host in replicas:
-            entry = host.entry(header.tx)
-            if entry[ENTRY_PLACE.size :] == message.body:
-                break
-        holding = sum(host.disk.holds(header.tx, entry) for host in replicas)
+        holding = sum(host.disk.holds(header.tx, message.body) for host in replicas)
         if holding < majority(len(replicas)):
             raise Violation(f"tx {header.tx} was released, and {holding} disks hold it")
 
