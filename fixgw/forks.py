@@ -3,7 +3,7 @@
 A shard that replicates asynchronously may lose the end of what it has released (`recovery.reader`, StreamForked). A
 gateway has told its brokers of it by then. It finds in its own journal which ExecutionReports it sent of events at or
 above the fork, tells each session of its own by News(B), one line each, and reads on from the fork: what is true after
-all (an event that is history and lies above the fork) is reported again under its own ExecID(17).
+all (an event that is history and lies above the fork) is reported again, under another ExecID(17).
 
 - An entry in the journal says that a fork was told; reports that it made void are not told of again.
 - The journal is read from its end, block by block, back to one that begins below the fork: a tail is short.
@@ -69,7 +69,7 @@ def _begins_below(block: list[Entry], shard_id: int, fork_seq: int) -> bool:
 
 
 def _collect(found: Iterator[Entry], shard_id: int, fork_seq: int) -> VoidReports:
-    exec_id_of = re.compile(rb"\x0117=(%d-(\d+)[A-Z]?)\x01" % shard_id)
+    exec_id_of = re.compile(rb"\x0117=(%d(?:F\d+)?-(\d+)[A-Z]?)\x01" % shard_id)
     void: dict[int, dict[VoidReport, int]] = {}
     for entry in found:
         if isinstance(entry, StreamFork) and entry.shard_id == shard_id:

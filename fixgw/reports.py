@@ -2,7 +2,8 @@
 
 Everything a report says stands in its event, so a gateway keeps no order state and a report is the same however often
 it is made. ExecID(17) is the shard and the event's number in the shard's stream, hence the same on every replay; a
-trade is one event and two reports, told apart by the side.
+trade is one event and two reports, told apart by the side. After a fork (`forks`) numbers of lost events are given
+again: then the shard is followed by F and how many forks began at or below the event.
 
 Where the versions differ (FIX 4.2, volume 1, ExecutionReport; FIX 4.4, volume 4):
 
@@ -172,7 +173,7 @@ def _terms(
 
 
 _EXECUTION: Final = b"151=%d\x0114=%d\x016=%b\x0160=%b\x01%b"
-_REPORT: Final = b"37=%d\x0111=%b\x01%b17=%d-%d%b\x01%b150=%b\x0139=%b\x01%b%b" + _EXECUTION
+_REPORT: Final = b"37=%d\x0111=%b\x01%b17=%b-%d%b\x01%b150=%b\x0139=%b\x01%b%b" + _EXECUTION
 _REJECTION: Final = b"37=NONE\x0111=%b\x0117=%b\x01%b150=8\x0139=8\x01%b" + _EXECUTION
 
 
@@ -185,7 +186,9 @@ class Reporter:
     def __init__(
         self, shard_id: int, dialects: Mapping[int, Dialect], instruments: Mapping[int, TradedInstrument]
     ) -> None:
-        self._shard_id = shard_id
+        self._name = b"%d" % shard_id
+        #: Where forks of the shard's stream began: numbers from there on were given to other events before.
+        self.forks: list[int] = []
         self._dialects = dialects
         self._instruments = instruments
         self._symbols = {each.instrument_id: each.symbol for each in instruments.values()}
@@ -226,6 +229,11 @@ class Reporter:
             terms.time_in_force,
         )
 
+    def _shard_name(self, seq: int) -> bytes:
+        """What an ExecID(17) begins with: no two events have one ExecID, whatever was lost between them."""
+        forks = sum(1 for fork_seq in self.forks if seq >= fork_seq) if self.forks else 0
+        return b"%bF%d" % (self._name, forks) if forks else self._name
+
     def _report(
         self,
         dialect: Dialect,
@@ -253,7 +261,7 @@ class Reporter:
             terms.order_id,
             cl_ord_id or terms.cl_ord_id,
             orig,
-            self._shard_id,
+            self._shard_name(seq),
             seq,
             suffix,
             dialect.exec_trans_type,
@@ -284,7 +292,7 @@ class Reporter:
             return []
         refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id))
         described = self.described(terms)
-        exec_id = b"%d-%d" % (self._shard_id, seq)
+        exec_id = b"%b-%d" % (self._shard_name(seq), seq)
         return [rejection(dialect, terms.session_id, terms.cl_ord_id, described, refused, exec_id, timestamp)]
 
     def _executed(self, event: OrderExecuted, seq: int, timestamp: int) -> list[Report]:

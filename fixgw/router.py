@@ -185,6 +185,7 @@ class Router:
             shard = self.shards.get(entry.shard_id)
             if shard is not None:
                 shard.past.cut(entry.fork_seq)
+                shard.reporter.forks.append(entry.fork_seq)
         else:
             self.incarnation = entry.incarnation + 1
 
@@ -376,6 +377,7 @@ class Router:
         """The shard's stream is another one from `fork` on, and it is told who holds void reports (`tell`)."""
         shard = self.shards[shard_id]
         shard.position, shard.epoch, shard.handled_seq = fork, epoch, fork.next_seq
+        shard.reporter.forks.append(fork.next_seq)
         self._record += StreamFork(shard_id, fork.next_seq).encode()
         self._moved.add(shard_id)
 

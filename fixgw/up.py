@@ -237,8 +237,9 @@ def _channels(config: Config, settings: PublisherSettings) -> Iterator[Channel]:
     for channel in config.feed.channels:
         line = channel.lines.get(settings.line)
         if line is not None:
+            shard = config.shard(channel.shard)
             yield Channel(
-                config.shard(channel.shard).id,
+                shard.id,
                 config.stream_address(settings, channel.shard),
                 config.retransmit_servers(channel.shard),
                 line,
@@ -246,6 +247,7 @@ def _channels(config: Config, settings: PublisherSettings) -> Iterator[Channel]:
                 settings.allow,
                 interface_of(config),
                 {each.id: each.mpid.encode().ljust(4) for each in config.participants if each.attributed},
+                may_fork=shard.mode == "async",
             )
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from fixgw import forks
+from fixgw import forks, tags
 from fixgw.entries import Entry, Outbound, StreamFork, StreamPosition
 from fixgw.forks import VoidReport, VoidReports, news, void_reports
+from recovery.reader import Reader, StreamForked
+from tests.fixgw.venue_in_memory import Venue
 
 SHARD = 1
 
@@ -107,3 +109,121 @@ def test_a_news_has_a_bounded_number_of_lines(monkeypatch: pytest.MonkeyPatch) -
     bodies = [report.body for report in news(void)]
     assert [body.count(b"\x0158=") for body in bodies] == [4, 4, 2]
     assert [body.split(b"\x01")[1] for body in bodies] == [b"33=4", b"33=4", b"33=2"]
+
+
+# A whole fork: the shard comes back without the end of its journal
+
+
+def make_readers(venue: Venue) -> None:
+    for shard_id, state in venue.router.shards.items():
+        venue.gateway.readers[shard_id] = Reader(shard_id, state.position, epoch=state.epoch, past=state.past)
+
+
+def lose_end(venue: Venue, records: int) -> None:
+    """The shard's machine dies with the last so many records; the shard begins its next epoch without them."""
+    venue.kill_shard(SHARD)
+    del venue.shard_records[SHARD][-records:]
+    venue.settle()
+    venue.start_shard(SHARD)
+
+
+def tell_fork(venue: Venue) -> list[str]:
+    """What the gateway's shell does; gives the ExecIDs that it says are void."""
+    with pytest.raises(StreamForked) as caught:
+        venue.settle()
+    fork = caught.value.fork
+    assert fork is not None
+    reader = venue.gateway.readers[SHARD]
+    records = venue.gateway_records
+    void = void_reports(lambda first, count: records[first - 1 : first - 1 + count], len(records) + 1, SHARD, fork[0])
+    reader.go_back()
+    venue.router.tell(news(void), venue.now)
+    venue.router.forked(SHARD, reader.position, reader.proven_epoch)
+    venue.flush()
+    venue.settle()
+    return [each.exec_id.decode() for reports in void.values() for each in reports]
+
+
+def exec_ids(venue: Venue, comp_id: str) -> list[str]:
+    reports = venue.brokers[comp_id].reports()
+    return [fields[tags.ExecID].decode() for fields in reports if tags.ExecID in fields]
+
+
+def heard_news(venue: Venue, comp_id: str) -> list[str]:
+    heard, venue.brokers[comp_id].heard = venue.brokers[comp_id].heard, []
+    return [message.raw.decode() for message in heard if message.msg_type == b"B"]
+
+
+@pytest.fixture
+def venue() -> Venue:
+    venue = Venue()
+    make_readers(venue)
+    venue.wait(0.1)
+    for comp_id in ("AMBER", "BIRCH"):
+        venue.connect(comp_id)
+    venue.wait(0.1)
+    return venue
+
+
+def test_brokers_are_told_which_reports_are_void_once_and_trade_on(venue: Venue) -> None:
+    amber, birch = venue.brokers["AMBER"], venue.brokers["BIRCH"]
+    amber.order("a1", "buy", 5, "100")
+    venue.settle()
+    amber.order("a2", "buy", 5, "101")
+    venue.settle()
+    birch.order("b1", "sell", 5, "101")
+    venue.settle()
+    before, after = exec_ids(venue, "AMBER"), exec_ids(venue, "BIRCH")
+    assert len(before) == 3
+    for comp_id in ("AMBER", "BIRCH"):
+        venue.brokers[comp_id].take()
+
+    lose_end(venue, records=2)
+    assert sorted(tell_fork(venue)) == sorted(before[1:] + after)
+    [told] = heard_news(venue, "AMBER")
+    assert [exec_id in told for exec_id in before] == [False, True, True]
+    assert all(exec_id in told for exec_id in after) is False
+    assert len(heard_news(venue, "BIRCH")) == 1
+
+    # The orders are gone, and their numbers are used up; a1 is still there to trade with.
+    birch.order("b2", "sell", 5, "100")
+    venue.wait(0.1)
+    assert [fields[tags.ClOrdID] for fields in amber.reports()[-1:]] == [b"a1"]
+    assert [fields[tags.ClOrdID] for fields in birch.reports()[-1:]] == [b"b2"]
+    again = exec_ids(venue, "AMBER")[-1]
+    assert again.startswith("1F1-"), "a number that was given before, and another ExecID"
+
+    # Another life of the gateway knows that it was told, and where the stream goes on.
+    position = venue.router.shards[SHARD].position
+    venue.kill_gateway()
+    venue.settle()
+    venue.start_gateway()
+    make_readers(venue)
+    assert venue.router.shards[SHARD].position == position
+    venue.wait(0.1)
+    for comp_id in ("AMBER", "BIRCH"):
+        venue.connect(comp_id)
+        venue.wait(0.1)
+        assert heard_news(venue, comp_id) == []
+
+
+def test_a_fork_between_two_lives_of_the_gateway_is_told_too(venue: Venue) -> None:
+    amber = venue.brokers["AMBER"]
+    for number in range(4):
+        amber.order(f"a{number}", "buy", 5, "100")
+        venue.settle()
+    sent = exec_ids(venue, "AMBER")
+    for state, reader in zip(venue.router.shards.values(), venue.gateway.readers.values(), strict=True):
+        state.epoch = reader.proven_epoch
+    amber.order("a4", "buy", 5, "100")
+    venue.settle()
+    venue.kill_gateway()
+    lose_end(venue, records=2)
+    venue.stream[SHARD].clear()
+    venue.start_gateway()
+    make_readers(venue)
+    venue.now += 1_000_000_000
+    venue.tick()
+    lost = tell_fork(venue)
+    assert lost[:1] == sent[3:]
+    assert len(lost) == 2
