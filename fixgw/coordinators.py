@@ -27,17 +27,18 @@ async def open_coordinators(config: Config) -> AsyncIterator[CoordinatorOf]:
 
 def zookeeper_settings(coordination: Coordination) -> ZooKeeperSettings:
     """What the client needs to know. Raises OSError when a file cannot be used."""
-    tls = coordination.tls
-    try:
-        return ZooKeeperSettings(
-            hosts=tuple(map(str, coordination.hosts)),
-            root=coordination.root,
-            username=coordination.username or "",
-            password=_secret(coordination.password_file) if coordination.password_file is not None else "",
-            tls=TlsFiles(tls.ca, tls.certificate, tls.key) if tls is not None else None,
-        )
-    except ValueError as error:
-        raise OSError(f"coordinator: {error}") from error
+    tls = None
+    if coordination.tls is not None:
+        tls = TlsFiles(coordination.tls.ca, coordination.tls.certificate, coordination.tls.key)
+        for file in filter(None, tls):
+            file.open("rb").close()  # now, and not as a warning each time that a connection is tried
+    return ZooKeeperSettings(
+        hosts=tuple(map(str, coordination.hosts)),
+        root=coordination.root,
+        username=coordination.username or "",
+        password=_secret(coordination.password_file) if coordination.password_file is not None else "",
+        tls=tls,
+    )
 
 
 def _secret(path: Path) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from fixgw import config
 from fixgw.config import Config, ConfigError
+from tests.zookeeper import TIMES
 
 REPLICATED = """\
 venue:
@@ -48,6 +49,8 @@ ZOOKEEPER = "{kind: zookeeper, hosts: [127.0.0.1:2181, zoo2:2181, zoo3:2181], ro
 THREE = REPLICATED[REPLICATED.index("    replicas:\n") : REPLICATED.index("instruments:")]
 ONE = "    replicas: [{id: 1, link: 127.0.0.1:21, control: 127.0.0.1:31, retransmit: 127.0.0.1:41}]\n"
 TWO = ONE.replace("}]", "}, {id: 2, link: 127.0.0.1:22, control: 127.0.0.2:32, retransmit: 127.0.0.1:42}]")
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 Check = Callable[[str], config.Report]
 
@@ -230,3 +233,24 @@ def test_another_shape_is_errors_too(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             config.load(file)
         assert all("x.yaml:" in error for error in caught.value.errors)
+
+
+def test_the_cluster_of_the_handbook_is_right() -> None:
+    report = config.check(CONF / "cluster.yaml")
+    assert report.errors == ()
+    assert report.config is not None
+    assert all("has no password yet" in warning for warning in report.warnings)
+    for shard in report.config.shards:
+        assert len(shard.members) == 3
+        assert len({member.link.host for member in shard.members.values()}) == 3, "each on a host of its own"
+        assert (shard.mode, shard.durability) == ("quorum", "disk")
+
+
+def test_the_ensemble_of_the_handbook_is_the_one_that_the_cluster_asks() -> None:
+    cluster = config.load(CONF / "cluster.yaml")
+    lines = (line.partition("=") for line in (CONF / "zoo.cfg").read_text().splitlines() if not line.startswith("#"))
+    settings = {key: value for key, _, value in lines if key}
+    assert TIMES.items() <= settings.items(), "the times that failover is tested with"
+    servers = {value.partition(":")[0] for key, value in settings.items() if key.startswith("server.")}
+    assert servers == {host for host, _ in cluster.coordinator.hosts}
+    assert {port for _, port in cluster.coordinator.hosts} == {int(settings["clientPort"])}
