@@ -10,6 +10,8 @@ The rules (the format and the rule about damage are in `recovery.segment`):
 - `replay` comes first: it gives every record, finds the end, cuts a torn tail, and opens the journal for appending.
 - An error of the disk (EIO, ENOSPC, a short write) is JournalFailed, and stays so: what the kernel says after a failed
   fdatasync is not to be believed, so nothing is retried and the process must stop.
+- `prune` deletes whole segments from the beginning. The oldest goes first, and its going is safe before the next one
+  goes: so what a crash leaves is always a journal, which begins later or not yet so late.
 - One process has a journal open for writing, by a lock on the directory; any may read it (`recovery.journal_reader`).
 """
 
@@ -318,6 +320,22 @@ class Journal:
         self._end = SEGMENT_HEADER_BYTES
         self._segments.append(SegmentIndex(path, first))
 
+    async def prune(self, number: int) -> None:
+        """Delete the segments in which nothing is from `number` on, which is safe or the next. Raises JournalFailed."""
+        assert number <= self.synced_number + 1, "what stands for the pruned records is safe first"
+        self._check()
+        segments = self._segments
+        count = 0
+        while count + 1 < len(segments) and segments[count + 1].first <= number:
+            count += 1
+        paths = [item.path for item in segments[:count]]
+        del segments[:count]
+        self._reading = iter(())
+        try:
+            await trio.to_thread.run_sync(_unlink_in_order, self.directory, paths)
+        except OSError as error:
+            raise self._fail("prune", error) from error
+
     async def _prepare(self) -> None:
         """Fill the next segment with zeros, ahead of need."""
         try:
@@ -359,6 +377,12 @@ class Journal:
                 if fd >= 0:
                     os.close(fd)
             self._fd, self._prepared, self._dirty = -1, None, []
+
+
+def _unlink_in_order(directory: Path, paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink()
+        _sync_directory(directory)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -345,3 +345,79 @@ def test_a_large_record_is_read_in_one_piece(tmp_path):
         journal.write_nowait()
         assert journal.read(1).payload == large
         assert journal.read(2).payload == b"after"
+
+
+async def pruned(directory: Path, number: int) -> list[int]:
+    """A journal of 300 records without the segments before `number`; the first numbers of its segments before."""
+    with open_journal(directory, sync="write", segment_bytes=SMALL) as journal:
+        list(journal.replay())
+        fill(journal, 1, 300)
+        firsts = segment_firsts(directory)
+        await journal.prune(number)
+        assert [record.number for record in journal.read_from(number)] == list(range(number, 301))
+        with pytest.raises(KeyError):
+            journal.read(1)
+        fill(journal, 301, 310)
+    return firsts
+
+
+async def test_a_pruned_journal_begins_with_a_whole_segment_and_goes_on(tmp_path):
+    firsts = await pruned(tmp_path, 200)
+    left = segment_firsts(tmp_path)
+    assert left[0] == max(first for first in firsts if first <= 200)
+    assert records(tmp_path) == [Record(n, 1, payload(n)) for n in range(left[0], 311)]
+    reader = JournalReader(tmp_path)
+    with pytest.raises(JournalCorrupted, match="record 1 is gone"):
+        reader.poll()
+    assert JournalReader(tmp_path, left[0]).poll()[0].number == left[0]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_the_segment_that_is_written_is_never_pruned(tmp_path, number):
+    with open_journal(tmp_path, sync="write", segment_bytes=SMALL) as journal:
+        list(journal.replay())
+        fill(journal, 1, 1)
+        await journal.prune(number)
+    assert records(tmp_path) == [Record(1, 1, payload(1))]
+    with open_journal(tmp_path, sync="write", segment_bytes=SMALL) as journal:
+        list(journal.replay())
+        with pytest.raises(AssertionError, match="safe first"):
+            await journal.prune(journal.next_number + 1)
+
+
+async def test_a_crash_anywhere_in_pruning_leaves_a_journal(tmp_path, monkeypatch):
+    source, copies = tmp_path / "source", []
+
+    def sync_directory(directory: Path) -> None:
+        if segment_firsts(directory)[0] > 1:
+            copies.append(crash(directory, tmp_path / f"copy{len(copies)}"))
+
+    monkeypatch.setattr("recovery.journal._sync_directory", sync_directory)
+    source.mkdir()
+    firsts = await pruned(source, 250)
+    gone = [first for first in firsts if first < segment_firsts(source)[0]]
+    assert len(copies) == len(gone) >= 3
+    for copy, first in zip(copies, firsts[1:], strict=False):
+        assert records(copy) == [Record(n, 1, payload(n)) for n in range(first, 301)]
+
+
+async def test_a_segment_that_is_missing_in_the_middle_is_damage(tmp_path):
+    await pruned(tmp_path, 100)
+    segment_path(tmp_path, segment_firsts(tmp_path)[1]).unlink()
+    with pytest.raises(JournalCorrupted):
+        records(tmp_path)
+
+
+async def test_a_disk_that_fails_while_pruning_ends_the_journal(tmp_path, monkeypatch):
+    def fail(self: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(5, "Input/output error")
+
+    with open_journal(tmp_path, sync="write", segment_bytes=SMALL) as journal:
+        list(journal.replay())
+        fill(journal, 1, 300)
+        monkeypatch.setattr(Path, "unlink", fail)
+        with pytest.raises(JournalFailed, match="prune"):
+            await journal.prune(250)
+        monkeypatch.undo()
+        with pytest.raises(JournalFailed):
+            journal.write_nowait()
