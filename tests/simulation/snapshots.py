@@ -1,4 +1,8 @@
-"""What a replica's host does about snapshots: takes them when due, fetches and installs those of peers, prunes."""
+"""What a replica's host does about snapshots: takes them when due, fetches and installs those of peers, prunes.
+
+A replica that starts from a snapshot cannot make the messages before it again, so a retransmission server must have
+them. Between two real snapshots lie minutes; here it is milliseconds, so one that no server has come to is left out.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -24,15 +28,8 @@ class Snapshots:
         self._fetch_ends = -1
 
     def restored(self) -> Replica:
-        """A replica as the disk makes it: of a snapshot that is whole and fits the journal.
-
-        The newest, unless no server keeps the messages before it: what nobody else has must be made again.
-        """
-        kept = max(server.reader.position.next_seq for server in self.host.cluster.servers)
-        whole = self.disk.whole()
-        covered = [snapshot for snapshot in whole if snapshot.position.next_seq <= kept]
-        others = [snapshot for snapshot in reversed(whole) if snapshot not in covered]
-        for snapshot in [*covered, *others, None]:
+        """A replica as the disk makes it: of the newest snapshot that is whole and fits the journal."""
+        for snapshot in [*self.disk.whole(), None]:
             replica = self.host.make_replica()
             try:
                 if snapshot is not None:
@@ -68,6 +65,8 @@ class Snapshots:
         if snapshot is None:
             return
         replica.snapshot_begun()
+        if snapshot.position.next_seq > max(server.reader.position.next_seq for server in self.host.cluster.servers):
+            return
         data = encode_snapshot(snapshot)
         self.host.cluster.witness.snapshots += 1
 
