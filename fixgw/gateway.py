@@ -21,7 +21,7 @@ from fixgw.config import Config
 from fixgw.connection import Connection
 from fixgw.forks import news, void_reports
 from fixgw.interface import interface_of
-from fixgw.router import Batch, Router, portions
+from fixgw.router import PAUSE_ALONE, Batch, Router, portions
 from fixgw.shard_link import ShardLink
 from recovery.coordinator import Coordinator
 from recovery.journal import Journal
@@ -280,6 +280,8 @@ class Gateway:
     def _make_link(self, shard_name: str) -> ShardLink:
         shard = self.config.shard(shard_name)
         router = self.router
+        if len(shard.members) == 1:
+            router.shards[shard.id].pause = PAUSE_ALONE
 
         def lost() -> None:
             router.link_lost(shard.id, time.time_ns())

@@ -86,9 +86,9 @@ class Inquiry(Struct, frozen=True):
 class Inquiries:
     """Reads the requests of all sessions of a gateway, and counts those that wait for their answers."""
 
-    def __init__(self, instruments: Iterable[TradedInstrument]) -> None:
+    def __init__(self, instruments: Iterable[TradedInstrument], shard_ids: Iterable[int]) -> None:
         self._instruments = {each.symbol: each for each in instruments}
-        self._shard_ids = tuple(sorted({each.shard_id for each in self._instruments.values()}))
+        self._shard_ids = tuple(sorted(shard_ids))
         self._throttles: dict[int, TokenBucket] = {}
         self._open: dict[int, int] = {}
 

@@ -54,6 +54,9 @@ OVER_LIMIT: Final = Refused(0, "rate limit exceeded")
 #: change of the primary takes half of it.
 PAUSE: Final = 1 * SECOND
 
+#: The same for a shard that has one replica: there is nobody to take over, but it may be started again.
+PAUSE_ALONE: Final = 5 * SECOND
+
 #: An order or replace that a shard numbers later than this (ns) after it came here is refused by the shard: the broker
 #: has long stopped reckoning with it. By the clocks of two machines, so it leaves several seconds for their difference.
 #: A cancel is good at any time.
@@ -109,6 +112,8 @@ class ShardState:
         #: Of the transaction that the last handled message belongs to.
         self.timestamp = 0
         self.seen_source_seq = 0
+        #: How long it may take or confirm nothing before requests for it are refused (ns).
+        self.pause = PAUSE
         #: Since when there is no link; 0 while there is one.
         self.lost_at = 0
         #: When the oldest of the commands that have not come by was forwarded, or the last one before it came by.
@@ -144,7 +149,7 @@ class Router:
         self._moved: set[int] = set()
         self._closes: list[tuple[int, str]] = []
         self._said: dict[int, tuple[int, int]] = {}
-        self.inquiries = Inquiries(traded)
+        self.inquiries = Inquiries(traded, self.shards)
         self._asked: list[Inquiry] = []
         translator = Translator({each.symbol: each for each in traded})
         #: By MsgType(35): the translation, and CxlRejResponseTo(434) of a refusal; 0 where that is an ExecutionReport.
@@ -275,11 +280,11 @@ class Router:
         link = shard.link
         if not link.ready:
             return Refused(0, "the market is not reachable yet: this gateway has just started")
-        if shard.lost_at and now - shard.lost_at > PAUSE:
+        if shard.lost_at and now - shard.lost_at > shard.pause:
             return Refused(0, f"the market pauses: shard {shard_id} has no primary now; nothing was sent to it")
         if not link.unseen:
             shard.waiting_since = now
-        elif now - shard.waiting_since > PAUSE:
+        elif now - shard.waiting_since > shard.pause:
             return Refused(0, f"the market pauses: shard {shard_id} confirms nothing now; nothing was sent to it")
         if not link.room:
             return Refused(0, "the market does not answer now: too many requests wait for it")

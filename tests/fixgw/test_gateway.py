@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from fixgw import gateway as module
-from fixgw import router, tags
+from fixgw import tags
 from fixgw.timestamps import SECOND
 from fixgw.up import run_gateway
 from recovery.journal import Journal, JournalFailed
@@ -157,10 +157,8 @@ async def test_everybody_else_gets_a_turn_between_two_pieces_of_a_resend(
     assert all(piece < pieces[at + 2] for at, piece in enumerate(pieces[:-2]))
 
 
-async def test_an_order_for_a_shard_that_is_away_waits_for_it(
-    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(router, "PAUSE", 60 * SECOND)
+async def test_an_order_for_a_shard_that_is_away_waits_for_it(exchange: Exchange) -> None:
+    exchange.gateway.router.shards[1].pause = 60 * SECOND
     [amber] = await logged_on(exchange, "BROKER1")
     await exchange.stop("s1")
     amber.broker.order("a1", "buy", 1, "100")
@@ -173,11 +171,9 @@ async def test_an_order_for_a_shard_that_is_away_waits_for_it(
     await amber.close()
 
 
-async def test_after_a_while_orders_for_a_lost_shard_are_refused_until_it_is_back(
-    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_after_a_while_orders_for_a_lost_shard_are_refused_until_it_is_back(exchange: Exchange) -> None:
     [amber] = await logged_on(exchange, "BROKER1")
-    monkeypatch.setattr(router, "PAUSE", 0)
+    exchange.gateway.router.shards[1].pause = 0
     await exchange.stop("s1")
     with trio.fail_after(PATIENCE):
         while not exchange.gateway.router.shards[1].lost_at:

@@ -261,6 +261,7 @@ def test_limits_are_the_codes() -> None:
         f"{limits.orders_per_second:,} and {limits.burst:,} unless told otherwise",
         f"| {connection.MAX_BACKLOG_BYTES:,} bytes |",
         f"for {router.PAUSE // SECOND} s; it was not sent on",
+        f"without replicas after {router.PAUSE_ALONE // SECOND} s",
         f"within {router.ORDER_LIFETIME // SECOND} s",
         f"older than {router.ORDER_LIFETIME // SECOND} s",
         f"for longer than {router.PAUSE // SECOND} s",
