@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recovery.command_log import CommandLog, entry_epoch, entry_tx, make_entry, read_entry
+from recovery.command_log import CommandLog, Point, entry_epoch, entry_tx, make_entry, read_entry
 from recovery.quorum import held_by_majority, majority
 from recovery.record import CommandHeader
 
@@ -38,6 +39,45 @@ def test_the_last_at_or_below_is_the_one_a_walk_back_finds(epochs, epoch, tx):
     while expected and log.epoch_at(expected) > epoch:
         expected -= 1
     assert log.last_at_or_below(epoch, tx) == expected
+
+
+@given(epoch_lists, st.integers(0, 30), st.integers(0, 7), st.integers(0, 40))
+def test_a_log_that_has_dropped_its_beginning_says_the_same_above_its_base(epochs, base_tx, epoch, tx):
+    whole, log = log_of(epochs), log_of(epochs)
+    base_tx = min(base_tx, log.last_tx)
+    log.drop(base_tx)
+    assert log.base == Point(base_tx, whole.epoch_at(base_tx))
+    assert log.last_tx == whole.last_tx
+    assert log.last_at_or_below(epoch, tx) == max(whole.last_at_or_below(epoch, tx), base_tx)
+    for each in range(base_tx, log.last_tx + 1):
+        assert log.epoch_at(each) == whole.epoch_at(each)
+        assert log.entries_after(each, 200) == whole.entries_after(each, 200)
+        assert log.has(Point(each, whole.epoch_at(each)))
+        assert not log.has(Point(each, whole.epoch_at(each) + 1))
+    assert [log.entry(each) for each in range(base_tx + 1, log.last_tx + 1)] == [
+        whole.entry(each) for each in range(base_tx + 1, log.last_tx + 1)
+    ]
+    assert CommandLog(log.base, log.entries_after(base_tx, 1 << 20)).last_tx == log.last_tx
+    cut = max(base_tx, log.last_tx - 3)
+    log.cut(cut)
+    assert log.last_tx == cut
+
+
+def test_below_its_base_a_log_says_nothing_and_is_not_cut():
+    log = log_of([1, 1, 2, 2])
+    log.drop(3)
+    assert (log.base, log.last_tx, log.last_at_or_below(1, 4)) == (Point(3, 2), 4, 3)
+    assert not log.has(Point(2, 1))
+    for ask in (log.entry, log.epoch_at, log.cut):
+        with pytest.raises(AssertionError):
+            ask(2)
+    with pytest.raises(AssertionError):
+        log.entry(3)
+    log.begin_at(Point(90, 7))
+    with pytest.raises(AssertionError, match="epochs"):
+        log.append(make_entry(6, 0, 16, CommandHeader(91, 0, 1, 1, 1, 0, 0).pack()))
+    log.append(make_entry(7, 0, 16, CommandHeader(91, 0, 1, 1, 1, 0, 0).pack()))
+    assert log.last_tx == 91
 
 
 def test_entries_are_given_as_far_as_they_fit_and_at_least_one():
