@@ -1,12 +1,15 @@
-"""The secret that the processes of an exchange share."""
+"""The secret that the processes of an exchange share, and an exchange in one process."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+import trio
 
-from fixgw.up import LINK_KEY_BYTES, link_key
+from fixgw.config import load
+from fixgw.up import LINK_KEY_BYTES, Exchange, link_key, run_exchange
+from tests.venue import Venue
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -40,3 +43,20 @@ def test_a_key_that_is_none_or_open_to_others_is_refused(tmp_path: Path) -> None
     path.chmod(0o644)
     with pytest.raises(OSError, match="chmod 600"):
         link_key(path)
+
+
+async def test_an_exchange_with_replicas_lives_in_one_process_and_has_a_leader_for_each_shard(tmp_path: Path) -> None:
+    config = load(Venue(tmp_path / "venue", replicas=3).file)
+    async with trio.open_nursery() as nursery:
+        exchange: Exchange = await nursery.start(run_exchange, config)
+        with trio.fail_after(20):
+            for name in ("s1", "s2"):
+                while (furthest := exchange.shard(name)).node.replica.primary is None:
+                    await furthest.node.wait_role_change()
+            await exchange.wait_quiet()
+        for name in ("s1", "s2"):
+            assert exchange.shard(name).engine.last_day, "its operator has opened the day"
+            assert len(exchange.replicas[name]) == 3
+        assert exchange.books()["ALPHA"] == {"bids": [], "asks": []}
+        assert exchange.trades() == 0
+        nursery.cancel_scope.cancel()
