@@ -20,6 +20,20 @@ from recovery.record import Message
 _log = logging.getLogger(__name__)
 
 
+def _watch_epoch(reader: Reader, on_epoch: Callable[[int], None] | None) -> Callable[[], None]:
+    """Looks whether the reader has heard a higher epoch, and tells."""
+    epoch = reader.epoch
+
+    def look() -> None:
+        nonlocal epoch
+        if reader.epoch != epoch:
+            epoch = reader.epoch
+            if on_epoch is not None:
+                on_epoch(epoch)
+
+    return look
+
+
 async def read_stream(
     reader: Reader,
     receiver: socket.socket,
@@ -33,7 +47,7 @@ async def read_stream(
     `receiver` hears the stream; requests leave by `request_socket`, to which the answers come. `servers` are the
     retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard.
     """
-    epoch = reader.epoch
+    look_for_epoch = _watch_epoch(reader, on_epoch)
     failure: Exception | None = None
 
     def send_requests() -> None:
@@ -47,7 +61,6 @@ async def read_stream(
             send_requests()
 
     def read_batch(datagrams: list[bytes]) -> None:
-        nonlocal epoch
         now = now_ns()
         released: list[Message] = []
         try:
@@ -56,10 +69,7 @@ async def read_stream(
         finally:  # what was released before a fork was found is as good as ever
             if released:
                 deliver(released)
-        if reader.epoch != epoch:
-            epoch = reader.epoch
-            if on_epoch is not None:
-                on_epoch(epoch)
+        look_for_epoch()
         send_requests()
         alarm.moved()
         catch_up.look()
