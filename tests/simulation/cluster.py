@@ -63,6 +63,8 @@ class Cluster:
         self.healed = False
         self.forks = 0
         self.snapshot_every = world.rng.choice((0, 23, 60, 150)) if shape.snapshots else 0
+        self.pace = world.rng.choice(((2 * MILLI, 20 * MILLI), (10 * MILLI, 60 * MILLI), (20 * MILLI, 90 * MILLI)))
+        """From one turn of a gateway to its next: a short burst, or commands over all the time with faults."""
         self._made = 0
         self.replicas = [ReplicaHost(self, replica_id) for replica_id in self.replica_ids]
         self.servers = [ServerHost(self, address) for address in self.server_ids]
@@ -81,6 +83,11 @@ class Cluster:
     def make_state_machine(self) -> StateMachine:
         self._made += 1
         return self.shape.drifting(self._made, self.workload.make_state_machine())
+
+    def leading(self) -> ReplicaHost | None:
+        """The primary of the latest epoch, whatever it believes."""
+        leaders = [host for host in self.replicas if host.alive and host.replica.role is Role.PRIMARY]
+        return max(leaders, key=lambda host: host.replica.epoch, default=None)
 
     def servers_for(self, address: int) -> list[int]:
         """Whom to ask for what was missed: the servers, and the replicas as a last resort."""

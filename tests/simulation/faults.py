@@ -34,6 +34,9 @@ class Swarm:
             self._silence_server,
             self._die_in_the_middle,
             self._lose_disk,
+            self._fell_primary,
+            self._change_in_trouble,
+            self._damage_snapshot,
         ]
         if cluster.durability == "memory":
             kinds.remove(self._cut_all_power)
@@ -117,6 +120,31 @@ class Swarm:
     def _jump_clock(self) -> None:
         self.world.rng.choice(self.cluster.replicas).clock_offset = self.world.between(-SECOND, SECOND)
 
+    def _fell_primary(self) -> None:
+        """It is killed, or stands still and believes to lead when it goes on."""
+        host = self.cluster.leading()
+        if host is None or self.world.chance(0.5):
+            if host is not None:
+                host.pause(self.world.between(200 * MILLI, 3 * SECOND))
+        elif self._may_forget():
+            host.die(power=self.world.chance(0.5))
+            self._later(self.world.between(10 * MILLI, 2 * SECOND), host.start)
+
+    def _change_in_trouble(self) -> None:
+        """The primary has to change just when the coordinator is not well."""
+        self._trouble_coordinator()
+        self._fell_primary()
+
+    def _damage_snapshot(self) -> None:
+        """A replica starts again, and the newest of its snapshots has a flipped bit."""
+        host = self.world.rng.choice(self.cluster.replicas)
+        if self._may_forget() and host.alive:
+            host.die()
+            tx = host.disk.damage()
+            if tx is not None:
+                self.world.tell("the snapshot of tx %d of R%d is damaged", tx, host.replica_id)
+            self._later(self.world.between(10 * MILLI, SECOND), host.start)
+
     # Network
 
     def _block(self, paths: list[tuple[int, int]]) -> None:
@@ -158,7 +186,7 @@ class Swarm:
         kind = self.world.rng.choice(("unreachable", "slow", "lost answers"))
         self.world.tell("coordinator: %s", kind)
         coordinator.reachable = kind != "unreachable"
-        coordinator.delay = 300 * MILLI if kind == "slow" else 2 * MILLI
+        coordinator.delay = self.world.rng.choice((300, 1500)) * MILLI if kind == "slow" else 2 * MILLI
         coordinator.lose_answers = kind == "lost answers"
         self._later(self.world.between(200 * MILLI, 2 * SECOND), coordinator.calm)
 

@@ -39,7 +39,7 @@ class GatewayHost:
         """Of the last message forwarded."""
         self.acknowledged = 0
         """The highest session_seq seen to come by."""
-        self.pace = (2 * MILLI, 20 * MILLI)
+        self.pace = cluster.pace
         self._journal = Kept(1, (), Position(), 0, 0)
         self._unseen: dict[int, Command] = {}
         self._connection: Connection | None = None

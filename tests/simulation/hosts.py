@@ -37,6 +37,7 @@ class ReplicaHost:
         self.paused = False
         self.starting = False
         self.life = 0
+        self.deaths = 0
         self.clock_offset = 0
         self.sync_delay = (200_000, MILLI)
         self.crash_after: int | None = None
@@ -100,6 +101,7 @@ class ReplicaHost:
             return
         self.world.tell("R%d %s, %s", self.replica_id, "loses power" if power else "is killed", self.replica.role.value)
         self.alive = False
+        self.deaths += 1
         self.life += 1
         if power:
             self.disk.cut_power()
