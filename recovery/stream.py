@@ -79,8 +79,7 @@ async def read_stream(
         nonlocal failure
         try:
             read_batch(datagrams())
-        except Exception as error:
-            # Raised as itself once the other tasks have ended, and not in a group.
+        except Exception as error:  # raised as itself once the other tasks have ended, and not in a group
             failure = error
             nursery.cancel_scope.cancel()
         return failure is None
