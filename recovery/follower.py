@@ -184,10 +184,17 @@ class Follower(Election):
         """The tx of which a snapshot is to be taken now; applying waits. Then `snapshot_begun`, taken or not."""
         return self.history.snapshot_due if self.role is Role.BACKUP else None
 
-    def snapshot(self) -> Snapshot | None:
-        """Of what is applied. None when a part of it is not committed, and of a primary that others follow."""
+    @property
+    def can_snapshot(self) -> bool:
+        """Not while a part of what is applied is not committed, and never a primary that others follow."""
         execution = self.execution
-        if (self.role is Role.PRIMARY and self.peers) or execution.last_tx != execution.commit_tx or not self.commit_tx:
+        alone = self.role is not Role.PRIMARY or not self.peers
+        return alone and 0 < self.commit_tx == execution.last_tx
+
+    def snapshot(self) -> Snapshot | None:
+        """Of what is applied, if that `can_snapshot`."""
+        execution = self.execution
+        if not self.can_snapshot:
             return None
         return take(execution, self.stable.log.epoch_at(execution.last_tx))
 
@@ -203,8 +210,10 @@ class Follower(Election):
         `digest` is the state's, in the one that was begun. Raises ReplicaDiverged when others have another one there.
         """
         begun, log = self._begun, self.stable.log
+        if tx < log.base.tx:
+            return  # another replica's, of a later tx, was installed meanwhile
         point = begun if begun is not None and begun.tx == tx else None
-        if not log.base.tx <= tx <= log.last_tx or (point is not None and not log.has(point)):
+        if tx > log.last_tx or (point is not None and not log.has(point)):
             self._void_above = min(log.last_tx, tx - 1)  # cut meanwhile (mode "async")
             return
         assert tx <= max(self.history.committed_tx, self.commit_tx)
