@@ -145,14 +145,13 @@ class Election(Member):
             self._tell(self.peers, Prepare(self.replica_id, campaign.epoch))
         elif campaign.phase is Phase.FETCHING and campaign.best is not None:
             self._pull_from(campaign.best.sender, self.last_tx)
-        elif campaign.phase is Phase.COMPLETING and self.stable.safe_complete == self.epoch:
-            self._tell(self.peers, Wait(self.replica_id, self.epoch))
 
     def _may_lead(self, campaign: Campaign, now: int) -> bool:
         """The epoch is ours, and so is its log: most of that is applied before we lead, in parts; the others wait."""
         if self.history.apply_some():
             return True
         campaign.deadline = now + CAMPAIGN_TIMEOUT
+        self._tell(self.peers, Wait(self.replica_id, self.epoch))
         self._apply_at = now
         return False
 
