@@ -15,8 +15,10 @@ import trio
 
 NICENESS = 10
 """Nobody waits for the work, but for the processor many do."""
-MAX_TEXT_BYTES = 4096
+MAX_RESULT_BYTES = 4000
+"""A pipe takes so much at once."""
 
+_DONE, _FAILED = b"+", b"-"
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,47 +27,51 @@ class WorkFailed(Exception):
     """The child has not done its work; the text says why."""
 
 
-async def run_forked(work: Callable[[], None]) -> None:
-    """Run `work` in a child that is a copy of this process as it is at this call. Raises WorkFailed."""
-    reader, writer = os.pipe()
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        _be_child(work, parent, writer)
-    os.close(writer)
-    try:
-        await _wait(child)
-        text = os.read(reader, MAX_TEXT_BYTES)  # it has ended: what it said is all there
-    finally:
-        os.close(reader)
-    if text != b"done":
-        raise WorkFailed(text.decode(errors="replace") or "the child that should do it was killed")
+class Child:
+    """A copy of this process as it was at the fork, doing `work`; what that returns is at most MAX_RESULT_BYTES."""
+
+    def __init__(self, work: Callable[[], bytes]) -> None:
+        self._reader, writer = os.pipe()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _be_child(work, parent, writer)
+        os.close(writer)
+
+    async def result(self) -> bytes:
+        """What the work returned; when nobody waits for it any more, the child is ended. Raises WorkFailed."""
+        try:
+            await self._ended()
+            told = os.read(self._reader, 1 + MAX_RESULT_BYTES)  # it has ended: what it said is all there
+        finally:
+            os.close(self._reader)
+        if told[:1] != _DONE:
+            raise WorkFailed(told[1:].decode(errors="replace") or "the child that should do it was killed")
+        return told[1:]
+
+    async def _ended(self) -> None:
+        descriptor = os.pidfd_open(self._pid)
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        except BaseException:
+            os.kill(self._pid, signal.SIGKILL)
+            raise
+        finally:
+            os.waitpid(self._pid, 0)  # noqa: ASYNC222 - it has ended, or was killed just now
+            os.close(descriptor)
 
 
-async def _wait(child: int) -> None:
-    """Until it has ended; when nobody waits any more, it is ended."""
-    descriptor = os.pidfd_open(child)
-    try:
-        await trio.lowlevel.wait_readable(descriptor)
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        raise
-    finally:
-        os.waitpid(child, 0)  # noqa: ASYNC222 - it has ended, or was killed just now
-        os.close(descriptor)
-
-
-def _be_child(work: Callable[[], None], parent: int, writer: int) -> None:
+def _be_child(work: Callable[[], bytes], parent: int, writer: int) -> None:
     """Never returns."""
-    text = b"done"
+    told = _FAILED
     try:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
             gc.disable()  # a collection would touch, and so copy, every page
             os.nice(NICENESS)
-            work()
+            told = _DONE + work()
     except BaseException as error:
-        text = f"{type(error).__name__}: {error}".encode()[:MAX_TEXT_BYTES]
+        told = _FAILED + f"{type(error).__name__}: {error}".encode()
     finally:
-        os.write(writer, text)
+        os.write(writer, told[: 1 + MAX_RESULT_BYTES])
         os._exit(0)

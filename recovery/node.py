@@ -17,11 +17,13 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import trio
 
+from recovery import snapshot_files
 from recovery.alarm import Alarm, now_ns
 from recovery.clock import StampClock
 from recovery.coordinator import Address as PublishedAddress
@@ -37,12 +39,15 @@ from recovery.replica import STREAM, Replica, Role
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter
 from recovery.served import ServedReplica
-from recovery.service_host import Service, Unavailable
+from recovery.service_host import Service
+from recovery.snapshots import SnapshotKeeper, started_replica
 from recovery.stable import Durability
 
 MAX_UNSENT = 4096
 """Datagrams waiting for room in the send buffer; beyond it the oldest are dropped, and readers ask for them."""
 JOIN_RETRY_SECONDS = 0.5
+SNAPSHOTS = "snapshots"
+"""Where they are, in the replica's directory."""
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +106,10 @@ class ReplicaNode:
         self.link_address = config.here.link
         self.service_address = config.here.control
         self.request_address = config.here.retransmit
-        self.snapshots = config.directory / "snapshots"
+        services = {number: each.control for number, each in config.replicas.items() if number != config.replica_id}
+        self.snapshots = SnapshotKeeper(
+            replica, journal, config.directory / SNAPSHOTS, services, config.key, self.flush
+        )
         self._coordinator = coordinator
         self._journal = journal
         self._sender: Sender
@@ -162,10 +170,6 @@ class ReplicaNode:
         while self.replica.commit_tx < tx:
             await self._committed.wait()
 
-    async def take_snapshot(self) -> int:
-        """Its tx. Raises Unavailable."""
-        raise Unavailable("this replica takes no snapshots")
-
     async def wait_role_change(self) -> None:
         await self._role_changed.wait()
 
@@ -187,6 +191,7 @@ class ReplicaNode:
             self._raise_above = above
             self._to_raise.set()
         self._notice()
+        self.snapshots.look()
         self._alarm.moved()
 
     def _send(self) -> None:
@@ -249,6 +254,7 @@ class ReplicaNode:
             nursery.start_soon(self._sync)
             nursery.start_soon(self._raise_epochs)
             nursery.start_soon(self._lead_on)
+            nursery.start_soon(self.snapshots.run)
             if control is not None and heard is not None:
                 self._control = control
                 nursery.start_soon(self._receive, control)
@@ -347,6 +353,20 @@ async def _join(config: ReplicaConfig, coordinator: Coordinator, *, empty: bool)
     return True, epoch
 
 
+def _make_replica(config: ReplicaConfig, make_state_machine: Callable[[], StateMachine]) -> Replica:
+    return Replica(
+        config.shard_id,
+        config.replica_id,
+        sorted(config.replicas),
+        make_state_machine,
+        mode=config.mode,
+        durability=config.durability,
+        draw=secrets.randbelow,
+        snapshot_every=config.snapshot_every,
+        load_snapshot=partial(snapshot_files.load_at_most, config.directory / SNAPSHOTS),
+    )
+
+
 async def run_replica(
     config: ReplicaConfig,
     coordinator: Coordinator,
@@ -357,28 +377,23 @@ async def run_replica(
     """Be a replica of a shard until cancelled: replay the journal, then follow, or lead.
 
     One that is alone has started when it leads, others at once. Raises JournalCorrupted, JournalLocked, JournalLost,
-    ReplicaDiverged or ReplicaSetDiffers before it has started; JournalFailed or ReplicaDiverged (in a group) after.
+    ReplicaUnusable, ReplicaDiverged or ReplicaSetDiffers before it has started; JournalFailed or ReplicaDiverged (in a
+    group) after.
     """
     here = config.here
     # A journal that is alone is the only copy: there, damage to what was only written is an error, too.
     sync: Literal["write", "disk"] = "write" if config.alone and config.durability == "memory" else "disk"
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(config.directory, sync=sync))
-        replica = Replica(
-            config.shard_id,
-            config.replica_id,
-            sorted(config.replicas),
-            make_state_machine,
-            mode=config.mode,
-            durability=config.durability,
-            draw=secrets.randbelow,
-        )
-        empty = True
-        for _, kind, payload in journal.replay():
-            empty = False
-            replica.replay(kind, payload)
-        forgot, highest_epoch = await _join(config, coordinator, empty=empty)
-        replica.start(now_ns(), forgot=forgot, highest_epoch=highest_epoch)
+        records = list(journal.replay())
+        forgot, highest_epoch = await _join(config, coordinator, empty=not records)
+
+        def start(replica: Replica) -> None:
+            replica.start(now_ns(), forgot=forgot, highest_epoch=highest_epoch, next_number=journal.next_number)
+
+        snapshots = config.directory / SNAPSHOTS
+        replica = started_replica(snapshots, records, partial(_make_replica, config, make_state_machine), start)
+        del records
         node = ReplicaNode(config, coordinator, replica, journal)
         sender = stack.enter_context(Sender(config.stream))
         requests = stack.enter_context(closing(open_receiver(here.retransmit)))

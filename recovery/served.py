@@ -38,7 +38,7 @@ class ServedReplica:
         return self._node.replica.execution.state_machine.read(request)
 
     def newest_snapshot(self) -> Path | None:
-        return snapshot_files.newest(self._node.snapshots)
+        return snapshot_files.newest(self._node.snapshots.directory)
 
     async def take_snapshot(self) -> int:
-        return await self._node.take_snapshot()
+        return await self._node.snapshots.take()

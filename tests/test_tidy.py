@@ -39,7 +39,7 @@ PURE = {
 SHELL = {
     "recovery": """
         alarm catch_up coordinator forked journal journal_reader journal_store links multicast node pump
-        retransmission_server served service_client service_host snapshot_files stream zookeeper
+        retransmission_server served service_client service_host snapshot_files snapshots stream zookeeper
         zookeeper_client
     """,
     "matching": """

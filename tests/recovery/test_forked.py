@@ -9,50 +9,49 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
 
-from recovery.forked import WorkFailed, run_forked
+from recovery.forked import Child, WorkFailed
 from tests.venue import ROOT
 
 
 async def test_the_child_sees_the_moment_of_the_call_and_the_parent_goes_on(tmp_path: Path) -> None:
     state = [1]
-    seen = tmp_path / "seen"
     gate = tmp_path / "gate"
     os.mkfifo(gate)
 
-    def work() -> None:
+    def work() -> bytes:
         gate.read_bytes()  # until the parent has gone on
-        seen.write_text(str(state))
+        return str(state).encode()
 
-    async def change() -> None:
-        state.append(2)
-        await trio.to_thread.run_sync(gate.write_bytes, b"go")
-
+    child = Child(work)
+    state.append(2)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_forked, work)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(change)
-    assert seen.read_text() == "[1]"
-    assert state == [1, 2]
+        nursery.start_soon(trio.to_thread.run_sync, gate.write_bytes, b"go")
+        assert await child.result() == b"[1]"
 
 
-async def test_what_goes_wrong_in_the_child_is_told(tmp_path: Path) -> None:
+def killed() -> bytes:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return b""
+
+
+async def test_what_goes_wrong_in_the_child_is_told() -> None:
     with pytest.raises(WorkFailed, match=r"FileNotFoundError: .* 'nowhere/x'"):
-        await run_forked(lambda: open("nowhere/x").close())
+        await Child(lambda: Path("nowhere/x").read_bytes()).result()
     with pytest.raises(WorkFailed, match="was killed"):
-        await run_forked(lambda: os.kill(os.getpid(), signal.SIGKILL))
+        await Child(killed).result()
 
 
 async def test_nobody_waits_any_more_so_the_child_is_gone(tmp_path: Path) -> None:
     number = tmp_path / "pid"
 
-    def work() -> None:
+    def work() -> bytes:
         number.write_text(str(os.getpid()))
         signal.pause()
+        return b""
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_forked, work)
+        nursery.start_soon(Child(work).result)
         with trio.fail_after(10):
             while not number.exists() or not number.read_text():  # noqa: ASYNC110 - another process sets no event
                 await trio.sleep(0.001)
@@ -63,13 +62,13 @@ async def test_nobody_waits_any_more_so_the_child_is_gone(tmp_path: Path) -> Non
 
 PARENT = """
 import os, signal, sys, trio
-from recovery.forked import run_forked
+from recovery.forked import Child
 
 def work():
     print(os.getpid(), flush=True)
     signal.pause()
 
-trio.run(run_forked, work)
+trio.run(Child(work).result)
 """
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from recovery import snapshot_files
 from recovery.coordinator import FileCoordinator
 from recovery.link import LinkClient
 from recovery.multicast import Destination, open_receiver
@@ -13,6 +14,7 @@ from recovery.node import JournalLost, ReplicaAddresses, ReplicaConfig, ReplicaN
 from recovery.reader import Reader
 from recovery.record import FIRST, CommandHeader, Message
 from recovery.replica import Role
+from recovery.service_host import Unavailable
 from recovery.stable import Durability
 from recovery.stream import read_stream
 from tests.recovery.adder import ADD, Adder
@@ -26,7 +28,9 @@ KEYS = {7: b"key of 7"}
 class Group:
     """The replicas 1, 2, … of shard 1."""
 
-    def __init__(self, directory: Path, nursery: trio.Nursery, count: int, durability: Durability) -> None:
+    def __init__(
+        self, directory: Path, nursery: trio.Nursery, count: int, durability: Durability, snapshot_every: int = 0
+    ) -> None:
         links = free_ports(count)
         controls, *others = (free_ports(count + 1) for _ in range(2))
         port = others[0][count]
@@ -44,6 +48,7 @@ class Group:
         self._directory = directory
         self._nursery = nursery
         self._durability = durability
+        self._snapshot_every = snapshot_every
         self._scopes: dict[int, trio.CancelScope] = {}
 
     async def start(self, number: int) -> None:
@@ -57,6 +62,7 @@ class Group:
             KEYS,
             b"a key",
             Destination((self.stream,)),
+            self._snapshot_every,
         )
         coordinator = FileCoordinator(self._directory / "coordinator.json")
 
@@ -206,3 +212,63 @@ async def test_a_lone_shard_whose_journal_is_gone_does_not_begin_anew(tmp_path, 
         await start_again()
     assert caught.value.subgroup(JournalLost) is not None
     nursery.cancel_scope.cancel()
+
+
+async def test_snapshots_are_taken_together_and_what_lies_before_them_is_let_go(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "disk", snapshot_every=100)
+    for number in group.replicas:
+        await group.start(number)
+    leader = await group.leader()
+    for count, txs in ((150, [100]), (100, [100, 200])):
+        for _ in range(count):
+            await group.nodes[leader].command(ADD, b"1")
+        for number in group.nodes:  # the primary has copies
+            await until(lambda number=number, txs=txs: snapshots(tmp_path, number) == txs)
+            await until(lambda number=number: not group.nodes[number].snapshots.busy)
+    base = {number: node.replica.stable.log.base.tx for number, node in group.nodes.items()}
+    assert base == dict.fromkeys(group.nodes, 100)
+    group.stop(leader)
+    await trio.sleep(0.05)
+    await group.start(leader)
+    await until(lambda: group.nodes[leader].replica.role is Role.BACKUP)
+    await until(lambda: group.nodes[leader].replica.execution.state_machine.digest() == digest_of(250))
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_comes_back_to_a_log_that_has_gone_on_gets_a_snapshot(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "disk", snapshot_every=100)
+    for number in group.replicas:
+        await group.start(number)
+    leader = await group.leader()
+    away = next(number for number in group.nodes if number != leader)
+    await group.nodes[leader].command(ADD, b"1")
+    group.stop(away)
+    for tx in range(2, 351):
+        await group.nodes[leader].command(ADD, b"1")
+        if tx % 100 == 10 and tx > 100:
+            for number in group.nodes:
+                await until(lambda number=number, tx=tx: snapshots(tmp_path, number)[-1:] == [tx - 10])
+            await until(lambda: not any(node.snapshots.busy for node in group.nodes.values()))
+    await until(lambda: group.nodes[leader].replica.stable.log.base.tx == 200)
+    await group.start(away)
+    await until(lambda: group.nodes[away].replica.execution.state_machine.digest() == digest_of(350))
+    assert group.nodes[away].replica.stable.log.base.tx >= 200
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_snapshot_is_taken_when_asked_for_but_by_no_primary_with_backups(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "memory")
+    for number in group.replicas:
+        await group.start(number)
+    leader = await group.leader()
+    await group.nodes[leader].command(ADD, b"1")
+    backup = next(number for number in group.nodes if number != leader)
+    await until(lambda: group.nodes[backup].replica.commit_tx == 1)
+    assert await group.nodes[backup].snapshots.take() == 1
+    with pytest.raises(Unavailable, match="this replica is primary"):
+        await group.nodes[leader].snapshots.take()
+    nursery.cancel_scope.cancel()
+
+
+def snapshots(directory: Path, replica: int) -> list[int]:
+    return snapshot_files.snapshot_txs(directory / f"replica-{replica}" / "snapshots")

@@ -1,0 +1,175 @@
+"""A replica's snapshots as its process handles them: taken when due, fetched from peers, kept two deep.
+
+- A backup takes one at each multiple of `snapshot_every` transactions, all backups at the same ones, so that they can
+  compare the state. A forked child (`recovery.forked`) makes the file while the replica goes on.
+- A replica whose log nobody can complete any more fetches a peer's, and goes on from it. A primary, which takes none
+  itself while others do, fetches a copy too, so that its log and its journal may begin later.
+- The journal before the older of the two is let go.
+
+A snapshot that cannot be made or fetched is logged, and the next one may: the journal is what must not fail.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import trio
+
+from recovery import snapshot_files
+from recovery.alarm import now_ns
+from recovery.forked import Child, WorkFailed
+from recovery.journal import Journal
+from recovery.journal_reader import JournalError
+from recovery.multicast import Address
+from recovery.replayed_log import LogIncomplete
+from recovery.replica import Replica
+from recovery.service_client import SnapshotUnavailable, fetch_snapshot
+from recovery.service_host import Unavailable
+from recovery.snapshot import SnapshotDamaged, decode_snapshot, encode_snapshot
+
+RETRY_SECONDS = 0.5
+"""Between two attempts to get a snapshot of a peer."""
+
+_log = logging.getLogger(__name__)
+
+
+class ReplicaUnusable(JournalError):
+    """What is on a replica's disk makes no log: rebuild it from its peers."""
+
+
+def started_replica(
+    directory: Path,
+    records: Iterable[tuple[int, int, bytes]],
+    make: Callable[[], Replica],
+    start: Callable[[Replica], None],
+) -> Replica:
+    """A replica as its disk makes it: of the newest snapshot in `directory` that is whole and fits the journal.
+
+    `records`: (number, kind, payload) of the whole journal. Raises ReplicaUnusable.
+    """
+    failures = []
+    for snapshot in (*snapshot_files.load_all(directory), None):
+        replica = make()
+        try:
+            if snapshot is not None:
+                replica.restore(snapshot)
+            for number, kind, payload in records:
+                replica.replay(kind, payload, number)
+            start(replica)
+        except (LogIncomplete, SnapshotDamaged) as error:
+            failures.append(str(error))
+        else:
+            for failure in failures:
+                _log.warning("%s: an older snapshot is used: %s", directory, failure)
+            return replica
+    raise ReplicaUnusable(f"{directory.parent}: {'; '.join(failures)}. Rebuild it from the other replicas")
+
+
+class SnapshotKeeper:
+    """Of one running replica. `flush` ends a batch of its process; `peers` are the other replicas' services."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        journal: Journal,
+        directory: Path,
+        peers: Mapping[int, Address],
+        key: bytes,
+        flush: Callable[[], None],
+    ) -> None:
+        self.directory = directory
+        self._replica = replica
+        self._journal = journal
+        self._peers = peers
+        self._key = key
+        self._flush = flush
+        self._one_at_a_time = trio.Lock()
+        self._to_do = trio.Event()
+
+    @property
+    def busy(self) -> bool:
+        """One is being made, or fetched."""
+        return self._one_at_a_time.locked()
+
+    def look(self) -> None:
+        """After each batch: is there anything to do? Plain and cheap."""
+        replica = self._replica
+        if replica.snapshot_due is not None:
+            if self.busy:
+                replica.snapshot_begun()  # left out: applying does not wait for the one before
+            else:
+                self._to_do.set()
+        elif replica.snapshot_wanted() is not None or replica.snapshot_offered() is not None:
+            self._to_do.set()
+
+    async def run(self) -> None:
+        """Raises JournalFailed, ReplicaDiverged."""
+        while True:
+            await self._to_do.wait()
+            self._to_do = trio.Event()
+            void = self._replica.snapshots_void_above()
+            if void is not None:
+                snapshot_files.drop_above(self.directory, void)
+            if self._replica.snapshot_due is not None:
+                try:
+                    await self.take()
+                except Unavailable as error:
+                    _log.error("shard %d: no snapshot: %s", self._replica.shard_id, error)
+            elif self._peers:
+                await self._fetch()
+
+    async def take(self) -> int:
+        """Make a snapshot of what is applied now; gives its tx. Raises Unavailable, JournalFailed, ReplicaDiverged."""
+        async with self._one_at_a_time:
+            replica = self._replica
+            if not replica.can_snapshot:
+                raise Unavailable(f"a snapshot cannot be taken here now: this replica is {replica.role.value}")
+            tx = replica.commit_tx
+            begin = now_ns()
+            child = Child(self._save)
+            replica.snapshot_begun()
+            self._flush()
+            try:
+                digest = int.from_bytes(await child.result(), "big")
+            except WorkFailed as error:
+                raise Unavailable(f"the snapshot of tx {tx} was not made: {error}") from error
+            _log.info("shard %d: snapshot of tx %d in %d ms", replica.shard_id, tx, (now_ns() - begin) // 1_000_000)
+            replica.snapshot_saved(tx, digest)
+            await self._let_go()
+            return tx
+
+    def _save(self) -> bytes:
+        """In the child. Gives the digest of the state."""
+        snapshot = self._replica.snapshot()
+        assert snapshot is not None
+        snapshot_files.save(self.directory, encode_snapshot(snapshot), snapshot.tx)
+        return snapshot.digest.to_bytes(8, "big")
+
+    async def _let_go(self) -> None:
+        """Of snapshots and journal, what is not needed any more."""
+        self._flush()
+        number = self._replica.needed_number
+        await self._journal.commit()  # what stands for the beginning is safe before that goes
+        await self._journal.prune(number)
+        await trio.to_thread.run_sync(snapshot_files.prune, self.directory)
+
+    async def _fetch(self) -> None:
+        """A peer's, to go on from or to keep a copy of. What fails is tried again when it is still wanted."""
+        replica = self._replica
+        wanted, offered = replica.snapshot_wanted(), replica.snapshot_offered()
+        least_tx = wanted if wanted is not None else offered
+        if least_tx is None:
+            return
+        async with self._one_at_a_time:
+            try:
+                data = await fetch_snapshot(list(self._peers.values()), self._key, replica.shard_id, least_tx)
+                snapshot = decode_snapshot(data)
+                await trio.to_thread.run_sync(snapshot_files.save, self.directory, data, snapshot.tx)
+                if not replica.install(snapshot, now_ns()) and snapshot.tx <= replica.commit_tx:
+                    replica.snapshot_saved(snapshot.tx)
+                _log.info("shard %d: a peer's snapshot of tx %d is here", replica.shard_id, snapshot.tx)
+                await self._let_go()
+            except (SnapshotUnavailable, SnapshotDamaged, OSError) as error:
+                _log.warning("shard %d: no snapshot of tx %d or later: %s", replica.shard_id, least_tx, error)
+                await trio.sleep(RETRY_SECONDS)
+        self._flush()
