@@ -40,11 +40,12 @@ from matching.messages import (
     ReplaceOrder,
 )
 from matching.order import Order
-from matching.state import ORDER_ID_MASK, STATUS_SHIFT, Session, State
-from matching.trade import CANCELED, REPLACED, close, rest, trade
+from matching.state import ClosedOrder, Entry, Session, State
+from matching.trade import CANCELED, close, rest, trade
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
+REPLACED: Final = int(OrdStatus.REPLACED)
 REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
 
@@ -67,12 +68,10 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
     if reason:
         return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
     assert isinstance(order, Order)
-    close(order, CANCELED)
-    terms = order.terms
-    session.cl_ord_ids[cl_ord_id] = CANCELED | terms.order_id
+    session.cl_ord_ids[cl_ord_id] = close(order, CANCELED)
     return [
         OrderCanceled(
-            terms,
+            order.terms,
             cl_ord_id,
             order.order_ref,
             order.leaves_qty,
@@ -114,7 +113,8 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         cl_ord_id,
         command.account,
     )
-    order.session.cl_ord_ids[old.cl_ord_id] = REPLACED | old.order_id
+    order.session.cl_ord_ids[old.cl_ord_id] = old.order_id
+    state.accepted[old.order_id - state.last_order_id - 1] = terms
     if terms.price == old.price and terms.order_qty <= old.order_qty:
         return [_reduced(order, session, terms, seq)]
     return _requeued(state, order, session, terms, seq, timestamp)
@@ -156,7 +156,7 @@ def _requeued(state: State, order: Order, session: Session, terms: OrderTerms, s
 
 def _fault(
     session: Session,
-    order: Order | int | None,
+    order: Entry | None,
     cl_ord_id: bytes,
     instrument_id: int,
     side: int,
@@ -168,7 +168,7 @@ def _fault(
         return RejectReason.COMMAND_EXPIRED
     if order is None:
         return RejectReason.UNKNOWN_ORDER
-    if isinstance(order, int):
+    if not isinstance(order, Order):
         return RejectReason.TOO_LATE
     if cl_ord_id in session.cl_ord_ids:
         return RejectReason.DUPLICATE_CL_ORD_ID
@@ -178,7 +178,7 @@ def _fault(
     return 0
 
 
-def _replace_fault(state: State, command: ReplaceOrder, order: Order | int | None) -> int:
+def _replace_fault(state: State, command: ReplaceOrder, order: Entry | None) -> int:
     """The first RejectReason that holds against a replace of this resting order, or 0."""
     assert isinstance(order, Order)
     terms = order.terms
@@ -198,14 +198,16 @@ def _rejected(
     session_id: int,
     seq: int,
     response_to: int,
-    order: Order | int | None,
+    order: Entry | None,
     reason: int,
 ) -> CancelRejected:
     """The refusal, with the OrderID and OrdStatus of the order it names; FIX calls an unknown order's Rejected."""
     if order is None:
         order_id, ord_status = 0, REJECTED
     elif isinstance(order, int):
-        order_id, ord_status = order & ORDER_ID_MASK, order >> STATUS_SHIFT
+        order_id, ord_status = order, REPLACED
+    elif isinstance(order, ClosedOrder):
+        order_id, ord_status = order.terms.order_id, order.status
     else:
         order_id, ord_status = order.terms.order_id, PARTIALLY_FILLED if order.cum_qty else NEW
     return CancelRejected(

@@ -33,7 +33,7 @@ from matching.queries import (
     StateDigest,
 )
 from matching.snapshot import digest
-from matching.state import ORDER_ID_MASK, STATUS_SHIFT, ClosedOrder, Participant, State, Sweep, Trade
+from matching.state import ClosedOrder, Participant, State, Sweep, Trade
 
 #: A trade with oneself gives two rows.
 _MAX_TRADES: Final = MAX_ITEMS // 2
@@ -88,9 +88,7 @@ def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | No
         return _open(work.terms, work)
     session = state.sessions.get(query.session_id)
     entry = None if session is None else session.cl_ord_ids.get(query.cl_ord_id)
-    if entry is None:
-        return None
-    return _order(state, entry & ORDER_ID_MASK if isinstance(entry, int) else entry.terms.order_id)
+    return _order(state, entry) if isinstance(entry, int) else _told(entry)
 
 
 def _order(state: State, order_id: int) -> OrderStatus | None:
@@ -98,27 +96,26 @@ def _order(state: State, order_id: int) -> OrderStatus | None:
     work = state.work
     if isinstance(work, Sweep) and work.terms.order_id == order_id:
         return _open(work.terms, work)
-    for participant in state.participants.values():
-        if order_id in participant.orders:
-            order = participant.orders[order_id]
-            return _open(order.terms, order)
-        if order_id in participant.closed:
-            return _closed(state, participant.closed[order_id])
-    return None
+    terms = state.terms(order_id)
+    session = None if terms is None else state.find_session(terms.session_id, terms.participant_id)
+    if terms is None or session is None:
+        return None
+    entry = session.cl_ord_ids[terms.cl_ord_id]
+    assert not isinstance(entry, int), "an order's latest ClOrdID names it"
+    return _told(entry)
+
+
+def _told(order: Order | ClosedOrder | None) -> OrderStatus | None:
+    if order is None:
+        return None
+    if isinstance(order, ClosedOrder):
+        return OrderStatus(order.terms, order.status, 0, order.cum_qty, order.cum_notional)
+    return _open(order.terms, order)
 
 
 def _open(terms: OrderTerms, order: Order | Sweep) -> OrderStatus:
     status = OrdStatus.PARTIALLY_FILLED if order.cum_qty else OrdStatus.NEW
     return OrderStatus(terms, int(status), order.leaves_qty, order.cum_qty, order.cum_notional)
-
-
-def _closed(state: State, order: ClosedOrder) -> OrderStatus:
-    terms = order.terms
-    session = state.find_session(terms.session_id, terms.participant_id)
-    assert session is not None, "an order's session is kept"
-    entry = session.cl_ord_ids[terms.cl_ord_id]
-    assert isinstance(entry, int), "a closed order's ClOrdID is closed"
-    return OrderStatus(terms, entry >> STATUS_SHIFT, 0, order.cum_qty, order.cum_notional)
 
 
 # --- trades and books -------------------------------------------------------------------------------------------------

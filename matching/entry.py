@@ -71,6 +71,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         cl_ord_id,
         command.account,
     )
+    state.accepted.append(terms)
     own = instrument.book.bids if side == BUY else instrument.book.asks
     opposite = own.opposite
     best = opposite.best

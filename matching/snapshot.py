@@ -4,31 +4,30 @@
 
 The same state gives the same bytes, on every replica and in an engine that was itself restored, so the CRC-32C of the
 body is the state's digest. Everything stands in an order that the state defines: books in price-time priority, tables
-by their id, ClOrdIDs and closed orders in the order in which they came, trades by match number. Long tables are written
+by their id, ClOrdIDs in the order in which they came, trades by match number. Long tables are written
 by columns: a million rows are a few lists then, and a list of integers costs a third of a list of tuples. An
 `OrderTerms` stands in one column however many orders and trades refer to it by its place there, so a restored engine
 shares them as the first one did; those of the resting orders come first, in the order of the books.
 
-What follows from the rest is not written: levels and links from the queues, the live entries of ClOrdIDs from their
-orders, a participant's trades from all trades. `restore` makes them anew. It takes only its own version: an engine
-that remembers something else needs another number, and replicas of one shard run one version.
+What follows from the rest is not written: levels and links from the queues, the live entries of ClOrdIDs and the latest
+terms from the orders, a participant's trades from all trades. `restore` makes them anew. It takes only its own version:
+an engine that remembers something else needs another number, and replicas of one shard run one version.
 """
 
 from collections.abc import Iterator
 from operator import attrgetter
 from struct import Struct as Layout
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import google_crc32c
 from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from matching.book import BookSide
+from matching.ids import shard_of
 from matching.messages import DefineInstrument, DefineSession, OrderTerms
 from matching.order import Order
 from matching.state import (
-    ORDER_ID_MASK,
-    STATUS_SHIFT,
     Cancellation,
     ClosedOrder,
     Expiry,
@@ -44,14 +43,16 @@ from matching.trade import rest
 MAGIC: Final = b"FIXGWENG"
 VERSION: Final = 1
 
+_T = TypeVar("_T")
+
 _HEADER: Final = Layout(">8sHHI")
 
 #: Columns: order_ref, leaves_qty, cum_qty, cum_notional.
 _Queue = tuple[list[int], list[int], list[int], list[int]]
-#: Columns: places of terms, cum_qty, cum_notional.
-_Closed = tuple[list[int], list[int], list[int]]
-#: Columns: ClOrdID, OrdStatus (0: it lives), order_id (0: it lives).
-_Entries = tuple[list[bytes], bytes, list[int]]
+#: Columns: places of terms, OrdStatus, cum_qty, cum_notional.
+_Closed = tuple[list[int], bytes, list[int], list[int]]
+#: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that was replaced.
+_Entries = tuple[list[bytes], list[int]]
 #: Columns: match_number, timestamp, price, quantity, places of both terms.
 _Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int]]
 
@@ -65,8 +66,12 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     terms: list[OrderTerms]
     #: By id: definition, trading state, bids, asks.
     instruments: list[tuple[DefineInstrument, int, _Queue, _Queue]]
-    #: By id: participant_id, seq, its closed orders.
-    participants: list[tuple[int, int, _Closed]]
+    #: By id: participant_id, seq.
+    participants: list[tuple[int, int]]
+    #: How many orders the day has accepted.
+    accepted: int
+    #: In the order of the ClOrdIDs that name them.
+    closed: _Closed
     #: By id: session_id, participant_id, its ClOrdIDs; then the former ones.
     sessions: list[tuple[int, int, _Entries]]
     former: list[tuple[int, int, _Entries]]
@@ -113,54 +118,58 @@ def restore(data: bytes, shard_id: int, max_events: int) -> State:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-class _Table:
-    """Terms, each once. They are told apart by identity: an engine never copies any."""
+class _Table(Generic[_T]):
+    """Things, each once. They are told apart by identity: an engine never copies any."""
 
     def __init__(self) -> None:
-        self.terms: list[OrderTerms] = []
-        self._places: dict[int, int] = {}
+        self.things: list[_T] = []
+        self.places: dict[int, int] = {}
 
-    def add(self, orders: list[Order]) -> None:
-        """The terms of resting orders. Who has not traded is asked for by nobody again: that saves most look-ups."""
-        self._places.update({id(each.terms): at for at, each in enumerate(orders, len(self.terms)) if each.cum_qty})
-        self.terms += [each.terms for each in orders]
-
-    def place(self, terms: OrderTerms) -> int:
-        """Where these terms stand; at the end when they are new."""
-        place = self._places.setdefault(id(terms), len(self.terms))
-        if place == len(self.terms):
-            self.terms.append(terms)
+    def place(self, thing: _T) -> int:
+        """Where it stands; at the end when it is new."""
+        place = self.places.setdefault(id(thing), len(self.things))
+        if place == len(self.things):
+            self.things.append(thing)
         return place
 
 
 def _body(state: State) -> _Body:
-    table = _Table()
+    table: _Table[OrderTerms] = _Table()
+    closed: _Table[ClosedOrder] = _Table()
     by_id = state.instruments.by_id
     instruments = [
         (each.definition, each.state, _queue(each.book.bids, table), _queue(each.book.asks, table))
         for each in (by_id[instrument_id] for instrument_id in state.instruments.sorted_ids())
     ]
+    sessions = [(key, each.participant_id, _entries(each, closed)) for key, each in sorted(state.sessions.items())]
+    former = [(key, each.participant_id, _entries(each, closed)) for (key, _), each in sorted(state.former.items())]
     return _Body(
         state.last_order_id,
         state.last_order_ref,
         state.last_match_number,
         state.day,
         state.last_day,
-        table.terms,
+        table.things,
         instruments,
-        [(number, each.seq, _closed(each, table)) for number, each in sorted(state.participants.items())],
-        [(number, each.participant_id, _entries(each)) for number, each in sorted(state.sessions.items())],
-        [(number, each.participant_id, _entries(each)) for (number, _), each in sorted(state.former.items())],
+        [(number, each.seq) for number, each in sorted(state.participants.items())],
+        len(state.accepted),
+        _closed(closed.things, table),
+        sessions,
+        former,
         [each for _, each in sorted(state.definitions.items())],
         _trades(state, table),
         _work(state, table),
     )
 
 
-def _queue(side: BookSide, table: _Table) -> _Queue:
-    """A side's orders in price-time priority, their terms in the same order in the table."""
+def _queue(side: BookSide, table: _Table[OrderTerms]) -> _Queue:
+    """A side's orders in price-time priority, their terms in the same order in the table.
+
+    Only trades ask where the terms of a resting order stand: of those that never traded nobody need know.
+    """
     orders = list(side.orders())
-    table.add(orders)
+    table.places.update({id(each.terms): at for at, each in enumerate(orders, len(table.things)) if each.cum_qty})
+    table.things += [each.terms for each in orders]
     return (
         [each.order_ref for each in orders],
         [each.leaves_qty for each in orders],
@@ -169,25 +178,26 @@ def _queue(side: BookSide, table: _Table) -> _Queue:
     )
 
 
-def _closed(participant: Participant, table: _Table) -> _Closed:
-    closed = participant.closed.values()
-    return (
-        [table.place(each.terms) for each in closed],
-        [each.cum_qty for each in closed],
-        [each.cum_notional for each in closed],
-    )
-
-
-def _entries(session: Session) -> _Entries:
-    entries = session.cl_ord_ids.values()
+def _entries(session: Session, closed: _Table[ClosedOrder]) -> _Entries:
     return (
         list(session.cl_ord_ids),
-        bytes([each >> STATUS_SHIFT if isinstance(each, int) else 0 for each in entries]),
-        [each & ORDER_ID_MASK if isinstance(each, int) else 0 for each in entries],
+        [
+            0 if isinstance(each, Order) else each if isinstance(each, int) else 1 + closed.place(each)
+            for each in session.cl_ord_ids.values()
+        ],
     )
 
 
-def _trades(state: State, table: _Table) -> _Trades:
+def _closed(orders: list[ClosedOrder], table: _Table[OrderTerms]) -> _Closed:
+    return (
+        [table.place(each.terms) for each in orders],
+        bytes([each.status for each in orders]),
+        [each.cum_qty for each in orders],
+        [each.cum_notional for each in orders],
+    )
+
+
+def _trades(state: State, table: _Table[OrderTerms]) -> _Trades:
     """The day's trades by match number: each stands with its resting side's participant, and perhaps another."""
     trades = sorted(
         (
@@ -208,7 +218,7 @@ def _trades(state: State, table: _Table) -> _Trades:
     )
 
 
-def _work(state: State, table: _Table) -> tuple[str, list[int]] | None:
+def _work(state: State, table: _Table[OrderTerms]) -> tuple[str, list[int]] | None:
     work = state.work
     if work is None:
         return None
@@ -226,16 +236,14 @@ def _work(state: State, table: _Table) -> tuple[str, list[int]] | None:
 
 def _state(body: _Body, state: State) -> State:
     terms = body.terms
-    for participant_id, seq, closed in body.participants:
-        participant = state.participants[participant_id] = Participant()
-        participant.seq = seq
-        participant.closed = {
-            terms[place].order_id: ClosedOrder(terms[place], *figures) for place, *figures in zip(*closed, strict=True)
-        }
+    for participant_id, seq in body.participants:
+        state.participants[participant_id] = Participant()
+        state.participants[participant_id].seq = seq
+    closed = [ClosedOrder(terms[place], *figures) for place, *figures in zip(*body.closed, strict=True)]
     for session_id, participant_id, entries in body.sessions:
-        state.sessions[session_id] = _session(state, participant_id, entries)
+        state.sessions[session_id] = _session(state, participant_id, entries, closed)
     for session_id, participant_id, entries in body.former:
-        state.former[session_id, participant_id] = _session(state, participant_id, entries)
+        state.former[session_id, participant_id] = _session(state, participant_id, entries, closed)
     resting = iter(terms)
     for definition, trading_state, bids, asks in body.instruments:
         state.instruments.define(definition)
@@ -252,16 +260,28 @@ def _state(body: _Body, state: State) -> State:
     state.last_match_number = body.last_match_number
     state.day = body.day
     state.last_day = body.last_day
+    state.accepted = _accepted(state, body.accepted, closed)
     return state
 
 
-def _session(state: State, participant_id: int, entries: _Entries) -> Session:
+def _session(state: State, participant_id: int, entries: _Entries, closed: list[ClosedOrder]) -> Session:
     """A session with its ClOrdIDs in their places; those that live get their orders when these come to rest."""
     session = Session(participant_id, state.participants[participant_id])
     session.cl_ord_ids = {
-        cl_ord_id: status << STATUS_SHIFT | order_id for cl_ord_id, status, order_id in zip(*entries, strict=True)
+        cl_ord_id: number if number == 0 or shard_of(number) else closed[number - 1]
+        for cl_ord_id, number in zip(*entries, strict=True)
     }
     return session
+
+
+def _accepted(state: State, count: int, closed: list[ClosedOrder]) -> list[OrderTerms]:
+    """The latest terms of the day's orders: each is closed, or rests, or has more to trade."""
+    found = {each.terms.order_id: each.terms for each in closed}
+    for participant in state.participants.values():
+        found.update({order_id: order.terms for order_id, order in participant.orders.items()})
+    if isinstance(state.work, Sweep):
+        found[state.work.terms.order_id] = state.work.terms
+    return [found[order_id] for order_id in range(state.last_order_id - count + 1, state.last_order_id + 1)]
 
 
 def _owner(state: State, terms: OrderTerms) -> Session:

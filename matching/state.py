@@ -5,13 +5,14 @@ proves it. Nothing is ever done in the order of a hash table, so two processes t
 the same state whatever their hash seeds are.
 
 A `Session` is a FIX session's memory of the day: under each ClOrdID that is live, its resting `Order`; under one whose
-order is closed, and under that of an accepted cancel, `OrdStatus << 64 | order_id`. One look-up tells what is new, what
-lives and what is gone. A session belongs to one participant, the gateway sees to that; should one ever come with
-another participant, it is another session, and the first one's is kept among the `former`.
+order is closed, and under that of an accepted cancel, the `ClosedOrder`; under one that a replace ended, the order id.
+One look-up tells what is new, what lives and what is gone. A session belongs to one participant, the gateway sees to
+that; should one ever come with another participant, it is another session, and the first one's is kept among the
+`former`.
 
-A `Participant` has, of the day, the orders that rest, what became of those that are closed, and every trade: what a
-broker asks about after the events have gone by. It is kept after the day's end, for late questions and late cancels,
-and forgotten when the next day starts; a closed order costs some 300 bytes until then, a trade some 150 more.
+So a closed order is remembered where its ClOrdID is, and each trade with the `Participant`s of its sides: what a broker
+asks about after the events have gone by. Order ids count up, so a list of the day's orders finds each by its id. All
+this is kept after the day's end, for late questions and late cancels, and forgotten when the next day starts.
 
 A million orders are not forgotten in one moment: to free them takes more than a second, in which a shard would seem
 dead. They become garbage, which no snapshot holds, and each command after it frees a few.
@@ -37,10 +38,6 @@ CLOSING_EVENTS: Final = 3
 #: Freeing as many costs about as much as a command.
 FREED_PER_COMMAND: Final = 8
 
-#: A closed ClOrdID's entry holds its OrdStatus above its order id.
-STATUS_SHIFT: Final = 64
-ORDER_ID_MASK: Final = (1 << STATUS_SHIFT) - 1
-
 
 class Trade(Struct, frozen=True, gc=False):
     """One trade, kept once and found with both its sides."""
@@ -55,25 +52,29 @@ class Trade(Struct, frozen=True, gc=False):
 
 
 class ClosedOrder(Struct, frozen=True, gc=False):
-    """What became of an order. Its OrdStatus is that of its last ClOrdID, in its session."""
+    """What became of an order."""
 
     terms: OrderTerms
+    #: FILLED, CANCELED or EXPIRED of `messages.OrdStatus`.
+    status: int
     cum_qty: int
     cum_notional: int
+
+
+#: What a ClOrdID names: a live order, a closed one, or one that has got another ClOrdID since, by its id.
+Entry = Order | ClosedOrder | int
 
 
 class Participant:
     """What the shard knows of a firm."""
 
-    __slots__ = ("closed", "orders", "seq", "trades")
+    __slots__ = ("orders", "seq", "trades")
 
     def __init__(self) -> None:
         #: Its last `participant_seq`.
         self.seq: int = 0
         #: order_id → what rests of it.
         self.orders: dict[int, Order] = {}
-        #: order_id → what became of it, in the order in which they were closed.
-        self.closed: dict[int, ClosedOrder] = {}
         #: By match number; a trade with itself stands here once.
         self.trades: list[Trade] = []
 
@@ -86,8 +87,8 @@ class Session:
     def __init__(self, participant_id: int, participant: Participant) -> None:
         self.participant_id: int = participant_id
         self.participant: Participant = participant
-        #: ClOrdID → the live order, or the status and id of a closed one. In the order in which they were first used.
-        self.cl_ord_ids: dict[bytes, Order | int] = {}
+        #: In the order in which they were first used.
+        self.cl_ord_ids: dict[bytes, Entry] = {}
 
 
 class Sweep:
@@ -138,6 +139,7 @@ class State:
     """The state of one shard."""
 
     __slots__ = (
+        "accepted",
         "day",
         "definitions",
         "former",
@@ -161,6 +163,8 @@ class State:
         #: The open day, 0 when none is, and the last one that was opened.
         self.day: int = 0
         self.last_day: int = 0
+        #: The latest terms of each order of the day: the last one's order id is `last_order_id`.
+        self.accepted: list[OrderTerms] = []
         self.instruments = Instruments()
         self.participants: dict[int, Participant] = {}
         self.sessions: dict[int, Session] = {}
@@ -171,7 +175,7 @@ class State:
         self.work: Sweep | Listing | Expiry | Cancellation | None = None
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
-        self.garbage: list[dict[bytes, Order | int] | dict[int, ClosedOrder] | list[Trade]] = []
+        self.garbage: list[dict[bytes, Entry] | list[OrderTerms] | list[Trade]] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
         """This participant's session; made when it first comes."""
@@ -207,14 +211,21 @@ class State:
                 return order
         return None
 
+    def terms(self, order_id: int) -> OrderTerms | None:
+        """The latest terms of an order of the day, be it open or closed."""
+        place = order_id - self.last_order_id - 1
+        return self.accepted[place] if -len(self.accepted) <= place < 0 else None
+
     def forget_day(self) -> None:
         """Drop what is kept of a day when the next one starts."""
+        self.garbage.append(self.accepted)
+        self.accepted = []
         for _, session in self.all_sessions():
             self.garbage.append(session.cl_ord_ids)
             session.cl_ord_ids = {}
         for participant in self.participants.values():
-            self.garbage += [participant.closed, participant.trades]
-            participant.closed, participant.trades = {}, []
+            self.garbage.append(participant.trades)
+            participant.trades = []
 
     def free_some(self) -> None:
         """Free a little of the garbage, of which there is some."""

@@ -22,7 +22,7 @@ from matching.messages import (
     TimeInForce,
 )
 from matching.order import Order
-from matching.state import STATUS_SHIFT, ClosedOrder, Session, State, Sweep, Trade
+from matching.state import ClosedOrder, Session, State, Sweep, Trade
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
 BUY: Final = int(Side.BUY)
@@ -33,11 +33,9 @@ DAY: Final = int(TimeInForce.DAY)
 IOC: Final = int(TimeInForce.IOC)
 FOK: Final = int(TimeInForce.FOK)
 
-#: What a closed ClOrdID's entry is, but for the order id.
-FILLED: Final = OrdStatus.FILLED << STATUS_SHIFT
-CANCELED: Final = OrdStatus.CANCELED << STATUS_SHIFT
-REPLACED: Final = OrdStatus.REPLACED << STATUS_SHIFT
-EXPIRED: Final = OrdStatus.EXPIRED << STATUS_SHIFT
+FILLED: Final = int(OrdStatus.FILLED)
+CANCELED: Final = int(OrdStatus.CANCELED)
+EXPIRED: Final = int(OrdStatus.EXPIRED)
 
 
 def trade(
@@ -104,7 +102,7 @@ def trade(
         else:
             close(resting, FILLED)
         if not leaves_qty:
-            remember(session, terms, FILLED, cum_qty, cum_notional)
+            session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, FILLED, cum_qty, cum_notional)
             break
         level = opposite.best
     if leaves_qty:
@@ -138,7 +136,7 @@ def settle(
         reason = CancelReason.IMMEDIATE_OR_CANCEL
     else:
         reason = CancelReason.MARKET_REMAINDER
-    remember(session, terms, CANCELED, cum_qty, cum_notional)
+    session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, CANCELED, cum_qty, cum_notional)
     session.participant.seq = seq = session.participant.seq + 1
     return OrderCanceled(terms, terms.cl_ord_id, 0, leaves_qty, reason, seq, cum_qty, cum_notional)
 
@@ -181,16 +179,11 @@ def rest(
     return order_ref
 
 
-def close(order: Order, status: int) -> None:
+def close(order: Order, status: int) -> ClosedOrder:
     """Take an order off the book and keep only what became of it."""
     unlink(order)
     session = order.session
-    del session.participant.orders[order.terms.order_id]
-    remember(session, order.terms, status, order.cum_qty, order.cum_notional)
-
-
-def remember(session: Session, terms: OrderTerms, status: int, cum_qty: int, cum_notional: int) -> None:
-    """Keep what became of an order until the next day starts."""
-    order_id = terms.order_id
-    session.participant.closed[order_id] = ClosedOrder(terms, cum_qty, cum_notional)
-    session.cl_ord_ids[terms.cl_ord_id] = status | order_id
+    terms = order.terms
+    del session.participant.orders[terms.order_id]
+    closed = session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, status, order.cum_qty, order.cum_notional)
+    return closed
