@@ -51,11 +51,14 @@ TYPES: Final[dict[str, tuple[int, ...]]] = {
     "INT": (98, 102, 103, 108, 371, 373, 380, 569, 585, 748, 749, 750),
     "LOCALMKTDATE": (75, 432),
     "MULTIPLEVALUESTRING": (18,),
-    "NUMINGROUP": (552,),
+    "NUMINGROUP": (33, 552),
     "PRICE": (6, 31, 44, 99),
     "QTY": (14, 32, 38, 110, 111, 151),
     "SEQNUM": (7, 16, 34, 36, 45, 789),
-    "STRING": (1, 11, 17, 19, 35, 37, 41, 49, 55, 56, 58, 112, 372, 379, 527, 553, 554, 568, 571, 584, 790, 880, 925),
+    "STRING": (
+        *(1, 11, 17, 19, 35, 37, 41, 49, 55, 56, 58, 112, 148, 372, 379),
+        *(527, 553, 554, 568, 571, 584, 790, 880, 925),
+    ),
     "UTCTIMESTAMP": (52, 60, 122, 126),
 }
 READ: Final = frozenset(tag for members in TYPES.values() for tag in members) | {8, 9, 10}
@@ -116,6 +119,7 @@ _MESSAGES: Final[dict[bytes, tuple[int, ...]]] = {
     values.EXECUTION_REPORT: (37, 17, 150, 39, 55, 54, 151, 14, 6),
     values.ORDER_CANCEL_REJECT: (37, 11, 41, 39, 434),
     values.BUSINESS_MESSAGE_REJECT: (372, 380),
+    values.NEWS: (148,),
 }
 MESSAGES_42: Final[dict[bytes, tuple[int, ...]]] = _MESSAGES | {
     values.NEW_ORDER_SINGLE: (11, 21, 55, 54, 60, 40),
@@ -137,8 +141,8 @@ KNOWN_44: Final = (
     " BA BB BC BD BE BF BG BH"
 )
 
-#: What a broker may send us, and what we send, if its version has it. A BusinessMessageReject of ours is for the broker's
-#: people to answer.
+#: What a broker may send us, and what we send, if its version has it. A BusinessMessageReject of ours is for the
+#: broker's people to answer.
 INBOUND: Final = values.ADMIN | {
     values.NEW_ORDER_SINGLE,
     values.ORDER_CANCEL_REQUEST,
@@ -154,6 +158,7 @@ OUTBOUND: Final = values.ADMIN | {
     values.TRADE_CAPTURE_REPORT,
     values.TRADE_CAPTURE_REPORT_REQUEST_ACK,
     values.BUSINESS_MESSAGE_REJECT,
+    values.NEWS,
 }
 
 #: Orders need a quantity; FIX 4.4 makes it optional (CashOrderQty), the venue does not.

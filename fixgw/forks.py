@@ -9,18 +9,17 @@ all (an event that is history and lies above the fork) is reported again, under 
 - The journal is read from its end, block by block, back to one that begins below the fork: a tail is short.
 - OrderCancelReject(9) has no ExecID(17) and is not told of: it changes no order.
 
-Source: FIX.4.2 and FIX.4.4, News(B): Headline(148), LinesOfText(33) with Text(58).
+Source: FIX.4.2 and FIX.4.4, News(B): Headline(148), NoLinesOfText(33) with Text(58).
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from fixgw import entries
+from fixgw import entries, values
 from fixgw.entries import Entry, Outbound, StreamFork, StreamPosition
 from fixgw.reports import EXECUTION_REPORT, Report
 
-NEWS: Final = b"B"
 #: Lines of one News(B): 10 KB, which every engine takes.
 MAX_LINES: Final = 100
 #: Records read at a time, going back.
@@ -93,4 +92,4 @@ def news(void: VoidReports) -> Iterator[Report]:
         for start in range(0, len(reports), MAX_LINES):
             part = reports[start : start + MAX_LINES]
             lines = b"".join(b"58=ExecID(17) %b of ClOrdID(11) %b is void\x01" % report for report in part)
-            yield Report(session_id, NEWS, b"%b33=%d\x01%b" % (headline, len(part), lines))
+            yield Report(session_id, values.NEWS, b"%b33=%d\x01%b" % (headline, len(part), lines))

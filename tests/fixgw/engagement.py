@@ -23,6 +23,7 @@ from matching.messages import (
 from matching.wire import encode
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import Talk, wire
+from tests.fixgw.fork_in_memory import lose_end, make_readers, tell_fork
 from tests.fixgw.venue_in_memory import SOURCE, Venue
 
 V42, V44 = "FIX.4.2", "FIX.4.4"
@@ -202,6 +203,23 @@ def reconnect() -> list[str]:
     return stage.lines
 
 
+def void_reports() -> list[str]:
+    """The market loses the end of what it has told."""
+    stage = Stage(V44)
+    make_readers(stage.venue)
+    stage.venue.wait(0.1)
+    stage.log_on()
+    stage.order("a1", 2, 300, "10.00")
+    stage.counter("b1", "buy", 100, "10.00")
+    stage.say("the market's primary dies, and the trade with it: nobody else had heard of it")
+    lose_end(stage.venue, 1)
+    tell_fork(stage.venue)
+    stage.later()
+    stage.say("the order is there with all of its 300 shares, and trades")
+    stage.counter("b2", "buy", 300, "10.00")
+    return stage.lines
+
+
 def lost_orders() -> list[str]:
     """Orders that the broker numbered and the venue never got."""
     stage = Stage(V44).log_on()
@@ -313,6 +331,7 @@ SCENES: dict[str, Callable[[], list[str]]] = {
     "sequence-reset": sequence_reset,
     "reconnect": reconnect,
     "lost-orders": lost_orders,
+    "void-reports": void_reports,
     "new-order-42": lambda: new_order(V42),
     "new-order-44": lambda: new_order(V44),
     "cancel-42": lambda: cancel(V42),

@@ -7,10 +7,8 @@ import pytest
 from fixgw import forks, tags
 from fixgw.entries import Entry, Outbound, StreamFork, StreamPosition
 from fixgw.forks import VoidReport, VoidReports, news, void_reports
-from recovery.reader import Reader, StreamForked
+from tests.fixgw.fork_in_memory import SHARD, lose_end, make_readers, tell_fork
 from tests.fixgw.venue_in_memory import Venue
-
-SHARD = 1
 
 
 class Journal:
@@ -112,36 +110,6 @@ def test_a_news_has_a_bounded_number_of_lines(monkeypatch: pytest.MonkeyPatch) -
 
 
 # A whole fork: the shard comes back without the end of its journal
-
-
-def make_readers(venue: Venue) -> None:
-    for shard_id, state in venue.router.shards.items():
-        venue.gateway.readers[shard_id] = Reader(shard_id, state.position, epoch=state.epoch, past=state.past)
-
-
-def lose_end(venue: Venue, records: int) -> None:
-    """The shard's machine dies with the last so many records; the shard begins its next epoch without them."""
-    venue.kill_shard(SHARD)
-    del venue.shard_records[SHARD][-records:]
-    venue.settle()
-    venue.start_shard(SHARD)
-
-
-def tell_fork(venue: Venue) -> list[str]:
-    """What the gateway's shell does; gives the ExecIDs that it says are void."""
-    with pytest.raises(StreamForked) as caught:
-        venue.settle()
-    fork = caught.value.fork
-    assert fork is not None
-    reader = venue.gateway.readers[SHARD]
-    records = venue.gateway_records
-    void = void_reports(lambda first, count: records[first - 1 : first - 1 + count], len(records) + 1, SHARD, fork[0])
-    reader.go_back()
-    venue.router.tell(news(void), venue.now)
-    venue.router.forked(SHARD, reader.position, reader.proven_epoch)
-    venue.flush()
-    venue.settle()
-    return [each.exec_id.decode() for reports in void.values() for each in reports]
 
 
 def exec_ids(venue: Venue, comp_id: str) -> list[str]:

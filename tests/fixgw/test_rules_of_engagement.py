@@ -203,7 +203,8 @@ def test_every_refusal_is_told_and_every_told_one_happens(version: str) -> None:
 
 #: Modules whose sentences a broker or its operator may see.
 SPEAKING = (
-    "acceptor codec connection dictionary header history inquiries logon outbound reports router session translate"
+    "acceptor codec connection dictionary forks header history inquiries logon outbound reports router session "
+    "translate"
 )
 #: Sentences that guard what another check catches first, or that speak of our own bugs.
 UNSEEN = (
@@ -290,8 +291,8 @@ SENT = {
     V42: {20: "0 3", 39: "0 1 2 4 5 8 C", 98: "0", 150: "0 1 2 4 5 8 C", 434: "1 2"},
     V44: {39: "0 1 2 4 8 C", 98: "0", 150: "0 4 5 8 C F I", 434: "1 2", 552: "1", 749: "0 1 8 99", 750: "1 2"},
 }
-NAMES_42 = {32: "LastShares"}
-TYPES_42 = {"SEQNUM": "INT", "LENGTH": "INT"}
+NAMES_42 = {32: "LastShares", 33: "LinesOfText"}
+TYPES_42 = {"SEQNUM": "INT", "LENGTH": "INT", "NUMINGROUP": "INT"}
 
 
 class Judge:
