@@ -64,10 +64,9 @@ def _figures(results: list[Result]) -> str:
     names = ("transactions", "elections", "deaths", "reads", "snapshots", "installed", "stale", "forks")
     totals = {name: sum(getattr(result, name) for result in results) for name in names}
     return (
-        f"{totals['transactions']} transactions, {totals['elections']} elections, "
-        f"{totals['deaths']} deaths of replicas, {totals['reads']} quorum reads, {totals['snapshots']} snapshots and {totals['installed']} installed, "
-        f"{totals['stale']} packets of deposed primaries, {totals['forks']} forks"
-    )
+        "{transactions} transactions, {elections} elections, {deaths} deaths of replicas, {reads} quorum reads, "
+        "{snapshots} snapshots and {installed} installed, {stale} packets of deposed primaries, {forks} forks"
+    ).format_map(totals)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The protocol broken on purpose, one rule at a time: what the simulation and the scripted schedules have to see.
 
 Each mutant replaces a few attributes of the real classes while a `with mutant.applied():` block runs. The names M1 …
-M15 follow the protocol's own list of mistakes; M9, M10 and M14 are about reads and have no code here to break.
+M15 follow the protocol's own list of mistakes.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,11 +13,15 @@ from recovery import view_change
 from recovery.control import Ack, Batch, Control, Prepare, Promise
 from recovery.execution import StateMachine
 from recovery.history import History
+from recovery.query import Ask, QuorumRead
 from recovery.replica import Replica, Role
+from recovery.service_frames import Position, Read
 from recovery.sources import Sources, Verdict
 from recovery.stable import Stable
+from recovery.state_digests import StateDigests
 from recovery.view_change import Campaign
-from tests.simulation.tape import Tape
+from tests.simulation import service
+from tests.simulation.tape import REGISTERS, Tape
 
 
 class Mutant(NamedTuple):
@@ -82,10 +86,39 @@ def _leave_out_the_last(self: Replica, now: int) -> None:
     _become_primary(self, now)
 
 
+def _ask_who_believes(self: QuorumRead, replica_id: int, position: Position, now: int) -> None:
+    if position.role is Role.PRIMARY and self._min_tx is None:
+        self._positions[replica_id] = position
+        self._min_tx, self._reading = 0, replica_id
+        self._asks.append(Ask(replica_id, self._round, Read(0, self._request)))
+
+
+def _highest_commit(self: QuorumRead, replica_id: int, position: Position, now: int) -> None:
+    _position(self, replica_id, position._replace(complete_epoch=0, safe_tx=position.commit_tx), now)
+
+
+def _tables_without_sessions(self: Sources) -> Any:
+    return _tables(self)[0], ()
+
+
+def _tables_without_sources(self: Sources) -> Any:
+    return (), _tables(self)[1]
+
+
+def _without_registers(self: Tape) -> bytes:
+    registers, self.registers = self.registers, [b""] * REGISTERS
+    data = _snapshot(self)
+    self.registers = registers
+    return data
+
+
 def _told_above_commit(self: Replica) -> int:
     return self.execution.sequencer.next_seq - 1
 
 
+_position = QuorumRead._position
+_tables = Sources.tables
+_snapshot = Tape.snapshot
 _step_batch = Replica._step_batch
 _step = Replica._step
 _step_prepare = Replica._step_prepare
@@ -115,6 +148,8 @@ MUTANTS = {
         ),
         Mutant("M7", "acknowledgements of older epochs count", ((Replica, "_step", _count_every_ack),)),
         Mutant("M8", "committed before a majority has it", ((Replica, "_committed_tx", lambda self: self.last_tx),)),
+        Mutant("M9", "who believes to lead is read from", ((QuorumRead, "_position", _ask_who_believes),)),
+        Mutant("M10", "a read does not wait for the commit", ((service, "may_answer", lambda replica, tx: True),)),
         Mutant(
             "M11",
             "the longest log is taken for the best",
@@ -131,6 +166,7 @@ MUTANTS = {
             "what an old answer of the primary does not have yet is cut",
             ((Replica, "_cut_unmatched", lambda self, matched: self.history.cut(matched)),),
         ),
+        Mutant("M14", "a read waits for the highest commit only", ((QuorumRead, "_position", _highest_commit),)),
         Mutant(
             "M15",
             "a sync that ends late counts for what stands there now",
@@ -141,7 +177,21 @@ MUTANTS = {
             "a transaction of which only the command was heard is left out",
             ((Replica, "become_primary", _leave_out_the_last),),
         ),
-        Mutant("digest not compared", "other bytes go unseen", ((History, "_same_chain", lambda self, chain: True),)),
+        Mutant(
+            "digest not compared",
+            "other bytes and other states go unseen",
+            (
+                (History, "_same_chain", lambda self, chain: True),
+                (StateDigests, "say", lambda self, replica_id, tx, digest: None),
+            ),
+        ),
+        Mutant("snapshot without sessions", "of a source's sessions", ((Sources, "tables", _tables_without_sessions),)),
+        Mutant("snapshot without sources", "of the sources", ((Sources, "tables", _tables_without_sources),)),
+        Mutant(
+            "snapshot without registers",
+            "a field is in neither the snapshot nor the digest",
+            ((Tape, "snapshot", _without_registers),),
+        ),
         Mutant(
             "retransmitter above commit",
             "a retransmitter tells what is not committed",
@@ -161,6 +211,22 @@ class DriftingTape(Tape):
         return [*events, (99, b"drift")] if tx % 50 == 49 else events
 
 
-def drifting(first: int) -> Callable[[int, StateMachine], StateMachine]:
+class HiddenDrift(Tape):
+    """One replica whose state is another one, from some command on, and does not show."""
+
+    def apply(
+        self, kind: int, body: bytes, timestamp: int, tx: int, source_id: int, session_id: int
+    ) -> list[tuple[int, bytes]]:
+        events = super().apply(kind, body, timestamp, tx, source_id, session_id)
+        self.hidden += tx == 49
+        return events
+
+    hidden = 0
+
+    def digest(self) -> int:
+        return super().digest() + self.hidden
+
+
+def drifting(first: int, kind: type[Tape] = DriftingTape) -> Callable[[int, StateMachine], StateMachine]:
     """The `first`-th state machine that is made drifts."""
-    return lambda count, machine: DriftingTape() if count == first else machine
+    return lambda count, machine: kind() if count == first else machine
