@@ -25,7 +25,7 @@ from recovery.retransmission_server import (
 from recovery.retransmitter import Drop, Retransmitter
 from recovery.stream import read_stream
 from tests.recovery.adder import Shard
-from tests.recovery.test_reader import History
+from tests.recovery.history import History
 
 GROUP = "239.77.2.3"
 LOCAL = ("127.0.0.1", 0)
