@@ -32,8 +32,12 @@ The rules on which everything rests:
 
 In mode "async" everything is the same, except that a primary counts a command as committed when it is said.
 
-The host, after each batch of calls: writes `records_to_write()` as one batch, then sends `datagrams_to_send(now)`;
-syncs what it wrote (at once when `needs_sync`) and says `synced`; asks the coordinator for `epoch_to_raise()`.
+- A snapshot is of committed history only. It may take the place of any log that does not reach it or contradicts it;
+  nothing that contradicts it is believed (`recovery.history`).
+
+The host, after each batch of calls: begins a snapshot that is due; writes `records_to_write()` as one batch, then sends
+`datagrams_to_send(now)`; syncs what it wrote (at once when `needs_sync`) and says `synced`; asks the coordinator for
+`epoch_to_raise()`; gets a snapshot that is wanted; and deletes what is void or no longer needed (`recovery.follower`).
 """
 
 from recovery import packet
