@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from recovery import catch_up, packet, reader
+from recovery.alarm import now_ns
 from recovery.catch_up import LongAnswers
 from recovery.journal import Journal, JournalFailed
 from recovery.multicast import Address, Destination, Sender, drain_with_addresses, open_receiver, send_to
@@ -161,7 +162,7 @@ async def test_without_a_server_that_answers_over_tcp_the_short_way_goes_on(port
             while True:
                 await trio.lowlevel.wait_readable(requests)
                 for data, address in drain_with_addresses(requests):
-                    send_to(requests, source.retransmitter.receive_request(data, address, 0), address)
+                    send_to(requests, source.retransmitter.receive_request(data, address, now_ns()), address)
 
         nursery.start_soon(answer)
         follower = Follower(port, [requests.getsockname()])
