@@ -1,7 +1,7 @@
 """Sees everything of a run, and says so when it is not what was promised: the invariants while a run goes on.
 
 Written against what leaves the cores, not against how they work. Which invariant stands where is said in
-`tests/simulation/__init__.py`.
+`tests/simulation/cluster.py`.
 """
 
 from collections.abc import Hashable, Sequence
