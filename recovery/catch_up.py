@@ -115,12 +115,21 @@ async def _receive_request(stream: trio.SocketStream) -> bytes:
 
 
 class CatchUp:
-    """Keeps `reader` from being far behind. `take` hands it packets; False: reading has ended."""
+    """Keeps `reader` from being far behind. `take` hands it packets (False: reading has ended); `ended` is told of the
+    end of each answer, for then gaps are asked for again.
+    """
 
-    def __init__(self, reader: Reader, servers: Sequence[Address], take: Callable[[list[bytes]], bool]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        servers: Sequence[Address],
+        take: Callable[[list[bytes]], bool],
+        ended: Callable[[], None],
+    ) -> None:
         self._reader = reader
         self._servers = servers
         self._take = take
+        self._ended = ended
         self._server = 0
         self._wanted = trio.Event()
 
@@ -162,6 +171,7 @@ class CatchUp:
             _log.info("shard %d: no long range from %s:%d: %s", reader.shard_id, *server, error or "it does not answer")
         finally:
             reader.end_catch_up(now_ns())
+            self._ended()
         count = reader.position.next_seq - first_seq
         if count > 0:
             seconds = trio.current_time() - began

@@ -93,7 +93,7 @@ async def read_stream(
             await trio.lowlevel.wait_readable(source)
 
     alarm = Alarm(reader.next_deadline, ring)
-    catch_up = CatchUp(reader, servers, lambda packets: take(lambda: packets))
+    catch_up = CatchUp(reader, servers, lambda packets: take(lambda: packets), alarm.moved)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read, request_socket)
