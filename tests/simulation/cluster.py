@@ -24,7 +24,7 @@ Which invariant is asserted where (async: only I3, I4, I5, I6, I9; a released ta
 | I9 | healed, all is answered and equal within 12 s | `Cluster.settled` |
 | I10 | nothing above the commit is released | witness: `released` |
 | I11 | readers see each number once, whole transactions, without holes | witness: `released` |
-| I12 | who has heard a later primary takes nothing of a deposed one | witness: `check_stale`; `stale` counts what left |
+| I12 | nothing of a deposed primary is taken by who heard a later one | witness: `check_stale` (those sent: `stale`) |
 | I13 | shares and cash have two sides | accounts.py, in the runs with the real exchange (one in ten) |
 | I14 | retransmitted is the original, and committed | witness: `check_retransmitted` |
 
