@@ -58,6 +58,7 @@ class Links:
         self._strangers = 0
         self._pumps: dict[int, Pump] = {}  # source_id → its link
         self._lost_at: dict[int, int] = {}  # source_id → when its link was lost
+        self._leading = False
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection. Nothing that comes over it gets further than here, but for a failed disk and our own bugs."""
@@ -82,7 +83,8 @@ class Links:
                 self._strangers -= 1
             elif self._pumps.get(link.source_id) is link.pump:
                 del self._pumps[link.source_id]
-                self._lost_at[link.source_id] = now_ns()
+                if self._leading:
+                    self._lost_at[link.source_id] = now_ns()
 
     def logged_in(self, source_id: int, pump: Pump) -> None:
         """A source has one link; a newer one ends the older."""
@@ -96,11 +98,13 @@ class Links:
 
     def begin_leading(self, now: int) -> None:
         """The sources that were linked to a predecessor have from now on the time to come here."""
+        self._leading = True
         sources = self.host.leading().sources
         self._lost_at = {source_id: now for source_id in self._keys if sources.incarnation(source_id)}
 
     def end_leading(self) -> None:
         """Nobody's commands are taken here any more."""
+        self._leading = False
         for pump in self._pumps.values():
             pump.stop()
         self._lost_at.clear()

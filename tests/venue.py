@@ -197,8 +197,7 @@ class Venue:
         process = self.processes[role, name]
         assert process.stdout is not None
         if b"ready" not in _line(process.stdout, START_SECONDS):
-            process.kill()
-            process.wait()
+            self.kill(role, name)
             raise ProcessFailed(f"{role} {name} did not begin to serve: {self.log(role, name)}")
 
     def start_all(self, *, feed: bool = True, retransmitter: bool = True) -> None:

@@ -1,7 +1,7 @@
 """A replicated venue under load: its primaries are killed, paused or cut off, and the account must come out even.
 
-What `Market` knows of a venue of lone shards, for one whose shards are replica sets. `outage` is the figure brokers care
-about: from the blow to the first report of a new primary.
+What `Market` knows of a venue of lone shards, for one whose shards are replica sets. `outage` is the figure brokers
+care about: from the blow to the first report of a new primary.
 """
 
 import statistics
@@ -17,6 +17,8 @@ import trio
 from matching.shard import Shard
 from recovery.history import History
 from recovery.member import Role
+from recovery.multicast import drain, open_receiver
+from recovery.packet import parse_packet
 from recovery.service_client import positions
 from recovery.service_frames import Position
 from tests.integration.feed_tap import FeedTap
@@ -26,8 +28,6 @@ from tests.venue import Venue
 
 #: Requests a second, offered by all brokers together.
 OFFERED = 2_000
-#: A pause this long in the reports is an outage; a busy machine's hiccups are shorter.
-PAUSE_SECONDS = 0.1
 #: Longer than this no outage may be; a test that has seen it fails.
 PATIENCE_SECONDS = 10.0
 SYMBOLS = ("ALPHA", "BETA")
@@ -75,34 +75,23 @@ class Replicated(Market):
                     return
                 await trio.sleep(0.05)
 
-    def acknowledged(self) -> list[float]:
-        """When reports came to any of the brokers, in order."""
-        return sorted(at for broker in self.brokers for at in broker.acknowledged_at)
+    def acknowledged(self) -> list[tuple[float, float]]:
+        """When what an engine answered was sent, and when the answer came: the latest of all brokers, in no order."""
+        return [each for broker in self.brokers for each in broker.acknowledged]
 
     async def outage(self, blow: Callable[[], Awaitable[None]]) -> float:
-        """Seconds from a blow to the primary until its successor's first report."""
+        """Seconds from a blow to the primary until what was sent after it is acknowledged: by its successor."""
         begin = time.monotonic()
         await blow()
-        found: float | None = None
+        struck = time.monotonic()
+        answered: list[float] = []
 
         def over() -> bool:
-            nonlocal found
-            found = self._end_of_pause(begin)
-            return found is not None
+            answered[:] = [told for sent, told in self.acknowledged() if sent > struck]
+            return bool(answered)
 
-        await self.wait(over, "reports of a new primary", PATIENCE_SECONDS)
-        assert found is not None
-        return found - begin
-
-    def _end_of_pause(self, begin: float) -> float | None:
-        """When the first long pause in the reports after `begin` ended; None: not yet."""
-        last = begin
-        for at in self.acknowledged():
-            if at > begin:
-                if at - last > PAUSE_SECONDS:
-                    return at
-                last = at
-        return None
+        await self.wait(over, "a new primary's reports", PATIENCE_SECONDS)
+        return min(answered) - begin
 
     @asynccontextmanager
     async def trading(self, offered: int = OFFERED) -> AsyncIterator[None]:
@@ -125,7 +114,7 @@ class Replicated(Market):
         await self.wait(self.lines_agree, "both lines to say the same")
         await self.all_follow()
         with trio.fail_after(PATIENCE_SECONDS):
-            while len({each.commit_tx for each in (await self.positions()).values()}) > 1:
+            while len({each.commit_tx for each in (await self.positions()).values()}) > 1:  # noqa: ASYNC110
                 await trio.sleep(0.05)
         for number in self.members:
             said = stream_of_replica(self.venue.directory / "var" / f"shard-{self.name(number)}")
@@ -139,13 +128,33 @@ class Replicated(Market):
         return super().check(directory)
 
 
+class StreamTap:
+    """Hears the shard's stream as any reader does, and counts what comes from below the highest epoch heard."""
+
+    def __init__(self, venue: Venue) -> None:
+        self.epoch = 0
+        self.stale = 0
+        self._address = address(venue.config["shards"][0]["stream"])
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        with open_receiver(self._address) as receiver:
+            task_status.started()
+            while True:
+                await trio.lowlevel.wait_readable(receiver)
+                for data in drain(receiver):
+                    epoch = parse_packet(data).epoch
+                    self.epoch = max(self.epoch, epoch)
+                    self.stale += epoch < self.epoch
+
+
 def stream_of_replica(directory: Path) -> list[bytes]:
     """Every message of the stream, made again from one replica's journal, which is whole (no snapshots)."""
     history = History(1, partial(Shard, 1), "quorum", "disk")
     for record in records(directory):
         history.stable.replay(record.kind, record.payload, record.number)
     history.stable.opened()
-    history.apply_all()
+    while history.apply_committed(1 << 62, history.log.last_tx):
+        pass
     return history.execution.store.messages(1, 1 << 40)
 
 

@@ -92,8 +92,8 @@ class Broker:
     #: (symbol, side) → shares bought or sold.
     traded: Counter[tuple[str, bytes]] = field(default_factory=Counter)
     exec_ids: set[bytes] = field(default_factory=set)
-    #: When an engine's last reports came, seconds of the monotonic clock.
-    acknowledged_at: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
+    #: When the last of them that an engine acknowledged were sent, and acknowledged: seconds of the monotonic clock.
+    acknowledged: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=20_000))
     #: Every application message, by MsgSeqNum(34), without what a resend changes.
     told: dict[int, Fields] = field(default_factory=dict)
     repeated: int = 0
@@ -102,6 +102,7 @@ class Broker:
 
     def __post_init__(self) -> None:
         self._sent: dict[int, tuple[bytes, bytes, bytes]] = {}  # number → (type, stamp, body), admin messages left out
+        self._sent_at: dict[bytes, float] = {}
         self._stream: trio.SocketStream | None = None
         self._outbox: deque[bytes] = deque()
         self._to_send = trio.Event()
@@ -201,6 +202,7 @@ class Broker:
     def _request(self, msg_type: bytes, fields: bytes) -> bytes:
         cl_ord_id = b"%b-%d" % (self.sender.encode(), len(self.requests) + 1)
         self.requests[cl_ord_id] = msg_type
+        self._sent_at[cl_ord_id] = time.monotonic()
         self.unanswered.add(cl_ord_id)
         self._say(msg_type, b"11=%b\x0160=%b\x01%b" % (cl_ord_id, _stamp(), fields))
         return cl_ord_id
@@ -339,7 +341,8 @@ class Broker:
             self._answered(cl_ord_id, report)
         if exec_type == b"8":
             return
-        self.acknowledged_at.append(time.monotonic())
+        if (sent_at := self._sent_at.pop(cl_ord_id, None)) is not None:
+            self.acknowledged.append((sent_at, time.monotonic()))
         leaves, cum = int(report[151]), int(report[14])
         if exec_type == b"0":
             price = round(float(report[44]) * 10_000)
