@@ -1,5 +1,8 @@
 """The secret that the processes of an exchange share, and an exchange in one process."""
 
+import errno
+import gc
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -8,7 +11,7 @@ import pytest
 import trio
 
 from fixgw.config import load
-from fixgw.up import LINK_KEY_BYTES, Exchange, link_key, run_exchange
+from fixgw.up import LINK_KEY_BYTES, Exchange, link_key, run, run_exchange
 from tests.venue import Venue
 
 
@@ -60,3 +63,18 @@ async def test_an_exchange_with_replicas_lives_in_one_process_and_has_a_leader_f
         assert exchange.books()["ALPHA"] == {"bids": [], "asks": []}
         assert exchange.trades() == 0
         nursery.cancel_scope.cancel()
+
+
+def test_a_full_disk_ends_a_retransmitter_with_exit_code_1_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def truncate(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = load(Venue(tmp_path / "venue").file)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    assert run(config, "retransmitter", config.retransmitters[0].name) == 1
+    error = capsys.readouterr().err
+    assert "fixgw: " in error
+    assert "next segment: [Errno 28] No space left on device" in error
