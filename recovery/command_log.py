@@ -45,6 +45,8 @@ COMMITTED_RECORD = 8
 ENTRY_PLACE = Struct(">IIB")
 MAX_ENTRY_BYTES = ENTRY_PLACE.size + COMMAND_HEADER_BYTES + MAX_COMMAND_BYTES
 
+_ENTRY_HEAD = Struct(">IIBQ")
+"""Of an entry: epoch, chain, kind, tx."""
 _U32 = Struct(">I")
 _U64 = Struct(">Q")
 
@@ -83,13 +85,10 @@ class CommandLog:
 
     def __init__(self, base: Point = ORIGIN, entries: Iterable[bytes] = ()) -> None:
         self.base = base
+        self.last_tx, self.last_epoch = base
         self._entries: list[bytes] = []
         for entry in entries:
             self.append(entry)
-
-    @property
-    def last_tx(self) -> int:
-        return self.base.tx + len(self._entries)
 
     def epoch_at(self, tx: int) -> int:
         """The epoch of the entry `tx`, which is not below the base."""
@@ -106,15 +105,17 @@ class CommandLog:
         return self._entries[tx - self.base.tx - 1]
 
     def append(self, entry: bytes) -> None:
-        tx, last_tx = entry_tx(entry), self.last_tx
-        assert tx == last_tx + 1, f"entry {tx} after {last_tx}"
-        assert entry_epoch(entry) >= self.epoch_at(last_tx), "epochs of a log never go down"
+        epoch, _, _, tx = _ENTRY_HEAD.unpack_from(entry)
+        assert tx == self.last_tx + 1, f"entry {tx} after {self.last_tx}"
+        assert epoch >= self.last_epoch, "epochs of a log never go down"
         self._entries.append(entry)
+        self.last_tx, self.last_epoch = tx, epoch
 
     def cut(self, tx: int) -> None:
         """Forget the entries above `tx`."""
         assert self.base.tx <= tx <= self.last_tx, f"cut to {tx} of {self.base.tx}…{self.last_tx}"
         del self._entries[tx - self.base.tx :]
+        self.last_tx, self.last_epoch = tx, self.epoch_at(tx)
 
     def drop(self, tx: int) -> None:
         """Forget the entries up to `tx`, which is the base from now on: they are in a snapshot."""
@@ -125,6 +126,7 @@ class CommandLog:
     def begin_at(self, base: Point) -> None:
         """Forget everything: the log begins above `base`, of which there is a snapshot (or which is the origin)."""
         self.base = base
+        self.last_tx, self.last_epoch = base
         self._entries.clear()
 
     def last_at_or_below(self, epoch: int, tx: int) -> int:

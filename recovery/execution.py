@@ -99,6 +99,12 @@ class Execution:
         while uncommitted and uncommitted[0][0] <= tx:
             self.commit_tx, self.commit_seq = uncommitted.popleft()
 
+    def commit_through(self, seq: int) -> None:
+        """The messages up to `seq` are committed, as far as they are made."""
+        uncommitted = self.uncommitted
+        while uncommitted and uncommitted[0][1] <= seq:
+            self.commit_tx, self.commit_seq = uncommitted.popleft()
+
     def tail(self) -> list[bytes]:
         """The messages above the commit, which a new primary sends again."""
         count = self.sequencer.next_seq - 1 - self.commit_seq

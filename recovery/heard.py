@@ -5,9 +5,8 @@ and asks for none. What it needs beside the command is the chain before it, whic
 two may come in any order, and anything may be missing: then the command is pulled from the primary instead.
 """
 
-from recovery.checksum import crc32c_extend
 from recovery.packet import EpochStart
-from recovery.record import END, FIRST, CommandHeader, Received
+from recovery.record import HeardCommand
 
 MAX_HEARD = 8192
 """Twice the primary's window of uncommitted transactions; what is dropped beyond it is pulled."""
@@ -28,16 +27,13 @@ class Heard:
         """The epoch's heartbeat said where it began."""
         self._chains[start.seq] = start.digest
 
-    def receive(self, messages: list[Received]) -> None:
-        """Messages of new packets, checked, in any order."""
+    def receive(self, commands: list[HeardCommand], chains: list[tuple[int, int]]) -> None:
+        """What `parse_commands` finds in new packets, in any order."""
         if len(self._firsts) + len(self._chains) > MAX_HEARD:
             self.clear()
-        for message, checksum, digest in messages:
-            if message.flags & FIRST:
-                tx = CommandHeader.unpack_from(message.body).tx
-                self._firsts[tx] = (message.seq, message.kind, message.body)
-            if message.flags & END:
-                self._chains[message.seq + 1] = crc32c_extend(digest, checksum)
+        for tx, seq, kind, command in commands:
+            self._firsts[tx] = (seq, kind, command)
+        self._chains.update(chains)
 
     def take(self, tx: int) -> tuple[int, int, bytes] | None:
         """(kind, chain before, command: header and body) of the command `tx`, once it is all there."""

@@ -178,11 +178,13 @@ class History:
         A bounded part of it: gives whether some is left that can be applied.
         """
         execution = self.execution
-        last_tx = min(tx, execution.last_tx + MAX_APPLIED, self._next_stop())
-        while execution.last_tx < last_tx and execution.sequencer.next_seq <= commit_seq:
+        applied_tx = execution.last_tx
+        last_tx = min(tx, applied_tx + MAX_APPLIED, self._next_stop())
+        for _ in range(applied_tx, last_tx):
+            if execution.sequencer.next_seq > commit_seq:
+                break
             self._apply_next()
-        while execution.uncommitted and execution.uncommitted[0][1] <= commit_seq:
-            execution.commit(execution.uncommitted[0][0])
+        execution.commit_through(commit_seq)
         self.note_commit()
         return execution.last_tx < min(tx, self._next_stop()) and execution.sequencer.next_seq <= commit_seq
 

@@ -57,6 +57,7 @@ _from_bytes = int.from_bytes
 _unpack_head = _HEAD.unpack_from
 _pack_head = _HEAD.pack
 _pack_name = Struct(">HQ").pack
+_pack_named_head = Struct(">HQBB").pack
 _pack_u32 = Struct(">I").pack
 
 DIGEST_BYTES = 4
@@ -66,6 +67,7 @@ MAX_EVENT_BYTES = MAX_MESSAGE_BYTES - _HEAD.size - 4 - 4
 MAX_COMMAND_BYTES = MAX_EVENT_BYTES - COMMAND_HEADER_BYTES
 """The command's own body, after the command header."""
 MIN_MESSAGE_BYTES = _HEAD.size + 4
+_TOO_LONG = "a message larger than a packet: the state machine broke its bound"
 
 
 class StreamError(Exception):
@@ -117,14 +119,17 @@ class Position(NamedTuple):
 Received = tuple[Message, bytes, int]
 """A message that checked, and what following the chain takes: its checksum bytes, and its digest field (0 if none)."""
 
+HeardCommand = tuple[int, int, int, bytes]
+"""Of a FIRST message: tx, seq, kind, and its body (command header and command)."""
+
 
 def make(shard_id: int, seq: int, kind: int, flags: int, body: bytes, digest: int) -> bytes:
     """The bytes of one message. `digest` is the chain before it; it is written only when `flags` has END."""
     if flags & END:
         body += _pack_u32(digest)
-    data = _pack_head(len(body) + 6, kind, flags) + body
-    data += _pack_u32(crc32c(_pack_name(shard_id, seq) + data[2:]))
-    assert len(data) <= MAX_MESSAGE_BYTES, "a message larger than a packet: the state machine broke its bound"
+    checksum = crc32c(_pack_named_head(shard_id, seq, kind, flags) + body)
+    data = _pack_head(len(body) + 6, kind, flags) + body + _pack_u32(checksum)
+    assert len(data) <= MAX_MESSAGE_BYTES, _TOO_LONG
     return data
 
 
@@ -177,6 +182,40 @@ def parse_all(shard_id: int, first_seq: int, count: int, data: bytes, offset: in
     return messages
 
 
+def parse_commands(
+    shard_id: int, first_seq: int, count: int, data: bytes, offset: int
+) -> tuple[list[HeardCommand], list[tuple[int, int]]]:
+    """What a log of commands takes of the `count` messages that fill `data` from `offset` to its end.
+
+    The commands, checked; and where transactions end, (number of the next message, the chain before it). Events are
+    walked over: `data` is of a packet whose own checksum was right, and nothing of them is kept. Raises GarbledMessage.
+    """
+    commands: list[HeardCommand] = []
+    chains: list[tuple[int, int]] = []
+    size = len(data)
+    for seq in range(first_seq, first_seq + count):
+        if size - offset < MIN_MESSAGE_BYTES:
+            raise GarbledMessage(f"seq {seq}: cut short")
+        length, kind, flags = _unpack_head(data, offset)
+        body = offset + 4
+        offset += 2 + length
+        body_end = offset - 4
+        end = body_end - DIGEST_BYTES if flags & END else body_end
+        if offset > size or end < body + (COMMAND_HEADER_BYTES if flags & FIRST else 0):
+            raise GarbledMessage(f"seq {seq}: length {length} is wrong")
+        if flags & FIRST:
+            checksum = crc32c(_pack_name(shard_id, seq) + data[body - 2 : body_end])
+            if checksum != _from_bytes(data[body_end:offset], "big"):
+                raise GarbledMessage(f"seq {seq}: wrong checksum")
+            commands.append((_from_bytes(data[body : body + 8], "big"), seq, kind, data[body:end]))
+        if flags & END:
+            digest = _from_bytes(data[end:body_end], "big")
+            chains.append((seq + 1, crc32c_extend(digest, data[body_end:offset])))
+    if offset != size:
+        raise GarbledMessage(f"{size - offset} bytes after the last of {count} messages")
+    return commands, chains
+
+
 def split(data: bytes, offset: int = 0) -> list[bytes]:
     """Cut a buffer of whole messages into their bytes, unchecked. Raises GarbledMessage when the last is cut short."""
     messages = []
@@ -212,15 +251,20 @@ class Sequencer:
     def messages(self, kind: int, command: bytes, events: Sequence[tuple[int, bytes]]) -> list[bytes]:
         """The same for a command whose header, of the next transaction, is packed already."""
         shard_id, seq, digest = self.shard_id, self.next_seq, self.digest
-        data = make(shard_id, seq, kind, FIRST if events else FIRST | END, command, digest)
-        digest = crc32c_extend(digest, data[-4:])
-        messages = [data]
-        last = seq + len(events)
-        for event_kind, event_body in events:
-            seq += 1
-            data = make(shard_id, seq, event_kind, 0 if seq < last else END, event_body, digest)
-            digest = crc32c_extend(digest, data[-4:])
+        messages = []
+        flags = FIRST
+        last_seq = seq + len(events)
+        for message_kind, body in ((kind, command), *events):  # `make` and `chain`, spelled out
+            if seq == last_seq:
+                flags |= END
+                body += _pack_u32(digest)
+            checksum = _pack_u32(crc32c(_pack_named_head(shard_id, seq, message_kind, flags) + body))
+            data = _pack_head(len(body) + 6, message_kind, flags) + body + checksum
+            assert len(data) <= MAX_MESSAGE_BYTES, _TOO_LONG
+            digest = crc32c_extend(digest, checksum)
             messages.append(data)
+            flags = 0
+            seq += 1
         self.next_tx += 1
-        self.next_seq, self.digest = last + 1, digest
+        self.next_seq, self.digest = seq, digest
         return messages

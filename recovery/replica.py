@@ -62,7 +62,7 @@ from recovery.member import MAX_BATCHES, STREAM, Role
 from recovery.packet import HEARTBEAT, RETRANSMITTED, GarbledPacket
 from recovery.primary import Primary
 from recovery.quorum import held_by_majority, majority
-from recovery.record import PACKET_HEADER_BYTES, GarbledMessage, parse_all
+from recovery.record import PACKET_HEADER_BYTES, GarbledMessage, parse_commands
 from recovery.store import MemoryStore
 from recovery.view_change import Phase
 
@@ -167,11 +167,12 @@ class Replica(Follower):
             return
         if epoch == self.epoch and self._owner == self.replica_id:
             return  # our own words
-        messages = parse_all(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else []
+        heard = parse_commands(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else None
         self._hear(epoch, now)
         if flags & HEARTBEAT:
             self.history.heard.begin(packet.epoch_start_of(data))
-        self.history.heard.receive(messages)
+        if heard is not None:
+            self.history.heard.receive(*heard)
         self._commit_seq = max(self._commit_seq, commit_seq)
         if self.role is Role.BACKUP:
             self._follow(now)
