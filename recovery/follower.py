@@ -274,6 +274,11 @@ class Follower(Election):
         self._wanted_tx = 0
         self.become_fenced(now)
 
+    @property
+    def snapshots_are_void(self) -> bool:
+        """Some of ours are: ask `snapshots_void_above`."""
+        return self._void_above is not None
+
     def snapshots_void_above(self) -> int | None:
         """Not None: delete our snapshots of later tx than this; they are not history (mode "async")."""
         above, self._void_above = self._void_above, None

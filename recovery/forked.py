@@ -68,7 +68,7 @@ def _be_child(work: Callable[[], bytes], parent: int, writer: int) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
             gc.disable()  # a collection would touch, and so copy, every page
-            os.nice(NICENESS)
+            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
             told = _DONE + work()
     except BaseException as error:
         told = _FAILED + f"{type(error).__name__}: {error}".encode()
