@@ -14,8 +14,6 @@ from typing import Any
 
 import trio
 
-from matching.shard import Shard
-from recovery.history import History
 from recovery.member import Role
 from recovery.multicast import drain, open_receiver
 from recovery.packet import parse_packet
@@ -23,7 +21,7 @@ from recovery.service_client import positions
 from recovery.service_frames import Position
 from tests.integration.feed_tap import FeedTap
 from tests.integration.fix_broker import Broker
-from tests.integration.market import SESSIONS, Market, address, feed_lines, kept_of, records
+from tests.integration.market import SESSIONS, Market, address, feed_lines, kept_of, stream_of_journal
 from tests.venue import Venue
 
 #: Requests a second, offered by all brokers together.
@@ -117,7 +115,7 @@ class Replicated(Market):
             while len({each.commit_tx for each in (await self.positions()).values()}) > 1:  # noqa: ASYNC110
                 await trio.sleep(0.05)
         for number in self.members:
-            said = stream_of_replica(self.venue.directory / "var" / f"shard-{self.name(number)}")
+            said = stream_of_journal(self.venue.directory / "var" / f"shard-{self.name(number)}", 1)
             assert said == self.streams.setdefault(self.shard, said), f"replica {number} has another history"
         await self.wait(self._all_kept, "the retransmitter to have everything")
 
@@ -145,17 +143,6 @@ class StreamTap:
                     epoch = parse_packet(data).epoch
                     self.epoch = max(self.epoch, epoch)
                     self.stale += epoch < self.epoch
-
-
-def stream_of_replica(directory: Path) -> list[bytes]:
-    """Every message of the stream, made again from one replica's journal, which is whole (no snapshots)."""
-    history = History(1, partial(Shard, 1), "quorum", "disk")
-    for record in records(directory):
-        history.stable.replay(record.kind, record.payload, record.number)
-    history.stable.opened()
-    while history.apply_committed(1 << 62, history.log.last_tx):
-        pass
-    return history.execution.store.messages(1, 1 << 40)
 
 
 def one_shard(directory: Path, **settings: Any) -> Venue:

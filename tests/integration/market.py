@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,8 +11,8 @@ from typing import Any
 import trio
 
 from matching.shard import Shard
+from recovery.history import History
 from recovery.journal_reader import JournalReader
-from recovery.primary import Primary
 from recovery.record import split
 from recovery.segment import MARK, Record
 from tests.integration.feed_tap import Address, FeedTap
@@ -128,11 +129,19 @@ def records(directory: Path) -> Iterator[Record]:
 
 
 def stream_of(venue: Venue, shard: str) -> list[bytes]:
-    """Every message of a shard's stream, made again from its log of commands."""
-    primary = Primary(int(shard[1:]), Shard(int(shard[1:])))
-    for record in records(venue.directory / "var" / f"shard-{shard}"):
-        primary.replay(record.kind, record.payload)
-    return primary.store.messages(1, 1 << 40)
+    """Every message of a lone shard's stream, made again from its log of commands."""
+    return stream_of_journal(venue.directory / "var" / f"shard-{shard}", int(shard[1:]))
+
+
+def stream_of_journal(directory: Path, shard_id: int) -> list[bytes]:
+    """Every message of a shard's stream, made again from one replica's journal, which is whole (no snapshots)."""
+    history = History(shard_id, partial(Shard, shard_id), "quorum", "disk")
+    for record in records(directory):
+        history.stable.replay(record.kind, record.payload, record.number)
+    history.stable.opened()
+    while history.apply_committed(1 << 62, history.log.last_tx):
+        pass
+    return history.execution.store.messages(1, 1 << 40)
 
 
 def kept_of(venue: Venue, shard: str) -> list[bytes]:
