@@ -17,6 +17,7 @@ BENCHMARKS = {
     "fix": "the FIX codec and session",
     "feed": "events to ITCH to datagrams",
     "e2e": "orders through real processes",
+    "replication": "what a shard's replicas cost, and how they catch up",
 }
 
 

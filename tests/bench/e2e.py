@@ -33,7 +33,9 @@ def cpu_seconds(pid: int) -> float:
     )
 
 
-class _Load:
+class LoadProcess:
+    """The load generator, in a process of its own."""
+
     def __init__(self, venue: Venue) -> None:
         self._next = FIRST_CL_ORD_ID
         self._process = subprocess.Popen(
@@ -61,8 +63,9 @@ class _Load:
             raise RuntimeError(f"the load generator ended with {self._process.wait()}")
         return answer
 
-    def run(self, orders: int, window: int) -> dict[str, float]:
-        job = {"orders": orders, "window": window, "first": self._next, "symbols": ["ALPHA"]}
+    def run(self, orders: int, window: int = 0, *, rate: int = 0) -> dict[str, float]:
+        """With `window` orders unanswered at most, or `rate` orders a second, answered or not."""
+        job = {"orders": orders, "window": window, "rate": rate, "first": self._next, "symbols": ["ALPHA"]}
         self._next += orders
         answer: dict[str, float] = json.loads(self._say(json.dumps(job)))
         return answer
@@ -80,14 +83,14 @@ def measure(sync: str) -> list[Figure]:
     with tempfile.TemporaryDirectory() as directory:
         venue = Venue(Path(directory), sync=sync)
         with running(venue, feed=False, retransmitter=False):
-            load = _Load(venue)
+            load = LoadProcess(venue)
             load.run(WARM_UP, 64)
             figures = [figure for window in WINDOWS for figure in _window(venue, load, window, sync)]
             load.close()
             return figures
 
 
-def _window(venue: Venue, load: _Load, window: int, sync: str) -> list[Figure]:
+def _window(venue: Venue, load: LoadProcess, window: int, sync: str) -> list[Figure]:
     gateway = venue.processes["gateway", "g1"].pid
     shard = venue.processes["shard", "s1"].pid
     orders = ORDERS[window]

@@ -1,4 +1,7 @@
-"""A FIX load generator: one session, a window of orders in flight, as little work per order as Python allows.
+"""A FIX load generator: one session, as little work per order as Python allows.
+
+It keeps a window of orders in flight (how much can be done), or offers so many orders a second whether they are
+answered or not (how long one takes); then an order's round trip begins when it was due, so that a late load tells.
 
 The flow of the end-to-end figures: buys and sells of 100 alternate at one price, so every second order trades whole
 with the one before it. Two reports per order on average: each order's New, and each trade's fill for both sides (both
@@ -7,6 +10,7 @@ are this session's own). An order's round trip ends with its first report.
 
 import json
 import re
+import select
 import selectors
 import socket
 import sys
@@ -99,15 +103,34 @@ class Load:
                 elif exec_type == b"8":
                     rejected += 1
         seconds = time.perf_counter() - begin
-        if rejected:
-            raise SystemExit(f"{rejected} orders were rejected")
-        round_trips.sort()
-        return {
-            "seconds": seconds,
-            "orders": orders,
-            "p50_us": round_trips[len(round_trips) // 2] * 1e6,
-            "p99_us": round_trips[len(round_trips) * 99 // 100] * 1e6,
-        }
+        return _result(round_trips, seconds, rejected)
+
+    def offer(self, orders: int, rate: int, first: int, symbols: list[bytes]) -> dict[str, object]:
+        """Send `orders` orders, `rate` a second. Times are seconds."""
+        round_trips: list[float] = []
+        sent = reports = rejected = 0
+        begin = time.perf_counter()
+        deadline = begin + orders / rate + _SETTLE_SECONDS
+        while reports < 2 * orders:
+            now = time.perf_counter()
+            due = min(int((now - begin) * rate) + 1, orders)
+            if due > sent:
+                self._socket.sendall(self._orders(first + sent, due - sent, symbols))
+                sent = due
+            patience = begin + sent / rate - time.perf_counter() if sent < orders else 1.0
+            # Not epoll, which counts in milliseconds.
+            if not select.select([self._socket], [], [], max(patience, 0.0))[0]:
+                if now > deadline:
+                    raise SystemExit(f"only {reports} of {2 * orders} reports came")
+                continue
+            now = time.perf_counter()
+            for number, exec_type in self._reports(self._socket.recv(1 << 18)):
+                reports += 1
+                if exec_type == b"0":
+                    round_trips.append(now - begin - (int(number) - first) / rate)
+                elif exec_type == b"8":
+                    rejected += 1
+        return _result(round_trips, time.perf_counter() - begin, rejected)
 
     def _reports(self, data: bytes) -> list[tuple[bytes, bytes]]:
         if not data:
@@ -119,6 +142,18 @@ class Load:
         cut = end + 8 if end >= 0 else 0
         self._tail = data[cut:]
         return _REPORT.findall(data[:cut].replace(b"\x018=FIX", b"\n\x018=FIX"))
+
+
+def _result(round_trips: list[float], seconds: float, rejected: int) -> dict[str, object]:
+    if rejected:
+        raise SystemExit(f"{rejected} orders were rejected")
+    round_trips.sort()
+    return {
+        "seconds": seconds,
+        "orders": len(round_trips),
+        "p50_us": round_trips[len(round_trips) // 2] * 1e6,
+        "p99_us": round_trips[len(round_trips) * 99 // 100] * 1e6,
+    }
 
 
 def main() -> None:
@@ -134,7 +169,11 @@ def main() -> None:
     print("logged on", flush=True)
     for line in sys.stdin:
         job = json.loads(line)
-        result = load.run(job["orders"], job["window"], job["first"], [each.encode() for each in job["symbols"]])
+        symbols = [each.encode() for each in job["symbols"]]
+        if job["rate"]:
+            result = load.offer(job["orders"], job["rate"], job["first"], symbols)
+        else:
+            result = load.run(job["orders"], job["window"], job["first"], symbols)
         print(json.dumps(result), flush=True)
 
 
