@@ -114,6 +114,7 @@ class ReplicaNode:
         self._journal = journal
         self._sender: Sender
         self._control: socket.socket
+        self._sources: tuple[socket.socket, ...] = ()
         self._peers = {number: addresses.control for number, addresses in config.replicas.items()}
         self._leading: Primary | None = None
         self._unsent: list[bytes] = []
@@ -240,6 +241,9 @@ class ReplicaNode:
         )
 
     def _ring(self, now: int) -> None:
+        """What has come is read first: who was busy must not take that for the silence of others."""
+        for source in self._sources:
+            self._take(source, now)
         self.replica.handle_deadline(now)
         self.flush()
 
@@ -257,18 +261,20 @@ class ReplicaNode:
             nursery.start_soon(self.snapshots.run)
             if control is not None and heard is not None:
                 self._control = control
+                self._sources = (control, heard)
                 nursery.start_soon(self._receive, control)
                 nursery.start_soon(self._receive, heard)
             self.flush()
 
     async def _receive(self, source: socket.socket) -> None:
-        replica = self.replica
         while True:
             await trio.lowlevel.wait_readable(source)
-            now = now_ns()
-            for data in drain(source):
-                replica.receive_datagram(data, now)
+            self._take(source, now_ns())
             self.flush()
+
+    def _take(self, source: socket.socket, now: int) -> None:
+        for data in drain(source):
+            self.replica.receive_datagram(data, now)
 
     async def _sync(self) -> None:
         """Group commit: whatever was written while the disk was busy is synced together."""

@@ -290,6 +290,9 @@ class Replica(Follower):
             self._begin_campaign(Phase.CANVASSING if self.peers else Phase.RAISING, now)
 
     def _lead_on(self, primary: Primary, now: int) -> None:
+        late = now - primary.next_deadline()
+        if late > 0:  # we were busy, with taking over for one; what was said to us meanwhile may not have been read
+            self._ack_times = {peer: min(at + late, now) for peer, at in self._ack_times.items()}
         if self._mode == "quorum" and self.peers and now - self._majority_heard_at() > MAJORITY_TIMEOUT:
             self.become_fenced(now)
             return

@@ -7,7 +7,7 @@ from recovery.command_log import COMMAND_RECORD, entry_tx
 from recovery.control import Batch, Pull, StateDigest, Wait, is_control, make_control, parse_control
 from recovery.history import MAX_APPLIED, ReplicaDiverged
 from recovery.replayed_log import LogIncomplete
-from recovery.replica import MAX_CATCH_UP, STREAM, Replica, Role
+from recovery.replica import MAJORITY_TIMEOUT, MAX_CATCH_UP, STREAM, Replica, Role
 from recovery.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from recovery.view_change import CAMPAIGN_TIMEOUT, Phase
 from tests.recovery.adder import ADD, Adder
@@ -399,3 +399,25 @@ def test_a_digest_is_told_a_few_times_and_then_no_more():
         told += sum(isinstance(parse_control(1, data), StateDigest) for _, data in replica._outgoing)
         replica._outgoing.clear()
     assert told == follower.TELLINGS * len(replica.peers)
+
+
+def test_a_primary_that_was_held_up_hears_the_others_out_before_it_takes_them_for_gone():
+    cluster = Cluster()
+    cluster.run(1_000 * MILLI)
+    primary = cluster.leader
+    cluster.now += 5 * MAJORITY_TIMEOUT  # its process had no turn, and their answers wait to be read
+    primary.handle_deadline(cluster.now)
+    assert primary.role is Role.PRIMARY
+
+
+@pytest.mark.parametrize("held_up", [0, 200 * MILLI])
+def test_a_primary_whom_nobody_answers_falls_silent_also_if_it_is_held_up_again_and_again(held_up):
+    cluster = Cluster()
+    cluster.run(1_000 * MILLI)
+    primary = cluster.leader
+    rings = 0
+    while primary.role is Role.PRIMARY:
+        cluster.now = primary.next_deadline() + held_up
+        primary.handle_deadline(cluster.now)
+        rings += 1
+    assert rings <= MAJORITY_TIMEOUT // (50 * MILLI) + 2
