@@ -25,6 +25,7 @@ The rules:
   can `go_back` there: what it released beyond is not history, and reading on gives what is.
 - At most MAX_BUFFERED numbers beyond the position are kept; what lies further is dropped, and asked for later. So a
   late joiner at number 1 of a stream at number ten million catches up in bounded memory.
+- A server's word that it does not keep something (an empty RETRANSMITTED packet) says who is asked next, and no more.
 - Who is FAR_BEHIND can have the answer to one long request over TCP instead of many short ones (`begin_catch_up`). Its
   packets come in here like all others. Until it ends no gap is asked for, and what is ahead is not kept.
 """
@@ -167,6 +168,10 @@ class Reader:
                 messages = parse_all(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else []
         except (GarbledPacket, GarbledMessage):
             self._garbled += 1
+            return []
+        if flags & RETRANSMITTED and not count:
+            self._gaps.refuse(first_seq, now)
+            self._ask(now)
             return []
         if epoch > self.epoch:
             self._enter_epoch(epoch)

@@ -7,7 +7,9 @@ An answer is ordinary packets with RETRANSMITTED set, under the server's epoch a
 - A request is 24 bytes and its answer up to 44 kB, so every asker has a token bucket, counted in datagrams. The
   number of askers remembered is bounded; the longest silent is forgotten first. (Whoever can forge source addresses
   on the network can still aim answers at others: the port belongs on a network of the venue's own.)
-- Whatever is not answered is dropped and counted by reason. Nobody is told: the asker asks again, elsewhere.
+- Whatever is not answered is dropped and counted by reason. Nobody is told: the asker asks again, elsewhere. Only when
+  what is asked for is history and not kept here any more, or never was, the answer says so (an empty packet, of 32
+  bytes, out of the same bucket): for as long as this server lives, it would be asked in vain.
 - The answer to a request over TCP (`LongAnswer`) is all that follows, up to the commit as it was when it was asked for,
   piece by piece; it ends early when the epoch changes.
 """
@@ -17,7 +19,7 @@ from enum import Enum
 from typing import Protocol
 
 from recovery import packet
-from recovery.packet import MAX_ANSWER_DATAGRAMS, RETRANSMITTED, GarbledPacket, Request
+from recovery.packet import MAX_ANSWER_DATAGRAMS, RETRANSMITTED, GarbledPacket, PacketHeader, Request
 from recovery.record import MAX_PACKET_BYTES, PACKET_HEADER_BYTES
 from recovery.store import MessageStore
 
@@ -37,7 +39,7 @@ Address = tuple[str, int]
 
 
 class Drop(Enum):
-    """Why a request was not answered."""
+    """Why a request was not answered with messages."""
 
     GARBLED = "garbled"
     UNKNOWN_SHARD = "unknown shard"
@@ -73,12 +75,12 @@ class Retransmitter:
 
     def receive_request(self, data: bytes, address: Address, now: int) -> list[bytes]:
         """The datagrams that answer a request, to be sent to `address`; none when it is dropped."""
-        answer = self._answer(data, address, now)
-        if isinstance(answer, Drop):
-            self.dropped[answer] += 1
-            return []
-        self.answered += 1
-        return answer
+        datagrams, drop = self._answer(data, address, now)
+        if drop is None:
+            self.answered += 1
+        else:
+            self.dropped[drop] += 1
+        return datagrams
 
     def receive_long_request(self, data: bytes) -> "LongAnswer | None":
         """What a request over TCP is to be answered by; None when it is dropped. Whoever serves it bounds its rate."""
@@ -105,36 +107,36 @@ class Retransmitter:
             return Drop.NOT_KEPT
         return LongAnswer(request.shard_id, request.first_seq, kept)
 
-    def _answer(self, data: bytes, address: Address, now: int) -> list[bytes] | Drop:
+    def _answer(self, data: bytes, address: Address, now: int) -> tuple[list[bytes], Drop | None]:
         try:
             request = packet.parse_request(data)
         except GarbledPacket:
-            return Drop.GARBLED
+            return [], Drop.GARBLED
         kept = self._shards.get(request.shard_id)
         if kept is None:
-            return Drop.UNKNOWN_SHARD
+            return [], Drop.UNKNOWN_SHARD
         tokens = self._tokens(address, now)
         if tokens < MAX_ANSWER_DATAGRAMS * _NANO // ANSWER_RATE:
-            return Drop.OVER_LIMIT
-        answer = self._collect(kept, request)
-        if not isinstance(answer, Drop):
-            self._askers[address] = (tokens - len(answer) * _NANO // ANSWER_RATE, now)
-        return answer
+            return [], Drop.OVER_LIMIT
+        datagrams, drop = self._collect(kept, request)
+        self._askers[address] = (tokens - len(datagrams) * _NANO // ANSWER_RATE, now)
+        return datagrams, drop
 
-    def _collect(self, kept: Kept, request: Request) -> list[bytes] | Drop:
+    def _collect(self, kept: Kept, request: Request) -> tuple[list[bytes], Drop | None]:
         shard_id, epoch, first_seq, count = request
         if not kept.proven_epoch or kept.proven_epoch < epoch:
-            return Drop.LOWER_EPOCH
+            return [], Drop.LOWER_EPOCH
         count = min(count, kept.commit_seq - first_seq + 1)
         if count <= 0:
-            return Drop.ABOVE_COMMIT
+            return [], Drop.ABOVE_COMMIT
         messages = kept.store.messages(first_seq, _MAX_ANSWER_BYTES)[:count]
         if not messages:
-            return Drop.NOT_KEPT
+            refusal = PacketHeader(shard_id, kept.proven_epoch, RETRANSMITTED, 0, first_seq, 0)
+            return [packet.make_packet(refusal)], Drop.NOT_KEPT
         datagrams = packet.pack_messages(
             shard_id, kept.proven_epoch, RETRANSMITTED, first_seq, kept.commit_seq, messages
         )
-        return datagrams[:MAX_ANSWER_DATAGRAMS]
+        return datagrams[:MAX_ANSWER_DATAGRAMS], None
 
     def _tokens(self, address: Address, now: int) -> int:
         """What the asker may spend now, in ns of its rate; it is the latest one heard from here on."""

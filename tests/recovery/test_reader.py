@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recovery import gaps, packet, reader, record
 from recovery.outbox import Outbox
-from recovery.packet import EpochStart, Request
+from recovery.packet import EpochStart, PacketHeader, Request
 from recovery.reader import Reader, StreamDiverged, StreamForked
 from recovery.record import Message, Position, Sequencer
 from recovery.retransmitter import Retransmitter
@@ -103,7 +103,7 @@ def test_a_packet_whose_checksum_is_right_and_whose_message_is_not_is_garbled(hi
 # Gaps
 
 
-def test_a_gap_is_asked_for_after_a_grace_then_again_with_back_off_of_the_next_server(history):
+def test_a_gap_is_asked_for_after_a_grace_then_of_the_next_server_and_of_all_again_with_back_off(history):
     target = Reader(1, server_count=2)
     feed(target, [history.heartbeat(1, 0, EpochStart())])
     feed(target, history.packets(1, 5, 6, commit=6), now=0)
@@ -113,17 +113,17 @@ def test_a_gap_is_asked_for_after_a_grace_then_again_with_back_off_of_the_next_s
     target.handle_deadline(due)
     assert requests(target) == [(0, 1, 4)]
     waits = []
-    for server in (1, 0, 1):
+    for server in (1, 0, 1, 0):
         asked = target.next_deadline()
         target.handle_deadline(asked)
         assert requests(target) == [(server, 1, 4)]
         waits.append(asked - due)
         due = asked
-    assert waits == [10 * MS, 20 * MS, 40 * MS]
+    assert waits == [10 * MS, 10 * MS, 20 * MS, 20 * MS]
     assert feed(target, history.packets(1, 1, 4, 6, packet.RETRANSMITTED), due) == list(range(1, 7))
     assert target.next_deadline() is None
     statistics = target.statistics()
-    assert (statistics.gaps_found, statistics.gaps_filled, statistics.requests, statistics.timeouts) == (1, 1, 4, 3)
+    assert (statistics.gaps_found, statistics.gaps_filled, statistics.requests, statistics.timeouts) == (1, 1, 5, 4)
 
 
 def test_back_off_has_a_ceiling(history):
@@ -134,6 +134,33 @@ def test_back_off_has_a_ceiling(history):
         now = target.next_deadline()
         target.handle_deadline(now)
     assert target.next_deadline() - now == gaps.MAX_TIMEOUT
+
+
+def not_kept(epoch: int, first_seq: int) -> bytes:
+    """A server's word that it does not have `first_seq`; a commit is not in it, but might be if it were forged."""
+    return packet.make_packet(PacketHeader(1, epoch, packet.RETRANSMITTED, 0, first_seq, 12))
+
+
+def test_a_server_that_has_nothing_of_it_is_not_waited_for(history):
+    target = Reader(1, server_count=3)
+    feed(target, [history.heartbeat(1, 0, EpochStart())])
+    feed(target, history.packets(1, 5, 6, commit=6), now=0)
+    target.handle_deadline(gaps.GRACE)
+    assert requests(target) == [(0, 1, 4)]
+    assert feed(target, [not_kept(1, 1)], gaps.GRACE + 1) == []
+    assert requests(target) == [(1, 1, 4)]
+    assert feed(target, [not_kept(1, 1)], gaps.GRACE + 2) == []
+    assert requests(target) == [(2, 1, 4)]
+    assert target.statistics().timeouts == 0
+
+
+def test_a_servers_word_that_it_has_nothing_moves_nothing_else(history):
+    target = Reader(1, server_count=3)
+    feed(target, [history.heartbeat(1, 0, EpochStart()), *history.packets(1, 1, 6, commit=3)])
+    before = target.position, target.epoch, target.commit_seq, target.start
+    assert feed(target, [not_kept(epoch, seq) for epoch in (1, 2) for seq in (1, 4, 7, 2**64 - 1)]) == []
+    assert (target.position, target.epoch, target.commit_seq, target.start) == before
+    assert (requests(target), target.next_deadline()) == ([], None)
 
 
 def test_a_lost_tail_is_found_by_the_heartbeat(history):

@@ -1,7 +1,7 @@
 import pytest
 
 from recovery import packet, record, retransmitter
-from recovery.packet import MAX_ANSWER_DATAGRAMS, RETRANSMITTED, Request
+from recovery.packet import MAX_ANSWER_DATAGRAMS, RETRANSMITTED, PacketHeader, Request
 from recovery.record import PACKET_HEADER_BYTES
 from recovery.retransmitter import ANSWER_BURST, ANSWER_RATE, MAX_ASKERS, Drop, Retransmitter
 from tests.recovery.adder import Shard
@@ -64,16 +64,31 @@ def test_what_is_not_answered_is_counted_by_reason(server, shard):
         assert server.receive_request(data, ASKER, 0) == []
     assert ask(server, 1, 1, shard_id=2) == []
     assert ask(server, 1, 1, epoch=2) == []
+    assert dropped(server) == {Drop.GARBLED: 3, Drop.UNKNOWN_SHARD: 1, Drop.LOWER_EPOCH: 1}
+
+
+def forget_old(shard: Shard) -> None:
+    """Of what was said only the end is kept."""
     shard.primary.store.max_bytes = 1000
     shard.add(1)
     shard.say()
-    assert ask(server, 1, 1) == []
-    assert dropped(server) == {
-        Drop.GARBLED: 3,
-        Drop.UNKNOWN_SHARD: 1,
-        Drop.LOWER_EPOCH: 1,
-        Drop.NOT_KEPT: 1,
-    }
+
+
+def test_that_something_is_not_kept_is_said_in_an_empty_packet(server, shard):
+    forget_old(shard)
+    (data,) = ask(server, 7, 500, epoch=1)
+    # Without a commit: whoever does not know what this means learns nothing from it.
+    assert packet.parse_packet(data) == PacketHeader(1, 1, RETRANSMITTED, 0, 7, 0)
+    assert len(data) == PACKET_HEADER_BYTES
+    assert (server.answered, dropped(server)) == (0, {Drop.NOT_KEPT: 1})
+
+
+def test_that_something_is_not_kept_is_said_at_a_bounded_rate(server, shard):
+    forget_old(shard)
+    said = 0
+    while ask(server, 1, 1):
+        said += 1
+    assert said == ANSWER_BURST - MAX_ANSWER_DATAGRAMS + 1
 
 
 class Unproven:
