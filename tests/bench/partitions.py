@@ -1,0 +1,55 @@
+"""How long trading stops when the primary's host is cut off: `python -m tests.bench.partitions --count N`.
+
+From the cut to the first answer to a request that was made after it. Needs root, nftables, iproute2 and ZooKeeper.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from tests.bench.figures import Figure, machine
+from tests.integration.failover import summary
+from tests.integration.hosts import OFFERED, open_hosts
+from tests.integration.partitions import cut_off_primary
+from tests.netns import Direction
+
+COUNT = 10
+HOW: dict[Direction, str] = {"both": "both ways", "in": "hears nobody", "out": "is heard by nobody"}
+
+
+def figures(count: int = COUNT) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="partitions") as directory:
+        found = trio.run(_measure, Path(directory), count)
+    return list(_rows(found, count))
+
+
+async def _measure(directory: Path, count: int) -> dict[Direction, list[tuple[float, float]]]:
+    """By kind of cut: the outages, and how long the one cut off was still heard; seconds."""
+    found: dict[Direction, list[tuple[float, float]]] = {direction: [] for direction in HOW}
+    async with open_hosts(directory) as hosts:
+        async with hosts.market.trading(OFFERED):
+            for _ in range(count):
+                for direction, each in found.items():
+                    each.append(await cut_off_primary(hosts, direction))
+        await hosts.market.come_to_rest()
+        hosts.market.check(directory / "recordings")
+    return found
+
+
+def _rows(found: dict[Direction, list[tuple[float, float]]], count: int) -> Iterator[Figure]:
+    about = f"{count} cuts, {OFFERED}/s offered, 3 replicas on 3 hosts, quorum, disk, 3 ZooKeepers; {machine()}"
+    for direction, each in found.items():
+        for name, milliseconds in summary([outage for outage, _ in each]):
+            yield Figure(f"outage, {HOW[direction]}, {name}", milliseconds, "ms", about)
+        spoke = max(spoke_for for _, spoke_for in each) * 1e3
+        yield Figure(f"heard after it, {HOW[direction]}, max", max(0.0, spoke), "ms", about)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=COUNT, help="cuts of each kind")
+    for row in figures(parser.parse_args().count):
+        print(f"{row.name:40} {row.value:10,.1f} {row.unit}  {row.conditions}", flush=True)
