@@ -6,6 +6,7 @@ there before, and perhaps a file of the other name, which the next `save` replac
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot
@@ -66,6 +67,14 @@ def load_all(directory: Path, tx: int | None = None) -> Iterator[Snapshot]:
                 yield load(snapshot_path(directory, each))
             except SnapshotDamaged:
                 continue
+
+
+def load_for_start(directory: Path) -> Iterator[Snapshot]:
+    """The whole snapshots, the older of the newest two first; damaged ones are passed over."""
+    newest_first = snapshot_txs(directory)[::-1]
+    for tx in (*newest_first[1:2], *newest_first[:1], *newest_first[2:]):
+        with suppress(SnapshotDamaged):
+            yield load(snapshot_path(directory, tx))
 
 
 def prune(directory: Path, keep: int = 2) -> None:

@@ -45,12 +45,14 @@ def started_replica(
     make: Callable[[], Replica],
     start: Callable[[Replica], None],
 ) -> Replica:
-    """A replica as its disk makes it: of the newest snapshot in `directory` that is whole and fits the journal.
+    """A replica as its disk makes it: of a snapshot in `directory` that is whole and fits the journal, and the journal.
 
-    `records`: (number, kind, payload) of the whole journal. Raises ReplicaUnusable.
+    The older of the newest two is preferred: what follows it is applied again, so that its messages are there for
+    readers that were away, even if no retransmission server has them. `records`: (number, kind, payload) of the whole
+    journal. Raises ReplicaUnusable.
     """
     failures = []
-    for snapshot in (*snapshot_files.load_all(directory), None):
+    for snapshot in (*snapshot_files.load_for_start(directory), None):
         replica = make()
         try:
             with without_garbage_collection():
@@ -63,7 +65,7 @@ def started_replica(
             failures.append(str(error))
         else:
             for failure in failures:
-                _log.warning("%s: an older snapshot is used: %s", directory, failure)
+                _log.warning("%s: another snapshot is used: %s", directory, failure)
             return replica
     raise ReplicaUnusable(f"{directory.parent}: {'; '.join(failures)}. Rebuild it from the other replicas")
 

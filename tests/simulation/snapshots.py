@@ -28,8 +28,9 @@ class Snapshots:
         self._fetch_ends = -1
 
     def restored(self) -> Replica:
-        """A replica as the disk makes it: of the newest snapshot that is whole and fits the journal."""
-        for snapshot in [*self.disk.whole(), None]:
+        """A replica as the disk makes it: of a snapshot that is whole and fits the journal, the older of two first."""
+        whole = self.disk.whole()
+        for snapshot in [*whole[1:2], *whole[:1], *whole[2:], None]:
             replica = self.host.make_replica()
             try:
                 if snapshot is not None:
