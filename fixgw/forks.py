@@ -5,6 +5,8 @@ gateway has told its brokers of it by then. It finds in its own journal which Ex
 above the fork, tells each session of its own by News(B), one line each, and reads on from the fork: what is true after
 all (an event that is history and lies above the fork) is reported again, under another ExecID(17).
 
+- The latest report is named first: who takes them back one by one, over several News(B), undoes what came last, and
+  after each line holds what was once told.
 - An entry in the journal says that a fork was told; reports that it made void are not told of again.
 - The journal is read from its end, block by block, back to one that begins below the fork: a tail is short.
 - OrderCancelReject(9) has no ExecID(17) and is not told of: it changes no order.
@@ -85,10 +87,10 @@ def _collect(found: Iterator[Entry], shard_id: int, fork_seq: int) -> VoidReport
 
 
 def news(void: VoidReports) -> Iterator[Report]:
-    """What each session is told."""
+    """What each session is told, the latest first."""
     headline = b"148=Reports are void: the market has lost what they told, and goes on without it\x01"
     for session_id in sorted(void):
-        reports = void[session_id]
+        reports = void[session_id][::-1]
         for start in range(0, len(reports), MAX_LINES):
             part = reports[start : start + MAX_LINES]
             lines = b"".join(b"58=ExecID(17) %b of ClOrdID(11) %b is void\x01" % report for report in part)

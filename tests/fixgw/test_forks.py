@@ -88,15 +88,15 @@ def test_the_journal_is_read_back_no_further_than_needed(journal: Journal, monke
     assert journal.records_read == 3
 
 
-def test_a_session_is_told_by_news_with_a_line_for_each_report() -> None:
+def test_a_session_is_told_by_news_with_a_line_for_each_report_the_latest_first() -> None:
     void = {2: [VoidReport(b"1-8B", b"a"), VoidReport(b"1-9S", b"b")], 1: [VoidReport(b"1-8S", b"c")]}
     first, second = news(void)
     assert (first.session_id, first.msg_type) == (1, b"B")
     assert second.body.split(b"\x01") == [
         b"148=Reports are void: the market has lost what they told, and goes on without it",
         b"33=2",
-        b"58=ExecID(17) 1-8B of ClOrdID(11) a is void",
         b"58=ExecID(17) 1-9S of ClOrdID(11) b is void",
+        b"58=ExecID(17) 1-8B of ClOrdID(11) a is void",
         b"",
     ]
 
@@ -107,6 +107,7 @@ def test_a_news_has_a_bounded_number_of_lines(monkeypatch: pytest.MonkeyPatch) -
     bodies = [report.body for report in news(void)]
     assert [body.count(b"\x0158=") for body in bodies] == [4, 4, 2]
     assert [body.split(b"\x01")[1] for body in bodies] == [b"33=4", b"33=4", b"33=2"]
+    assert [b"1-9 " in body for body in bodies] == [True, False, False]
 
 
 # A whole fork: the shard comes back without the end of its journal

@@ -161,10 +161,10 @@ def one_shard(directory: Path, **settings: Any) -> Venue:
 
 
 @asynccontextmanager
-async def open_replicated(venue: Venue) -> AsyncIterator[Replicated]:
+async def open_replicated(venue: Venue, make_broker: type[Broker] = Broker) -> AsyncIterator[Replicated]:
     """Start the venue and log the brokers on; at the end everything is stopped, which must go well."""
     about = venue.comp_id, venue.password
-    brokers = [Broker(venue.fix_port, sender, *about, version, venue.fix_host) for sender, version in SESSIONS]
+    brokers = [make_broker(venue.fix_port, sender, *about, version, venue.fix_host) for sender, version in SESSIONS]
     with FeedTap(feed_lines(venue), venue.here) as tap:
         try:
             await trio.to_thread.run_sync(venue.start_all)

@@ -38,7 +38,10 @@ def _stamp() -> bytes:
 
 
 def take_message(buffer: bytearray) -> Fields | None:
-    """Cut the first whole message off the buffer. BodyLength and CheckSum must be right."""
+    """Cut the first whole message off the buffer. BodyLength and CheckSum must be right.
+
+    What a repeating group says several times is one value, with SOH between.
+    """
     at = buffer.find(SOH, 12)
     if at < 0:
         return None
@@ -51,7 +54,12 @@ def take_message(buffer: bytearray) -> Fields | None:
     raw = bytes(buffer[: end + 7])
     assert raw[end:] == b"10=%03d\x01" % (sum(raw[:end]) % 256), raw
     del buffer[: end + 7]
-    return {int(tag): value for tag, _, value in (pair.partition(b"=") for pair in raw.split(SOH)[:-1])}
+    fields: Fields = {}
+    for pair in raw.split(SOH)[:-1]:
+        name, _, value = pair.partition(b"=")
+        tag = int(name)
+        fields[tag] = fields[tag] + SOH + value if tag in fields else value
+    return fields
 
 
 @dataclass

@@ -1,0 +1,135 @@
+"""The primary of an asynchronous shard dies with a tail that only its readers had: who was told untruth is told so."""
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from fixgw.forks import MAX_LINES
+from recovery.member import Role
+from tests.integration.failover import Replicated, one_shard, open_replicated
+from tests.integration.fork_broker import ForkBroker
+from tests.integration.market import judged_books, stream_of_journal
+from tests.integration.test_query import rows
+from tests.venue import Venue
+
+SYMBOLS = ("ALPHA", "BETA")
+_OF_SHARD = re.compile(rb"1(?:F\d+)?-(\d+)[A-Z]?")
+
+
+def asynchronous(directory: Path) -> Venue:
+    # With durability memory a restarted replica has no vote: two of them could not lead without the third.
+    return one_shard(directory, mode="async", durability="disk")
+
+
+async def trade(market: Replicated, brokers: list[ForkBroker], seed: int, count: int, *symbols: str) -> None:
+    """So many requests of each, all answered, and what was said of them heard on both lines."""
+    async with trio.open_nursery() as nursery:
+        for broker in brokers:
+            nursery.start_soon(partial(broker.trade, seed, count, symbols=symbols or SYMBOLS))
+    for broker in brokers:
+        await broker.wait_answered()
+    await market.wait(market._balanced, "both sides of every trade")
+    await market.wait(market.lines_agree, "both lines to say the same")
+
+
+async def lose_machine(market: Replicated, number: int) -> Path:
+    """It dies with its disk; gives where its files are, for nobody to find but us."""
+    market.venue.kill("shard", market.name(number))
+    directory = market.venue.directory / "var" / f"shard-{market.name(number)}"
+    return directory.rename(market.venue.directory / "lost")
+
+
+async def start_shard(market: Replicated, *numbers: int) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in numbers:
+            nursery.start_soon(market.start, "shard", market.name(number))
+
+
+def exec_ids_above(broker: ForkBroker, seq: int) -> set[bytes]:
+    """What it holds of the shard's events above `seq`."""
+    found = ((exec_id, _OF_SHARD.fullmatch(exec_id)) for exec_id in broker.exec_ids)
+    return {exec_id for exec_id, named in found if named is not None and int(named[1]) > seq}
+
+
+def common(one: list[bytes], other: list[bytes]) -> int:
+    """How many messages two histories begin with alike."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+async def queried_book(venue: Venue, symbol: str) -> dict[str, list[list[int]]]:
+    """As the judge draws it."""
+    found = await rows(venue, "book", symbol, "--levels", "100")
+    levels = {"bids": ("bid", "bid_qty"), "asks": ("ask", "ask_qty")}
+    return {
+        side: [[round(float(row[price]) * 10_000), row[quantity]] for row in found if row[price]]
+        for side, (price, quantity) in levels.items()
+    }
+
+
+async def test_a_tail_that_only_readers_heard_is_void_and_everybody_goes_on(tmp_path):
+    async with open_replicated(asynchronous(tmp_path / "venue"), ForkBroker) as market:
+        first, second, third = brokers = market.brokers
+        venue = market.venue
+        await trade(market, brokers, 1, 100)
+        (old_session,) = market.tap.sessions
+
+        lost = await market.primary()
+        backups = sorted(market.members.keys() - {lost})
+        for number in backups:
+            venue.kill("shard", market.name(number))
+        venue.pause("retransmitter", "r1")
+        before = {broker.sender: set(broker.exec_ids) for broker in brokers}
+        await trade(market, [first, second], 2, 60, "BETA")
+        told = {broker.sender: broker.exec_ids - before[broker.sender] for broker in brokers}
+        assert told[first.sender]
+        assert told[second.sender]
+
+        aside = await lose_machine(market, lost)
+        async with trio.open_nursery() as nursery:
+            for broker in brokers:  # into the pause
+                nursery.start_soon(partial(broker.trade, 3, 60, rate=20, symbols=SYMBOLS))
+            await start_shard(market, *backups)
+            await market.primary()
+            venue.resume("retransmitter", "r1")
+            for broker in (first, second):
+                await broker.wait_until(lambda broker=broker: bool(broker.news), "News(35=B)")
+        await trade(market, brokers, 4, 60)
+        await start_shard(market, lost)
+        await market.come_to_rest()
+
+        assert [broker.logons for broker in brokers] == [1, 1, 1]
+        check_history(market, aside, told)
+        assert third.news == []
+        for broker in (first, second):
+            assert len(broker.news) == -(-len(broker.void) // MAX_LINES)
+            for number in broker.news:
+                await broker.hear_again(number)
+        await check_feed(market, old_session, tmp_path / "recordings")
+        assert (await market.positions())[lost].role is Role.BACKUP
+        kept = sorted(each.name for each in (venue.directory / "var" / "retransmitter-r1").iterdir())
+        assert kept == ["s1", "s1.forked-000001"]
+
+
+def check_history(market: Replicated, aside: Path, told: dict[str, set[bytes]]) -> None:
+    """Void is what brokers were told of the tail: all of it, and nothing else."""
+    untrue = stream_of_journal(aside, 1)
+    fork = common(untrue, market.streams["s1"])
+    assert fork < len(untrue), "nothing was lost"
+    for broker in market.brokers:
+        assert broker.void == told[broker.sender]
+        assert broker.void <= exec_ids_above(broker, fork)
+
+
+async def check_feed(market: Replicated, old_session: bytes, recordings: Path) -> None:
+    """Both lines say one new session, from which a reader has the true books."""
+    (session,) = market.tap.sessions.keys() - {old_session}
+    assert session[2:] == old_session[2:]
+    assert len([line for line, said in market.tap.positions if said == session]) == 2
+    judged = market.check(recordings)
+    assert judged == judged_books([recordings / f"{session.decode().strip()}.itch"])
+    for symbol in SYMBOLS:
+        book: dict[str, Any] = judged[symbol]
+        assert await queried_book(market.venue, symbol) == {side: book[side] for side in ("bids", "asks")}
