@@ -12,9 +12,11 @@ datagram with this field zero.
     sender     u16  replica_id                   5 PROMISE   complete_epoch u32 · last_tx u64 · recovering u8
     epoch      u32                               6 PULL      tx u64 · tx_epoch u32
     checksum   u32                               7 BATCH     tx u64 · tx_epoch u32 · start_tx u64 · last_tx u64 ·
-    reserved   u32  0                                        commit_seq u64 · serving u8 ·
+    reserved   u32  0                                        commit_seq u64 · base_tx u64 · serving u8 ·
                                                              entries: length u16 · entry
                                                  8 ACK       tx u64
+                                                 9 WAIT      I have won this epoch, and am applying its log
+                                                10 DIGEST    tx u64 · digest u64, of my state after tx
 
 - PROMISE: complete_epoch is the last epoch whose log the sender had completely when that epoch began, last_tx the end
   of its durable log; recovering: it may have forgotten a part of what it once acknowledged.
