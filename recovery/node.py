@@ -35,7 +35,7 @@ from recovery.journal_reader import JournalError
 from recovery.links import Links, NotPrimary
 from recovery.multicast import Address, Destination, Sender, drain, open_receiver, send_to
 from recovery.primary import MAX_UNCOMMITTED, Primary
-from recovery.replica import STREAM, Replica, Role
+from recovery.replica import SERVERS, STREAM, Replica, Role
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter
 from recovery.served import ServedReplica
@@ -81,6 +81,8 @@ class ReplicaConfig(NamedTuple):
     stream: Destination
     snapshot_every: int = 0
     """Transactions between two snapshots; 0: none."""
+    retransmitters: tuple[Address, ...] = ()
+    """Whom a new primary asks for more than its log has, in mode "async"."""
 
     @property
     def here(self) -> ReplicaAddresses:
@@ -200,6 +202,9 @@ class ReplicaNode:
         for target, data in self.replica.datagrams_to_send(now_ns()):
             if target == STREAM:
                 unsent.append(data)
+            elif target == SERVERS:
+                for server in self.config.retransmitters:
+                    send_to(self._control, [data], server)
             else:
                 send_to(self._control, [data], self._peers[target])
         if unsent:
@@ -269,12 +274,16 @@ class ReplicaNode:
     async def _receive(self, source: socket.socket) -> None:
         while True:
             await trio.lowlevel.wait_readable(source)
-            self._take(source, now_ns())
-            self.flush()
+            if self._take(source, now_ns()):
+                self.flush()
 
-    def _take(self, source: socket.socket, now: int) -> None:
-        for data in drain(source):
-            self.replica.receive_datagram(data, now)
+    def _take(self, source: socket.socket, now: int) -> bool:
+        """Gives whether there was anything but our own words."""
+        replica = self.replica
+        datagrams = [data for data in drain(source) if not replica.says(data)]
+        for data in datagrams:
+            replica.receive_datagram(data, now)
+        return bool(datagrams)
 
     async def _sync(self) -> None:
         """Group commit: whatever was written while the disk was busy is synced together."""

@@ -111,6 +111,14 @@ def parse_packet(data: bytes) -> PacketHeader:
     return PacketHeader(shard_id, epoch, flags, count, first_seq, commit_seq)
 
 
+def place(data: bytes) -> tuple[int, int] | None:
+    """(shard_id, epoch) that a packet says, before its checksum is looked at; None when it is no packet."""
+    if len(data) < PACKET_HEADER_BYTES:
+        return None
+    magic, _, _, shard_id, _, epoch, *_ = _HEADER.unpack_from(data)
+    return (shard_id, epoch) if magic == PACKET_MAGIC else None
+
+
 def make_heartbeat(shard_id: int, epoch: int, next_seq: int, commit_seq: int, start: EpochStart) -> bytes:
     """The datagram that says: this epoch is alive, began there, and will send `next_seq` next."""
     header = PacketHeader(shard_id, epoch, HEARTBEAT, 0, next_seq, commit_seq)

@@ -112,6 +112,10 @@ class Replica(Follower):
 
     # Datagrams
 
+    def says(self, data: bytes) -> bool:
+        """Whether this is of our own stream, come back to us: it may be left out."""
+        return self.primary is not None and packet.place(data) == (self.shard_id, self.epoch)
+
     def receive_datagram(self, data: bytes, now: int) -> None:
         """A packet of the stream, or a control message. Raises ReplicaDiverged."""
         try:
@@ -213,6 +217,8 @@ class Replica(Follower):
 
     def _advance_commit(self) -> None:
         assert self.primary is not None
+        if not self.primary.uncommitted:
+            return
         tx = self._committed_tx()
         if tx > self.commit_tx:
             self.primary.committed(tx)

@@ -263,8 +263,9 @@ class Stable:
         records, self._records = self._records, []
         if records:
             self._number += len(records)
-            state = (self.promised_epoch, self.complete_epoch, self.log.last_tx, self._needed)
-            self._marks.append(_Mark(self._number, *state))
+            if self._durability == "disk" or self.needs_sync:  # else nobody would ever take it away
+                state = (self.promised_epoch, self.complete_epoch, self.log.last_tx, self._needed)
+                self._marks.append(_Mark(self._number, *state))
         return records
 
     @property
