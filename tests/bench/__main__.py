@@ -18,6 +18,7 @@ BENCHMARKS = {
     "feed": "events to ITCH to datagrams",
     "e2e": "orders through real processes",
     "replication": "what a shard's replicas cost, and how they catch up",
+    "failover": "primaries killed and paused under load",
 }
 
 
