@@ -109,3 +109,10 @@ def test_what_tcp_carries_is_cut_into_packets_however_it_comes(datagrams, step):
 def test_a_length_that_no_packet_has_ends_it(length):
     with pytest.raises(GarbledPacket, match=f"{length} bytes"):
         packet.cut_packets(length.to_bytes(2, "big"))
+
+
+def test_where_a_packet_says_it_is_from_is_read_before_its_checksum():
+    data = packet.make_packet(PacketHeader(7, 3, 0, 1, 10, 9), b"messages")
+    assert packet.place(data) == packet.place(data[:-1] + b"?") == (7, 3)
+    assert packet.place(data[:31]) is None
+    assert packet.place(b"\0" + data[1:]) is None

@@ -124,3 +124,27 @@ def test_the_chain_remembers_every_message():
 def test_a_short_command_header_is_garbled():
     with pytest.raises(GarbledMessage, match="41 of 42"):
         CommandHeader.unpack_from(bytes(41))
+
+
+@given(headers, st.binary(max_size=60), events)
+def test_a_log_takes_the_command_and_the_chain_after_its_events(header, body, events):
+    sequencer = Sequencer(9, header.tx, Position(100, 0xABCD))
+    messages = sequencer.transaction(20, header, body, events)
+    commands, chains = record.parse_commands(9, 100, len(messages), b"?" + b"".join(messages), 1)
+    assert commands == [(header.tx, 100, 20, header.pack() + body)]
+    assert chains == [sequencer.position]
+
+
+def test_a_log_takes_no_command_of_another_place_and_no_broken_shape():
+    messages = Sequencer(9).transaction(16, HEADER, b"buy", [(96, b"bought")])
+    whole = b"".join(messages)
+    for shard_id, seq in ((8, 1), (9, 2)):
+        with pytest.raises(GarbledMessage, match="wrong checksum"):
+            record.parse_commands(shard_id, seq, 2, whole, 0)
+    for size in range(len(whole)):
+        with pytest.raises(GarbledMessage):
+            record.parse_commands(9, 1, 2, whole[:size], 0)
+    with pytest.raises(GarbledMessage, match="1 bytes after"):
+        record.parse_commands(9, 1, 2, whole + b"!", 0)
+    with pytest.raises(GarbledMessage, match="length 13 is wrong"):  # no room for a command header
+        record.parse_commands(9, 1, 1, record.make(9, 1, 16, FIRST, b"no room", 0), 0)

@@ -1,3 +1,5 @@
+import pytest
+
 from recovery.command_log import make_entry
 from recovery.record import CommandHeader
 from recovery.stable import Stable
@@ -81,3 +83,12 @@ def test_a_replica_that_forgot_recovers_over_restarts_until_it_is_complete():
     again.promise(7)
     again.complete(7)
     assert not again.recovering
+
+
+@pytest.mark.parametrize(("durability", "waiting"), [("memory", 0), ("disk", 1_000)])
+def test_batches_wait_for_a_sync_only_where_one_comes(durability, waiting):
+    stable = opened(durability)
+    for tx in range(1, 1_001):
+        stable.append(entry(tx))
+        stable.records_to_write()
+    assert len(stable._marks) == waiting
