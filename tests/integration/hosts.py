@@ -124,15 +124,19 @@ class Hosts:
         """Requests that were answered with a refusal."""
         return sum(sum(broker.refusals.values()) for broker in self.market.brokers)
 
-    async def offer(self, requests: int) -> None:
-        """Until brokers have made so many requests more, and have the answers to nearly all of them."""
-        brokers = self.market.brokers
+    async def ask(self, requests: int) -> None:
+        """Until brokers have made so many requests more, answered or not."""
 
         def made() -> int:
-            return sum(len(broker.requests) for broker in brokers)
+            return sum(len(broker.requests) for broker in self.market.brokers)
 
         wanted = made() + requests
         await self.market.wait(lambda: made() >= wanted, f"{requests} more requests")
+
+    async def offer(self, requests: int) -> None:
+        """Until brokers have made so many requests more, and have the answers to nearly all of them."""
+        await self.ask(requests)
+        brokers = self.market.brokers
         few = OFFERED // 5
         await self.market.wait(lambda: sum(len(broker.unanswered) for broker in brokers) < few, "few to be unanswered")
 

@@ -30,12 +30,28 @@ async def cut_off_primary(hosts: Hosts, direction: Direction) -> tuple[float, fl
     return outage, spoke_until - begin
 
 
+async def deafen_primary_and_zookeeper(hosts: Hosts) -> None:
+    """A primary hears nobody, and nor does a server of ZooKeeper's. The venue is back at the latest when they do.
+
+    If that server leads ZooKeeper, the others go on hearing it propose itself, and elect nobody else: then no epoch is
+    to be had, and no order is acknowledged.
+    """
+    epoch, primary = await hosts.leader()
+    await hosts.cut(primary, "in")
+    await hosts.ask(MEANWHILE)
+    await silent(hosts, primary)
+    await hosts.heal(host_of(primary))
+    await hosts.offer(OFFERED // 2)
+    await hosts.market.all_follow()
+    assert (await hosts.leader())[0] > epoch
+
+
 async def silent(hosts: Hosts, replica: int) -> float:
-    """A replica that was deposed says nothing on the stream, heard or not. Gives when it was heard last."""
+    """A replica that hears no majority says nothing on the stream. Gives when it was heard last."""
     host = hosts.network.addresses[host_of(replica)]
     heard_at = hosts.voices.heard_at[host]
-    await hosts.offer(OFFERED // 2)
-    assert hosts.voices.heard_at[host] == heard_at, "who was deposed goes on saying the stream"
+    await hosts.ask(OFFERED // 2)
+    assert hosts.voices.heard_at[host] == heard_at, "who hears no majority goes on saying the stream"
     return heard_at
 
 

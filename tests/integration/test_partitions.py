@@ -8,7 +8,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.integration.hosts import OFFERED, Hosts, open_hosts
-from tests.integration.partitions import cut_gateway_from_primary, cut_off_backup, cut_off_primary
+from tests.integration.partitions import (
+    cut_gateway_from_primary,
+    cut_off_backup,
+    cut_off_primary,
+    deafen_primary_and_zookeeper,
+)
 
 pytestmark = pytest.mark.interop  # hosts and ZooKeeper must be there where CI=true
 
@@ -44,9 +49,20 @@ async def test_who_is_cut_off_is_replaced_or_missed_by_nobody_and_comes_back_as_
 @pytest.mark.slow
 @pytest.mark.parametrize("direction", ["in", "out", "both"])
 @pytest.mark.parametrize("role", [primary, backup])
-@pytest.mark.parametrize("zookeeper_on", ["own", "replicas"])
-async def test_each_cut_of_each_role_with_zookeeper_beside_it_or_elsewhere(tmp_path, zookeeper_on, role, direction):
-    await judged(tmp_path, zookeeper_on, role(direction), role(direction))
+async def test_each_cut_of_each_role(tmp_path, role, direction):
+    await judged(tmp_path, "own", role(direction), role(direction))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", ["out", "both"])
+@pytest.mark.parametrize("role", [primary, backup])
+async def test_hosts_that_have_a_zookeeper_too(tmp_path, role, direction):
+    await judged(tmp_path, "replicas", role(direction), role(direction))
+
+
+@pytest.mark.slow
+async def test_a_deaf_host_with_a_zookeeper_too(tmp_path):
+    await judged(tmp_path, "replicas", backup("in"), *[deafen_primary_and_zookeeper] * 3)
 
 
 @pytest.mark.slow
