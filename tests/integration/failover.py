@@ -14,6 +14,7 @@ from typing import Any
 
 import trio
 
+from recovery.history import Mode
 from recovery.member import Role
 from recovery.multicast import drain, open_receiver
 from recovery.packet import parse_packet
@@ -44,6 +45,14 @@ class Replicated(Market):
 
     def name(self, replica: int) -> str:
         return f"{self.shard}.{replica}"
+
+    @property
+    def mode(self) -> Mode:
+        mode: Mode = self.venue.config["shards"][0]["replication"]["mode"]
+        return mode
+
+    def directory(self, replica: int) -> Path:
+        return self.venue.directory / "var" / f"shard-{self.name(replica)}"
 
     def key(self) -> bytes:
         return bytes.fromhex((self.venue.directory / "var" / "link.key").read_text())
@@ -115,7 +124,7 @@ class Replicated(Market):
             while len({each.commit_tx for each in (await self.positions()).values()}) > 1:  # noqa: ASYNC110
                 await trio.sleep(0.05)
         for number in self.members:
-            said = stream_of_journal(self.venue.directory / "var" / f"shard-{self.name(number)}", 1)
+            said = stream_of_journal(self.directory(number), 1, self.mode)
             assert said == self.streams.setdefault(self.shard, said), f"replica {number} has another history"
         await self.wait(self._all_kept, "the retransmitter to have everything")
 

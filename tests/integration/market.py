@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from matching.shard import Shard
-from recovery.history import History
+from recovery.history import History, Mode
 from recovery.journal_reader import JournalReader
 from recovery.record import split
 from recovery.segment import MARK, Record
@@ -133,9 +133,9 @@ def stream_of(venue: Venue, shard: str) -> list[bytes]:
     return stream_of_journal(venue.directory / "var" / f"shard-{shard}", int(shard[1:]))
 
 
-def stream_of_journal(directory: Path, shard_id: int) -> list[bytes]:
+def stream_of_journal(directory: Path, shard_id: int, mode: Mode = "quorum") -> list[bytes]:
     """Every message of a shard's stream, made again from one replica's journal, which is whole (no snapshots)."""
-    history = History(shard_id, partial(Shard, shard_id), "quorum", "disk")
+    history = History(shard_id, partial(Shard, shard_id), mode, "disk")
     for record in records(directory):
         history.stable.replay(record.kind, record.payload, record.number)
     history.stable.opened()
