@@ -137,6 +137,7 @@ async def run_shard(
         key,
         Destination(shard.stream, interface_of(config)),
         shard.snapshot_every,
+        tuple(each.address for each in config.retransmitters if shard.name in each.shards),
     )
     day = config.venue.trading_day
     settings = ShardSettings(

@@ -12,6 +12,7 @@
     replica                             the theory of replication: roles, leading, what the host owes
     member, election, follower          what roles share; changing the primary; following one
     view_change, quorum                 one attempt at a change; majorities
+    tail                                mode async: what servers have beyond a candidate's log
     stable, history, heard              what must not be forgotten; logs compared; commands off the stream
     control                             what replicas say to each other
     snapshot, replayed_log              the shard at one transaction; a journal read back beside it

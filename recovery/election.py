@@ -5,8 +5,10 @@ harm. Two rules keep the peace: nobody campaigns while a majority hears the prim
 that nobody serves tells the living primary so, which then asks for a higher one itself.
 """
 
+from recovery.command_log import make_entry
 from recovery.control import Batch, Canvass, Control, Prepare, Promise, Pull, Reject, Silent, Wait
-from recovery.member import MAX_BATCHES, SILENCE, SILENCE_SPREAD, Member, Role
+from recovery.member import MAX_BATCHES, SERVERS, SILENCE, SILENCE_SPREAD, Member, Role
+from recovery.tail import Tail
 from recovery.view_change import CAMPAIGN_TIMEOUT, RESEND_INTERVAL, Campaign, Phase
 
 
@@ -149,10 +151,33 @@ class Election(Member):
     def _may_lead(self, campaign: Campaign, now: int) -> bool:
         """The epoch is ours, and so is its log: most of that is applied before we lead, in parts; the others wait."""
         if self.history.apply_some():
-            return True
+            if self._mode == "quorum" or not self.peers or self._has_tail(campaign, now):
+                return True
+        else:
+            self._tell(self.peers, Wait(self.replica_id, self.epoch))
+            self._apply_at = now
         campaign.deadline = now + CAMPAIGN_TIMEOUT
-        self._tell(self.peers, Wait(self.replica_id, self.epoch))
-        self._apply_at = now
+        return False
+
+    def _has_tail(self, campaign: Campaign, now: int) -> bool:
+        """Mode "async": whether what is beyond our log's end was asked for, and taken (`recovery.tail`)."""
+        tail = campaign.tail
+        if tail is None:
+            self.history.apply_all()
+            log, position = self.stable.log, self.execution.sequencer.position
+            tail = campaign.tail = Tail(self.shard_id, log.last_tx, log.last_epoch, position, now)
+        if tail.taken:
+            return True
+        for request in tail.requests(now):
+            self._tell(self.peers, Wait(self.replica_id, self.epoch))
+            self._outgoing.append((SERVERS, request))
+        if not tail.ended(now):
+            self._apply_at = tail.next_deadline()
+            return False
+        tail.taken = True
+        for _, chain, kind, command in tail.commands():
+            self.stable.append(make_entry(self.epoch, chain, kind, command))
+        self._apply_at = now  # they are written before we lead
         return False
 
     def _promise(self) -> Promise:

@@ -29,6 +29,8 @@ MAX_BATCHES = 32
 
 STREAM = 0
 """As a destination: everybody who listens to the shard. Others are replica ids, which begin at 1."""
+SERVERS = -1
+"""As a destination: every retransmission server (but for the replicas themselves); answers come in as datagrams."""
 
 
 class Role(Enum):

@@ -35,7 +35,7 @@ from recovery.journal_reader import JournalError
 from recovery.links import Links, NotPrimary
 from recovery.multicast import Address, Destination, Sender, drain, open_receiver, send_to
 from recovery.primary import MAX_UNCOMMITTED, Primary
-from recovery.replica import STREAM, Replica, Role
+from recovery.replica import SERVERS, STREAM, Replica, Role
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter
 from recovery.served import ServedReplica
@@ -81,6 +81,8 @@ class ReplicaConfig(NamedTuple):
     stream: Destination
     snapshot_every: int = 0
     """Transactions between two snapshots; 0: none."""
+    retransmitters: tuple[Address, ...] = ()
+    """Whom a new primary asks for more than its log has, in mode "async"."""
 
     @property
     def here(self) -> ReplicaAddresses:
@@ -200,6 +202,9 @@ class ReplicaNode:
         for target, data in self.replica.datagrams_to_send(now_ns()):
             if target == STREAM:
                 unsent.append(data)
+            elif target == SERVERS:
+                for server in self.config.retransmitters:
+                    send_to(self._control, [data], server)
             else:
                 send_to(self._control, [data], self._peers[target])
         if unsent:

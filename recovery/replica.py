@@ -30,7 +30,8 @@ The rules on which everything rests:
   and does not vote until it is complete in that one or a later one. So nothing it once said can still count.
 - Each entry carries the chain before it. A replica whose own messages have another one stops: ReplicaDiverged.
 
-In mode "async" everything is the same, except that a primary counts a command as committed when it is said.
+In mode "async" everything is the same, except that a primary counts a command as committed when it is said, and that
+a new one asks the retransmission servers for what its log lacks of that (`recovery.tail`).
 
 - A snapshot is of committed history only. It may take the place of any log that does not reach it or contradicts it;
   nothing that contradicts it is believed (`recovery.history`).
@@ -58,7 +59,7 @@ from recovery.control import (
 )
 from recovery.follower import Follower
 from recovery.history import ReplicaDiverged
-from recovery.member import MAX_BATCHES, STREAM, Role
+from recovery.member import MAX_BATCHES, SERVERS, STREAM, Role
 from recovery.packet import HEARTBEAT, RETRANSMITTED, GarbledPacket
 from recovery.primary import Primary
 from recovery.quorum import held_by_majority, majority
@@ -72,7 +73,7 @@ it may be that it is heard and does not hear."""
 MAX_CATCH_UP = 4 * MAX_BATCHES
 """Datagrams that a primary gives to followers between two heartbeats: some 30 µs each, less than a tenth of its time. A
 follower that is far behind asks a backup instead (`recovery.follower`)."""
-__all__ = ["STREAM", "Replica", "ReplicaDiverged", "Role"]
+__all__ = ["SERVERS", "STREAM", "Replica", "ReplicaDiverged", "Role"]
 
 
 class Replica(Follower):
@@ -164,7 +165,11 @@ class Replica(Follower):
     def _receive_packet(self, data: bytes, now: int) -> None:
         """What a primary says to everybody."""
         shard_id, epoch, flags, count, first_seq, commit_seq = packet.parse_packet(data)
-        if shard_id != self.shard_id or flags & RETRANSMITTED:
+        if shard_id != self.shard_id:
+            return
+        if flags & RETRANSMITTED:
+            if self.campaign is not None and self.campaign.tail is not None:
+                self.campaign.tail.receive(epoch, first_seq, count, data)
             return
         if epoch < self.epoch:
             self._reject_stream(now)
@@ -266,7 +271,7 @@ class Replica(Follower):
                 self._tell([self._owner], self._promise())
 
     def datagrams_to_send(self, now: int) -> list[tuple[int, bytes]]:
-        """(STREAM or a replica's id, datagram). What was to be written before has been handed to the journal."""
+        """(STREAM, SERVERS or a replica's id, datagram). What was to be written before is in the journal's hands."""
         self._settle(now)
         outgoing, self._outgoing = self._outgoing, []
         if self.primary is not None:

@@ -14,9 +14,13 @@ majority. When all replicas are there, theirs is all that exists, and the best o
 """
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from recovery.control import Promise
 from recovery.quorum import majority
+
+if TYPE_CHECKING:
+    from recovery.tail import Tail
 
 RESEND_INTERVAL = 20_000_000
 """ns between two attempts to be heard, while something is awaited."""
@@ -53,6 +57,8 @@ class Campaign:
         self.deadline = now + _TIMEOUTS[phase]
         self.resend_at = now
         self.best: Promise | None = None
+        self.tail: Tail | None = None
+        """Mode "async", while completing: what follows on the best log elsewhere."""
         self._replica_id = replica_id
         self._replica_count = replica_count
         self._silent = {replica_id}

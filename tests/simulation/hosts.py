@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from recovery.frames import LinkError
 from recovery.link import Command, LinkServer, Login
 from recovery.packet import REQUEST_MAGIC
-from recovery.replica import STREAM, Replica, Role
+from recovery.replica import SERVERS, STREAM, Replica, Role
 from recovery.retransmitter import Retransmitter
 from recovery.sources import Verdict
 from tests.simulation.disk import Disk
@@ -178,6 +178,9 @@ class ReplicaHost:
             if target == STREAM:
                 witness.said(replica.epoch)
                 self.cluster.network.multicast(self.replica_id, COMMAND_GROUP, data)
+            elif target == SERVERS:
+                for server in self.cluster.server_ids:
+                    self.cluster.network.send(self.replica_id, server, data)
             else:
                 self.cluster.network.send(self.replica_id, target, data)
         above = replica.epoch_to_raise()
