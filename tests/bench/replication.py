@@ -63,8 +63,10 @@ class Run(NamedTuple):
 
     p50_us: float
     orders_per_s: float
-    cpu_us: dict[str, float]
-    """Per order, of each process of the shard."""
+    primary_cpu_us: float
+    """Per order."""
+    backup_cpu_us: float
+    """Per order, the mean of the backups; 0 where there is none."""
 
 
 class Rig:
@@ -89,11 +91,14 @@ class Rig:
         return {name: self.cpu_of(name) for name in self.venue.shards["s1"]}
 
     def run(self, orders: int, *, window: int = 0, rate: int = 0) -> Run:
-        before = self.cpu()
+        before, primary = self.cpu(), self.primary
         result = self.load.run(orders, window, rate=rate)
         after = self.cpu()
+        if self.primary != primary:  # on a machine that is too busy: its CPU time would be nobody's
+            raise RuntimeError(f"{primary} led no longer when the run ended; measure in a quieter minute")
         cpu = {name: (after[name] - before[name]) / orders * 1e6 for name in after}
-        return Run(result["p50_us"], orders / result["seconds"], cpu)
+        backups = statistics.mean([cpu[name] for name in self.backups] or [0.0])
+        return Run(result["p50_us"], orders / result["seconds"], cpu[primary], backups)
 
     async def positions(self) -> dict[int, Position]:
         (shard,) = self.venue.config["shards"]
@@ -147,8 +152,8 @@ def added(durability: str, sync: str) -> list[Figure]:
             )
         ]
         suffix = "" if durability == "memory" else f".{durability}"
-        figures += _cpu_figures(three, offered, f"{suffix}", f"{conditions}; {RATE} orders/s offered")
-        figures += _cpu_figures(three, saturated, f"{suffix}.saturated", f"{conditions}; {WINDOW} orders in flight")
+        figures += _cpu_figures(offered, suffix, f"{conditions}; {RATE} orders/s offered")
+        figures += _cpu_figures(saturated, f"{suffix}.saturated", f"{conditions}; {WINDOW} orders in flight")
         rate = _median([b.orders_per_s for _, b in saturated])
         figures.append(Figure(f"{prefix}.orders_per_s", rate, "orders/s", f"{conditions}; {WINDOW} orders in flight"))
         return figures
@@ -162,12 +167,11 @@ def _median(values: list[float]) -> float:
     return round(statistics.median(values), 1)
 
 
-def _cpu_figures(three: Rig, pairs: list[tuple[Run, Run]], suffix: str, conditions: str) -> list[Figure]:
+def _cpu_figures(pairs: list[tuple[Run, Run]], suffix: str, conditions: str) -> list[Figure]:
     """The primary's and a backup's CPU time per order, and what the primary's is more than a lone shard's."""
-    primary = three.primary
-    of_primary = [b.cpu_us[primary] for _, b in pairs]
-    of_backup = [statistics.mean(b.cpu_us[name] for name in three.backups) for _, b in pairs]
-    adds = [b.cpu_us[primary] - a.cpu_us["s1"] for a, b in pairs]
+    of_primary = [b.primary_cpu_us for _, b in pairs]
+    of_backup = [b.backup_cpu_us for _, b in pairs]
+    adds = [b.primary_cpu_us - a.primary_cpu_us for a, b in pairs]
     return [
         Figure(f"replication.primary.cpu_us_per_order{suffix}", _median(of_primary), "µs", conditions),
         Figure(f"replication.primary.adds_cpu_us{suffix}", _median(adds), "µs", conditions),
