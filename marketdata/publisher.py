@@ -76,6 +76,8 @@ class ChannelPublisher:
         self.feed = Feed(request_server=self.requests, attributions=channel.attributions)
         self.reader = Reader(channel.shard_id, Position(), len(channel.servers), past=Past())
         self._position = self.reader.position
+        #: Canceled when the feed has begun again without a message that showed it.
+        self._reading = trio.CancelScope()
         #: What the send buffer had no room for.
         self._unsent: list[bytes] = []
         self._wants_room = trio.Event()
@@ -99,7 +101,9 @@ class ChannelPublisher:
                 task_status.started()
                 while True:
                     try:
-                        await read_stream(self.reader, stream, asking, channel.servers, self._deliver(line, alarm))
+                        with trio.CancelScope() as self._reading:
+                            await read_stream(self.reader, stream, asking, channel.servers, self._deliver(line, alarm))
+                        raise _SaidAgain
                     except StreamForked as forked:
                         _log.error("shard %d: %s; the day is said again", channel.shard_id, forked)
                         self._begin_again(forked.fork)
@@ -125,7 +129,9 @@ class ChannelPublisher:
     def _deliver(self, line: Sender, alarm: Alarm) -> Callable[[list[Message]], None]:
         def deliver(released: list[Message]) -> None:
             now = now_ns()
-            if self.channel.may_fork and self._epoch_began(now):
+            if self._reading.cancel_called:
+                return  # it is read again
+            if self._epoch_began(now):
                 self._send(line)
                 raise _SaidAgain
             if self._live_from is None:
@@ -140,13 +146,16 @@ class ChannelPublisher:
         return deliver
 
     def _epoch_began(self, now: int) -> bool:
-        """Whether what is released now belongs to an epoch that had the feed begin again."""
+        """Whether the reader stands in an epoch that had the feed begin again."""
         reader = self.reader
-        if not reader.proven_epoch or reader.start is None:
+        if not self.channel.may_fork or not reader.proven_epoch or reader.start is None:
             return False
         return self.feed.enter_epoch(Epoch(reader.epoch, reader.start.seq), now)
 
     def _ring(self, now: int, line: Sender) -> None:
+        """A heartbeat is due. It names the session, which may be over, also in a quiet market."""
+        if not self._reading.cancel_called and self._epoch_began(now):
+            self._reading.cancel()
         self.feed.handle_deadline(now)
         self._send(line)
 

@@ -66,10 +66,10 @@ async def read_stream(
         try:
             for data in datagrams:
                 released += reader.receive_datagram(data, now)
-        finally:  # what was released before a fork was found is as good as ever
+        finally:  # what was released before a fork was found is as good as ever; and a fork shows a higher epoch
+            look_for_epoch()
             if released:
                 deliver(released)
-        look_for_epoch()
         send_requests()
         alarm.moved()
         catch_up.look()

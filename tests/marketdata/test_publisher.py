@@ -185,6 +185,28 @@ async def test_where_history_may_be_lost_all_publishers_agree_on_the_name_whethe
             nursery.cancel_scope.cancel()
 
 
+async def test_where_history_may_be_lost_the_name_changes_in_a_quiet_market_too(
+    port: int, sender: Sender, nursery: trio.Nursery
+) -> None:
+    stream = trading_day()
+    async with running(sender) as (venue, server):
+        vendor = Vendor(port, server, may_fork=True)
+        with vendor.line:
+            await vendor.publish(nursery)
+            venue.say(stream)
+            await vendor.hear_session(DAY, 11)
+            venue.change_primary(stream.sequencer.position)
+            again = b"A21121A001"
+            await vendor.hear_session(again, 11)
+            assert (DAY, 11, END_OF_SESSION, []) in vendor.heard
+            assert await vendor.fetch(again, 1, 100) == await vendor.fetch(DAY, 1, 100)
+            stream.enter(Side.SELL, 200, 101_0000)
+            venue.say(stream)
+            await vendor.hear(lambda: any(each.messages for each in vendor.heard))
+            assert [each[:2] for each in vendor.heard if each.messages] == [(again, 11)]
+            nursery.cancel_scope.cancel()
+
+
 async def test_where_nothing_can_be_lost_the_session_goes_on_over_an_epoch(
     port: int, sender: Sender, nursery: trio.Nursery
 ) -> None:

@@ -1,0 +1,32 @@
+"""What whoever reads a stream is told beside its messages."""
+
+from contextlib import closing
+
+import pytest
+
+from recovery.multicast import Destination, Sender, open_receiver
+from recovery.packet import EpochStart
+from recovery.past import Past
+from recovery.reader import Reader, StreamForked
+from recovery.stream import read_stream
+from tests.recovery.history import History
+
+LOCAL = ("127.0.0.1", 0)
+
+
+async def test_a_fork_shows_a_higher_epoch_and_what_was_released_before_it_is_delivered():
+    common = History()
+    common.add(b"common")
+    lost = History(other=common)
+    lost.add(b"lost")
+    commit = len(lost.messages)
+    epochs: list[int] = []
+    delivered: list[object] = []
+    with closing(open_receiver(LOCAL)) as receiver, closing(open_receiver(LOCAL)) as asking:
+        with Sender(Destination((receiver.getsockname(),))) as sender:
+            sender.send_nowait([lost.heartbeat(1, commit, EpochStart()), *lost.packets(1, 1, commit, commit)])
+            sender.send_nowait([common.heartbeat(2, len(common.messages), common.start)])
+        with pytest.raises(StreamForked):
+            await read_stream(Reader(1, past=Past()), receiver, asking, (), delivered.extend, epochs.append)
+    assert epochs[-1] == 2
+    assert len(delivered) == commit
