@@ -1,9 +1,11 @@
 """The primary of an asynchronous shard dies with a tail that only its readers had: who was told untruth is told so."""
 
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import trio
@@ -12,7 +14,7 @@ from fixgw.forks import MAX_LINES
 from recovery.member import Role
 from tests.integration.failover import Replicated, one_shard, open_replicated
 from tests.integration.fork_broker import ForkBroker
-from tests.integration.market import feed_servers, judged_books, stream_of_journal
+from tests.integration.market import feed_servers, judged_books, kept_of, stream_of_journal
 from tests.integration.test_query import rows
 from tests.venue import Venue
 
@@ -70,62 +72,109 @@ async def queried_book(venue: Venue, symbol: str) -> dict[str, list[list[int]]]:
     }
 
 
+class Tail(NamedTuple):
+    """What the primary said last, to readers only."""
+
+    lost: int
+    """The replica that said it, and is dead."""
+    said: list[bytes]
+    """All that it ever said."""
+    told: dict[str, set[bytes]]
+    """By broker, the ExecIDs of it."""
+    session: bytes
+    """In which it was said on the feed."""
+
+
+async def die_with_tail(market: Replicated, before_it: Callable[[], None] = lambda: None) -> Tail:
+    """Everybody trades ALPHA, two brokers BETA, also when the primary has no backups any more; then it dies."""
+    first, second, third = market.brokers
+    await trade(market, [first, second, third], 1, 60, "ALPHA")
+    await trade(market, [first, second], 1, 60, "BETA")
+    market.tap.fetch_missing(feed_servers(market.venue))  # of the last two sessions only can it be had
+    lost = await market.primary()
+    for number in market.members.keys() - {lost}:
+        market.venue.kill("shard", market.name(number))
+    before_it()
+    before = {broker.sender: set(broker.exec_ids) for broker in market.brokers}
+    await trade(market, [first, second], 2, 60, "BETA")
+    told = {broker.sender: broker.exec_ids - before[broker.sender] for broker in market.brokers}
+    assert [bool(told[broker.sender]) for broker in (first, second, third)] == [True, True, False]
+    market.venue.kill("shard", market.name(lost))
+    (session,) = market.tap.sessions
+    return Tail(lost, stream_of_journal(market.directory(lost), 1, "async"), told, session)
+
+
+@asynccontextmanager
+async def trading_into_the_pause(market: Replicated) -> AsyncIterator[None]:
+    """Ends when everything that was asked is asked; much of it is refused."""
+    async with trio.open_nursery() as nursery:
+        for broker in market.brokers:
+            nursery.start_soon(partial(broker.trade, 3, 60, rate=20, symbols=SYMBOLS))
+        yield
+
+
+def kept_journals(market: Replicated) -> list[str]:
+    return sorted(each.name for each in (market.venue.directory / "var" / "retransmitter-r1").iterdir())
+
+
 @pytest.mark.parametrize("disk", ["lost", "kept"])
 async def test_a_tail_that_only_readers_heard_is_void_and_everybody_goes_on(tmp_path, disk):
     async with open_replicated(asynchronous(tmp_path / "venue"), ForkBroker) as market:
-        first, second, third = brokers = market.brokers
-        venue = market.venue
-        await trade(market, brokers, 1, 60, "ALPHA")
-        await trade(market, [first, second], 1, 60, "BETA")
-        (old_session,) = market.tap.sessions
-        market.tap.fetch_missing(feed_servers(venue))  # of the last two sessions only can it be had
-
-        lost = await market.primary()
-        backups = sorted(market.members.keys() - {lost})
-        for number in backups:
-            venue.kill("shard", market.name(number))
-        venue.pause("retransmitter", "r1")
-        before = {broker.sender: set(broker.exec_ids) for broker in brokers}
-        await trade(market, [first, second], 2, 60, "BETA")
-        told = {broker.sender: broker.exec_ids - before[broker.sender] for broker in brokers}
-        assert [bool(told[broker.sender]) for broker in brokers] == [True, True, False]
-
-        venue.kill("shard", market.name(lost))
-        untrue = stream_of_journal(market.directory(lost), 1, "async")
+        first, second, third = market.brokers
+        pause, resume = (partial(each, "retransmitter", "r1") for each in (market.venue.pause, market.venue.resume))
+        tail = await die_with_tail(market, pause)
         if disk == "lost":
-            market.directory(lost).rename(tmp_path / "lost")
-        async with trio.open_nursery() as nursery:
-            for broker in brokers:  # into the pause
-                nursery.start_soon(partial(broker.trade, 3, 60, rate=20, symbols=SYMBOLS))
-            await start_shard(market, *backups)
+            market.directory(tail.lost).rename(tmp_path / "lost")
+        async with trading_into_the_pause(market):
+            await start_shard(market, *market.members.keys() - {tail.lost})
             await market.primary()
-            venue.resume("retransmitter", "r1")
+            resume()
             for broker in (first, second):
                 await broker.wait_until(lambda broker=broker: bool(broker.news), "News(35=B)")
-        await trade(market, brokers, 4, 60)
-        assert [broker.logons for broker in brokers] == [1, 1, 1]
-        await start_shard(market, lost)
-        await restart_gateway(market)
-        await market.come_to_rest()
+        await go_on(market, tail.lost)
 
-        check_history(market, untrue, told)
+        check_void(market, tail)
         assert third.news == []
         for broker in (first, second):
             assert len(broker.news) == -(-len(broker.void) // MAX_LINES)
             for number in broker.news:
                 await broker.hear_again(number)
-        await check_feed(market, old_session, tmp_path / "recordings")
-        assert (await market.positions())[lost].role is Role.BACKUP
-        kept = sorted(each.name for each in (venue.directory / "var" / "retransmitter-r1").iterdir())
-        assert kept == ["s1", "s1.forked-000001"]
+        await check_feed(market, tail.session, tmp_path / "recordings")
+        assert kept_journals(market) == ["s1", "s1.forked-000001"]
 
 
-def check_history(market: Replicated, untrue: list[bytes], told: dict[str, set[bytes]]) -> None:
+async def test_a_tail_that_a_retransmitter_heard_stays_and_nobody_is_told_of_anything(tmp_path):
+    async with open_replicated(asynchronous(tmp_path / "venue"), ForkBroker) as market:
+        tail = await die_with_tail(market)
+        await market.wait(lambda: kept_of(market.venue, "s1") == tail.said, "the retransmitter to have the tail")
+        market.directory(tail.lost).rename(tmp_path / "lost")
+        async with trading_into_the_pause(market):
+            await start_shard(market, *market.members.keys() - {tail.lost})
+            await market.primary()
+        await go_on(market, tail.lost)
+
+        assert market.streams["s1"][: len(tail.said)] == tail.said
+        assert [broker.news for broker in market.brokers] == [[], [], []]
+        await check_feed(market, tail.session, tmp_path / "recordings")
+        assert kept_journals(market) == ["s1"]
+
+
+async def go_on(market: Replicated, lost: int) -> None:
+    """Everybody trades on in the same sessions; the replica that was lost comes back, and the gateway another time."""
+    await trade(market, market.brokers, 4, 60)
+    assert [broker.logons for broker in market.brokers] == [1, 1, 1]
+    await start_shard(market, lost)
+    await restart_gateway(market)
+    await market.come_to_rest()
+    assert (await market.positions())[lost].role is Role.BACKUP
+
+
+def check_void(market: Replicated, tail: Tail) -> None:
     """Void is what brokers were told of the tail: all of it, and nothing else."""
-    fork = common(untrue, market.streams["s1"])
-    assert fork < len(untrue), "nothing was lost"
+    fork = common(tail.said, market.streams["s1"])
+    assert fork < len(tail.said), "nothing was lost"
     for broker in market.brokers:
-        assert broker.void == told[broker.sender]
+        assert broker.void == tail.told[broker.sender]
         assert broker.void <= exec_ids_above(broker, fork)
 
 
