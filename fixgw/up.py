@@ -39,8 +39,8 @@ from fixgw.translate import TradedInstrument
 from marketdata.publisher import Channel, ChannelPublisher, run_publisher
 from matching.host import ShardHost, ShardSettings
 from matching.messages import DefineInstrument, DefineSession
-from recovery.coordinator import ReplicaSetDiffers
-from recovery.history import ReplicaDiverged
+from recovery.coordinator import RecordLost, ReplicaSetDiffers
+from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import open_journal
 from recovery.journal_reader import JournalError
 from recovery.link import LinkForked
@@ -49,6 +49,7 @@ from recovery.node import ReplicaAddresses, ReplicaConfig
 from recovery.primary import ReplayDiverged
 from recovery.record import StreamError
 from recovery.retransmission_server import ServedStream, ServerConfig, ServerNode, run_retransmitter
+from recovery.snapshot import SnapshotDamaged
 
 _log: Final = logging.getLogger(__name__)
 
@@ -72,6 +73,9 @@ FAILURES: Final = (
     ReplayDiverged,
     ReplicaDiverged,
     ReplicaSetDiffers,
+    RecordLost,
+    StateLost,
+    SnapshotDamaged,
     LinkForked,
     EntryError,
 )

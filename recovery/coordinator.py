@@ -54,6 +54,10 @@ class ReplicaSetDiffers(Exception):
     """A replica's configuration and the coordinator disagree on who the shard's replicas are: none may serve."""
 
 
+class RecordLost(Exception):
+    """The coordinator's record is older than what a replica has promised: it would give out an epoch twice."""
+
+
 class Coordinator(Protocol):
     """Of one shard. `read` and `write` may raise CoordinatorUnavailable, within a deadline of their own."""
 
@@ -85,18 +89,14 @@ async def announce(coordinator: Coordinator, owner: int, epoch: int) -> None:
         await coordinator.write(msgspec.structs.replace(record, serving=True), version)
 
 
-async def set_replicas(coordinator: Coordinator, replicas: Mapping[int, Address]) -> bool:
-    """Say who the shard's replicas are and where. False when the record has changed meanwhile."""
-    record, version = await coordinator.read()
-    named = {str(replica): address for replica, address in sorted(replicas.items())}
-    return await coordinator.write(msgspec.structs.replace(record, replicas=named), version)
-
-
-async def join(coordinator: Coordinator, replica: int, replicas: Mapping[int, Address]) -> tuple[bool, int]:
+async def join(
+    coordinator: Coordinator, replica: int, replicas: Mapping[int, Address], promised_epoch: int
+) -> tuple[bool, int]:
     """Say that `replica`, one of `replicas`, begins or goes on: (whether it has been here before, the epoch then).
 
     Before it votes for the first time. Two replicas with different ideas of what a majority is must not both vote, so
-    the first that joins says who the replicas are, and the others compare. Raises ReplicaSetDiffers.
+    the first that joins says who the replicas are, and the others compare. `promised_epoch` is one that the coordinator
+    has given out. Raises ReplicaSetDiffers, RecordLost.
     """
     named = {str(each): Address(*address) for each, address in sorted(replicas.items())}
     while True:
@@ -104,11 +104,29 @@ async def join(coordinator: Coordinator, replica: int, replicas: Mapping[int, Ad
         if record.replicas and record.replicas.keys() != named.keys():
             known = ", ".join(record.replicas)
             raise ReplicaSetDiffers(f"the replicas are {', '.join(named)} here, but {known} for the coordinator")
+        if promised_epoch > record.epoch and len(named) > 1:
+            raise RecordLost(
+                f"replica {replica} has promised epoch {promised_epoch}, and the coordinator has given out "
+                f"{record.epoch}: its record is lost, or an old one. Stop all replicas of the shard, then bring the "
+                "record back, or make one above all that they have promised (fixgw record)"
+            )
         here_before = replica in record.joined
         joined = record.joined if here_before else (*record.joined, replica)
         wanted = msgspec.structs.replace(record, replicas=named, joined=joined)
         if wanted == record or await coordinator.write(wanted, version):
             return here_before, record.epoch
+
+
+async def make_record(coordinator: Coordinator, replicas: Mapping[int, Address], epoch: int) -> bool:
+    """A record in the place of a lost one: `epoch` is at least all that was given out, and no replica runs.
+
+    False when there is one of this epoch or a later one, or when it changes meanwhile.
+    """
+    record, version = await coordinator.read()
+    if record.epoch >= epoch:
+        return False
+    named = {str(each): Address(*address) for each, address in sorted(replicas.items())}
+    return await coordinator.write(Record(epoch, 0, named, tuple(sorted(replicas))), version)
 
 
 class _Kept(msgspec.Struct):

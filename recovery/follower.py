@@ -73,7 +73,8 @@ class Follower(Election):
         history.take_heard(self.epoch)
         if history.heard.beyond(self.last_tx) and self._pull_at is None:
             self._pull_at = now + PULL_GRACE
-        self._apply_at = now if history.apply_committed(self._commit_seq, self.last_tx) else None
+        if self._apply_at is None:  # else there is more than one go takes, and the timer goes on with it
+            self._apply_at = now if history.apply_committed(self._commit_seq, self.last_tx) else None
 
     def _step_batch(self, batch: Batch, now: int) -> None:
         """The primary gives a part of its log."""

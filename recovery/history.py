@@ -32,7 +32,7 @@ def no_snapshot(_: int) -> Snapshot | None:
     return None
 
 
-MAX_APPLIED = 1024
+MAX_APPLIED = 256
 """Commands applied in one go: some ten milliseconds, so that catching up does not look like death."""
 
 

@@ -30,21 +30,25 @@ from recovery.coordinator import Address as PublishedAddress
 from recovery.coordinator import Coordinator, CoordinatorUnavailable, announce, join, raise_epoch
 from recovery.execution import StateMachine
 from recovery.history import Mode
-from recovery.journal import Journal, open_journal
+from recovery.journal import Journal, JournalFailed, open_journal
 from recovery.journal_reader import JournalError
 from recovery.links import Links, NotPrimary
 from recovery.multicast import Address, Destination, Sender, drain, open_receiver, send_to
 from recovery.primary import MAX_UNCOMMITTED, Primary
-from recovery.replica import SERVERS, STREAM, Replica, Role
+from recovery.replica import SERVERS, STREAM, Replica, ReplicaDiverged, Role
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter
 from recovery.served import ServedReplica
 from recovery.service_host import Service
-from recovery.snapshots import SnapshotKeeper, started_replica
+from recovery.snapshots import SnapshotKeeper, check_not_diverged, mark_diverged, started_replica
 from recovery.stable import Durability
 
 MAX_UNSENT = 4096
 """Datagrams waiting for room in the send buffer; beyond it the oldest are dropped, and readers ask for them."""
+MAX_UNSYNCED = 200_000
+"""Records waiting for the disk: tens of seconds' worth. One that hangs for so long ends the replica."""
+SLOW_SYNC = 1_000_000_000
+"""ns after which a sync is worth a word."""
 JOIN_RETRY_SECONDS = 0.5
 SNAPSHOTS = "snapshots"
 """Where they are, in the replica's directory."""
@@ -123,6 +127,7 @@ class ReplicaNode:
         self._room = trio.Event()
         self._to_sync = trio.Event()
         self._to_raise = trio.Event()
+        self._synced = 0  # records
         self._raise_above: int | None = None
         self._committed = trio.Event()
         self._commit_tx = 0
@@ -184,10 +189,12 @@ class ReplicaNode:
         records = replica.records_to_write()
         for kind, payload in records:
             journal.append(kind, payload)
-        if self.config.durability == "memory":
-            journal.write_nowait()
+        if self.config.durability == "memory" or self.config.mode == "async":
+            journal.write_nowait()  # what is released with the packets outlives this process
         if replica.needs_sync or (records and self.config.durability == "disk"):
             self._to_sync.set()
+            if self.config.durability == "disk" and replica.stable.written - self._synced > MAX_UNSYNCED:
+                raise JournalFailed(f"{self.config.directory}: {MAX_UNSYNCED} records wait for a disk that hangs")
         self._send()
         above = replica.epoch_to_raise()
         if above is not None:
@@ -291,7 +298,11 @@ class ReplicaNode:
             await self._to_sync.wait()
             self._to_sync = trio.Event()
             number = self.replica.stable.written
+            begin = now_ns()
             await self._journal.commit()
+            if now_ns() - begin > SLOW_SYNC:
+                _log.warning("shard %d: the disk took %d ms", self.config.shard_id, (now_ns() - begin) // 1_000_000)
+            self._synced = number
             self.replica.synced(number, now_ns())
             self.flush()
 
@@ -339,24 +350,40 @@ class ReplicaNode:
                 _log.warning("shard %d: epoch %d is not announced: %s", self.config.shard_id, epoch, error)
 
 
-async def _join(config: ReplicaConfig, coordinator: Coordinator, *, empty: bool) -> tuple[bool, int]:
-    """(whether the journal may lack what was acknowledged, the coordinator's epoch if that is needed then).
+async def _join(config: ReplicaConfig, coordinator: Coordinator, promised_epoch: int) -> tuple[bool, int]:
+    """Whether the coordinator has known this replica before, and its epoch then.
 
-    A replica with a journal needs no coordinator to go on; one without must know whether it has lost it.
+    Raises CoordinatorUnavailable, ReplicaSetDiffers, RecordLost.
     """
     links = {number: PublishedAddress(*addresses.link) for number, addresses in config.replicas.items()}
-    forgot = config.durability == "memory" and not config.alone
+    known = await join(coordinator, config.replica_id, links, promised_epoch)
+    await coordinator.register(config.replica_id, links[config.replica_id])
+    return known
+
+
+async def _join_at_last(config: ReplicaConfig, coordinator: Coordinator, promised_epoch: int) -> tuple[bool, int]:
+    """As `_join`, however long the coordinator is away."""
     while True:
         try:
-            here_before, epoch = await join(coordinator, config.replica_id, links)
-            break
+            return await _join(config, coordinator, promised_epoch)
         except CoordinatorUnavailable as error:
             _log.warning("shard %d replica %d: %s", config.shard_id, config.replica_id, error)
-            if not empty:
-                return forgot, 0
             await trio.sleep(JOIN_RETRY_SECONDS)
-    if not empty:
-        return forgot, 0
+
+
+async def _has_joined(config: ReplicaConfig, coordinator: Coordinator, promised_epoch: int) -> bool:
+    """False: the coordinator is away. A replica with a journal needs none to go on."""
+    try:
+        await _join(config, coordinator, promised_epoch)
+    except CoordinatorUnavailable as error:
+        _log.warning("shard %d replica %d: %s", config.shard_id, config.replica_id, error)
+        return False
+    return True
+
+
+async def _new_journal(config: ReplicaConfig, coordinator: Coordinator) -> tuple[bool, int]:
+    """Of a replica without a journal: (whether it has lost it, the coordinator's epoch). Raises JournalLost."""
+    here_before, epoch = await _join_at_last(config, coordinator, 0)
     if not here_before or not epoch:
         return False, 0
     if config.alone:
@@ -393,22 +420,43 @@ async def run_replica(
 
     One that is alone has started when it leads, others at once. Raises JournalCorrupted, JournalLocked, JournalLost,
     ReplicaUnusable, ReplicaDiverged or ReplicaSetDiffers before it has started; JournalFailed or ReplicaDiverged (in a
-    group) after.
+    group) after; RecordLost at either time.
     """
+    check_not_diverged(config.directory)
+    try:
+        await _run_replica(config, coordinator, make_state_machine, task_status)
+    except* ReplicaDiverged as errors:
+        mark_diverged(config.directory, errors)
+        raise
+
+
+async def _run_replica(
+    config: ReplicaConfig,
+    coordinator: Coordinator,
+    make_state_machine: Callable[[], StateMachine],
+    task_status: trio.TaskStatus[ReplicaNode],
+) -> None:
     here = config.here
     # A journal that is alone is the only copy: there, damage to what was only written is an error, too.
     sync: Literal["write", "disk"] = "write" if config.alone and config.durability == "memory" else "disk"
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(config.directory, sync=sync))
         records = list(journal.replay())
-        forgot, highest_epoch = await _join(config, coordinator, empty=not records)
+        is_new = not records
+        forgot, highest_epoch = config.durability == "memory" and not config.alone and not is_new, 0
+        if is_new:
+            forgot, highest_epoch = await _new_journal(config, coordinator)
+        given_out = 0  # the highest epoch that the journal has of the coordinator's
 
         def start(replica: Replica) -> None:
+            nonlocal given_out
+            given_out = replica.stable.given_epoch
             replica.start(now_ns(), forgot=forgot, highest_epoch=highest_epoch, next_number=journal.next_number)
 
         snapshots = config.directory / SNAPSHOTS
         replica = started_replica(snapshots, records, partial(_make_replica, config, make_state_machine), start)
         del records
+        joined = is_new or await _has_joined(config, coordinator, given_out)
         node = ReplicaNode(config, coordinator, replica, journal)
         sender = stack.enter_context(Sender(config.stream))
         requests = stack.enter_context(closing(open_receiver(here.retransmit)))
@@ -426,6 +474,8 @@ async def run_replica(
             nursery.start_soon(trio.serve_listeners, node.links.serve, listeners)
             nursery.start_soon(Service(ServedReplica(node), config.key).run, service)
             nursery.start_soon(node.run, sender, control, heard)
+            if not joined:
+                nursery.start_soon(_join_at_last, config, coordinator, given_out)
             while config.alone and replica.primary is None:
                 await node.wait_role_change()
             task_status.started(node)

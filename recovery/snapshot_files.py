@@ -88,6 +88,11 @@ def drop_above(directory: Path, tx: int) -> None:
     _delete(directory, [snapshot_path(directory, each) for each in snapshot_txs(directory) if each > tx])
 
 
+def drop(directory: Path, tx: int) -> None:
+    """Delete one that is not what it should be."""
+    _delete(directory, [snapshot_path(directory, tx)])
+
+
 def _delete(directory: Path, paths: list[Path]) -> None:
     if not directory.is_dir():
         return

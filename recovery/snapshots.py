@@ -20,6 +20,7 @@ import trio
 from recovery import snapshot_files
 from recovery.alarm import now_ns
 from recovery.forked import Child, WorkFailed
+from recovery.history import ReplicaDiverged
 from recovery.journal import Journal
 from recovery.journal_reader import JournalError
 from recovery.multicast import Address
@@ -27,7 +28,7 @@ from recovery.replayed_log import LogIncomplete
 from recovery.replica import Replica
 from recovery.service_client import SnapshotUnavailable, fetch_snapshot
 from recovery.service_host import Unavailable
-from recovery.snapshot import SnapshotDamaged, decode_snapshot, encode_snapshot
+from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot, encode_snapshot
 
 RETRY_SECONDS = 0.5
 """Between two attempts to get a snapshot of a peer."""
@@ -35,8 +36,30 @@ RETRY_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
+DIVERGED = "diverged"
+"""A file in a replica's directory that says that it made other bytes, or another state, than the others."""
+
+
 class ReplicaUnusable(JournalError):
-    """What is on a replica's disk makes no log: rebuild it from its peers."""
+    """What is on a replica's disk makes no log, or not that of the others: rebuild it from them."""
+
+
+def check_not_diverged(directory: Path) -> None:
+    """Raises ReplicaUnusable when this replica has stopped because it and the others do not agree."""
+    file = directory / DIVERGED
+    if file.exists():
+        raise ReplicaUnusable(
+            f"{file}: {file.read_text().strip()}. Rebuild this replica from the others; or delete that file, if it is "
+            "the others that were wrong"
+        )
+
+
+def mark_diverged(directory: Path, errors: BaseExceptionGroup[ReplicaDiverged]) -> None:
+    """So that no supervisor lets this replica vote again before somebody has looked."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    (directory / DIVERGED).write_text(f"{error}\n")
 
 
 def started_replica(
@@ -80,6 +103,15 @@ def without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
+class _Asked:
+    """Somebody wants a snapshot made, and waits."""
+
+    def __init__(self) -> None:
+        self.tx = 0
+        self.refusal = ""
+        self.answered = trio.Event()
+
+
 class SnapshotKeeper:
     """Of one running replica. `flush` ends a batch of its process; `peers` are the other replicas' services."""
 
@@ -100,6 +132,7 @@ class SnapshotKeeper:
         self._flush = flush
         self._one_at_a_time = trio.Lock()
         self._to_do = trio.Event()
+        self._asked: list[_Asked] = []
 
     @property
     def busy(self) -> bool:
@@ -129,28 +162,50 @@ class SnapshotKeeper:
             void = self._replica.snapshots_void_above()
             if void is not None:
                 snapshot_files.drop_above(self.directory, void)
-            if self._replica.snapshot_due is not None:
-                try:
-                    await self.take()
-                except Unavailable as error:
-                    _log.error("shard %d: no snapshot: %s", self._replica.shard_id, error)
+            if self._replica.snapshot_due is not None or self._asked:
+                await self._take_as_asked()
             elif self._peers:
                 await self._fetch()
 
     async def take(self) -> int:
-        """Make a snapshot of what is applied now; gives its tx. Raises Unavailable, JournalFailed, ReplicaDiverged."""
+        """Have one made of what is applied then; gives its tx. Raises Unavailable."""
+        asked = _Asked()
+        self._asked.append(asked)
+        self._to_do.set()
+        await asked.answered.wait()
+        if asked.refusal:
+            raise Unavailable(asked.refusal)
+        return asked.tx
+
+    async def _take_as_asked(self) -> None:
+        tx, refusal = 0, ""
+        try:
+            tx = await self._take()
+        except Unavailable as error:
+            refusal = str(error)
+            _log.error("shard %d: no snapshot: %s", self._replica.shard_id, error)
+        if self._replica.snapshot_due is not None:
+            self._replica.snapshot_begun()  # left out this time: applying goes on
+            self._flush()
+        asked, self._asked = self._asked, []
+        for each in asked:
+            each.tx, each.refusal = tx, refusal
+            each.answered.set()
+
+    async def _take(self) -> int:
+        """Its tx. Raises Unavailable, JournalFailed, ReplicaDiverged."""
         async with self._one_at_a_time:
             replica = self._replica
             if not replica.can_snapshot:
                 raise Unavailable(f"a snapshot cannot be taken here now: this replica is {replica.role.value}")
             tx = replica.commit_tx
             begin = now_ns()
-            child = Child(self._save)
-            replica.snapshot_begun()
-            self._flush()
             try:
+                child = Child(self._save)
+                replica.snapshot_begun()
+                self._flush()
                 digest = int.from_bytes(await child.result(), "big")
-            except WorkFailed as error:
+            except (WorkFailed, OSError) as error:
                 raise Unavailable(f"the snapshot of tx {tx} was not made: {error}") from error
             _log.info("shard %d: snapshot of tx %d in %d ms", replica.shard_id, tx, (now_ns() - begin) // 1_000_000)
             replica.snapshot_saved(tx, digest)
@@ -170,7 +225,10 @@ class SnapshotKeeper:
         number = self._replica.needed_number
         await self._journal.commit()  # what stands for the beginning is safe before that goes
         await self._journal.prune(number)
-        await trio.to_thread.run_sync(snapshot_files.prune, self.directory)
+        try:
+            await trio.to_thread.run_sync(snapshot_files.prune, self.directory)
+        except OSError as error:
+            _log.error("shard %d: old snapshots stay: %s", self._replica.shard_id, error)
 
     async def _fetch(self) -> None:
         """A peer's, to go on from or to keep a copy of. What fails is tried again when it is still wanted."""
@@ -184,8 +242,7 @@ class SnapshotKeeper:
                 data = await fetch_snapshot(list(self._peers.values()), self._key, replica.shard_id, least_tx)
                 snapshot = decode_snapshot(data)
                 await trio.to_thread.run_sync(snapshot_files.save, self.directory, data, snapshot.tx)
-                with without_garbage_collection():
-                    installed = replica.install(snapshot, now_ns())
+                installed = self._install(snapshot)
                 if not installed and snapshot.tx <= replica.commit_tx:
                     replica.snapshot_saved(snapshot.tx)
                 _log.info("shard %d: a peer's snapshot of tx %d is here", replica.shard_id, snapshot.tx)
@@ -194,3 +251,12 @@ class SnapshotKeeper:
                 _log.warning("shard %d: no snapshot of tx %d or later: %s", replica.shard_id, least_tx, error)
                 await trio.sleep(RETRY_SECONDS)
         self._flush()
+
+    def _install(self, snapshot: Snapshot) -> bool:
+        """Raises SnapshotDamaged; then the file is gone again."""
+        try:
+            with without_garbage_collection():
+                return self._replica.install(snapshot, now_ns())
+        except SnapshotDamaged:
+            snapshot_files.drop(self.directory, snapshot.tx)
+            raise

@@ -155,6 +155,11 @@ class Stable:
         self.needs_sync = True
 
     @property
+    def given_epoch(self) -> int:
+        """A lower bound of what the coordinator has given out: a forgetful replica's own promise need not be of it."""
+        return self.promised_epoch if self.promised_epoch > self.recovering_epoch else self.complete_epoch
+
+    @property
     def recovering(self) -> bool:
         return self.complete_epoch < self.recovering_epoch
 

@@ -9,9 +9,12 @@ from recovery.coordinator import (
     CoordinatorUnavailable,
     FileCoordinator,
     Record,
+    RecordLost,
+    ReplicaSetDiffers,
     announce,
+    join,
+    make_record,
     raise_epoch,
-    set_replicas,
 )
 
 
@@ -54,7 +57,7 @@ async def test_a_write_with_an_old_version_changes_nothing(tmp_path):
 async def test_only_the_owner_of_the_epoch_announces_itself(tmp_path):
     coordinator = FileCoordinator(tmp_path / "epoch.json")
     addresses = {1: Address("10.0.0.1", 7001), 2: Address("10.0.0.2", 7001)}
-    assert await set_replicas(coordinator, addresses)
+    assert await join(coordinator, 1, addresses, 0) == (False, 0)
     assert await raise_epoch(coordinator, 2, 0) == 1
     await announce(coordinator, 1, 1)
     record, _ = await coordinator.read()
@@ -104,3 +107,31 @@ async def test_what_cannot_be_read_is_unavailable(tmp_path):
     path.write_bytes(b"not json")
     with pytest.raises(CoordinatorUnavailable, match=r"epoch\.json"):
         await FileCoordinator(path).read()
+
+
+TWO = {1: Address("10.0.0.1", 7001), 2: Address("10.0.0.2", 7001)}
+
+
+async def test_who_joins_is_remembered(tmp_path):
+    coordinator = FileCoordinator(tmp_path / "epoch.json")
+    assert await join(coordinator, 1, TWO, 0) == (False, 0)
+    assert await raise_epoch(coordinator, 1, 0) == 1
+    assert await join(coordinator, 2, TWO, 0) == (False, 1)
+    assert await join(coordinator, 1, TWO, 1) == (True, 1)
+
+
+async def test_replicas_that_disagree_on_who_they_are_do_not_serve(tmp_path):
+    coordinator = FileCoordinator(tmp_path / "epoch.json")
+    await join(coordinator, 1, TWO, 0)
+    with pytest.raises(ReplicaSetDiffers, match="the replicas are 1, 3 here, but 1, 2 for the coordinator"):
+        await join(coordinator, 3, {1: TWO[1], 3: TWO[2]}, 0)
+
+
+async def test_a_lost_record_gives_out_no_epoch_twice_and_is_made_again_by_an_operator(tmp_path):
+    coordinator = FileCoordinator(tmp_path / "epoch.json")
+    with pytest.raises(RecordLost, match="replica 1 has promised epoch 7, and the coordinator has given out 0"):
+        await join(coordinator, 1, TWO, 7)
+    assert await make_record(coordinator, TWO, 7)
+    assert not await make_record(coordinator, TWO, 7)
+    assert await join(coordinator, 1, TWO, 7) == (True, 7)
+    assert await raise_epoch(coordinator, 2, 5) == 8

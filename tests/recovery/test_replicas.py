@@ -1,20 +1,23 @@
 """Three replicas of a shard on real sockets and files, on one loop: who leads, what survives, who is told what."""
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 
-from recovery import snapshot_files
-from recovery.coordinator import FileCoordinator
+from recovery import node, snapshot_files
+from recovery.coordinator import FileCoordinator, RecordLost
 from recovery.link import LinkClient
 from recovery.multicast import Destination, open_receiver
 from recovery.node import JournalLost, ReplicaAddresses, ReplicaConfig, ReplicaNode, run_replica
 from recovery.reader import Reader
 from recovery.record import FIRST, CommandHeader, Message
-from recovery.replica import Role
+from recovery.replica import ReplicaDiverged, Role
 from recovery.service_host import Unavailable
+from recovery.snapshots import ReplicaUnusable
 from recovery.stable import Durability
 from recovery.stream import read_stream
 from tests.recovery.adder import ADD, Adder
@@ -50,9 +53,10 @@ class Group:
         self._durability = durability
         self._snapshot_every = snapshot_every
         self._scopes: dict[int, trio.CancelScope] = {}
+        self._ended: dict[int, trio.Event] = {}
 
-    async def start(self, number: int) -> None:
-        config = ReplicaConfig(
+    def config(self, number: int) -> ReplicaConfig:
+        return ReplicaConfig(
             1,
             number,
             self.replicas,
@@ -64,16 +68,27 @@ class Group:
             Destination((self.stream,)),
             self._snapshot_every,
         )
-        coordinator = FileCoordinator(self._directory / "coordinator.json")
+
+    def coordinator(self) -> FileCoordinator:
+        return FileCoordinator(self._directory / "coordinator.json")
+
+    async def start(self, number: int, machine: Callable[[], Adder] = Adder) -> None:
+        config, coordinator = self.config(number), self.coordinator()
+
+        ended = self._ended[number] = trio.Event()
 
         async def run(task_status: trio.TaskStatus[ReplicaNode]) -> None:
-            with trio.CancelScope() as self._scopes[number]:
-                await run_replica(config, coordinator, Adder, task_status=task_status)
+            try:
+                with trio.CancelScope() as self._scopes[number]:
+                    await run_replica(config, coordinator, machine, task_status=task_status)
+            finally:
+                ended.set()
 
         self.nodes[number] = await self._nursery.start(run)
 
-    def stop(self, number: int) -> None:
+    async def stop(self, number: int) -> None:
         self._scopes[number].cancel()
+        await self._ended[number].wait()
         del self.nodes[number]
 
     async def leader(self) -> int:
@@ -144,7 +159,7 @@ async def test_leaders_die_and_nothing_is_lost_or_done_twice(tmp_path, nursery, 
             if sent % 10 == 0:
                 link.flush()
                 await trio.sleep(0.001)
-        group.stop(leader)  # with commands under way
+        await group.stop(leader)  # with commands under way
         await until(lambda: client.unseen == 0)
         await group.start(leader)
     seqs = [message.seq for message in listener.messages]
@@ -184,8 +199,7 @@ async def test_a_replica_whose_disk_is_lost_comes_back_with_all_of_it(tmp_path, 
     for _ in range(50):
         await group.nodes[leader].command(ADD, b"2")
     lost = next(number for number in group.nodes if number != leader)
-    group.stop(lost)
-    await trio.sleep(0.05)
+    await group.stop(lost)
     for file in (tmp_path / f"replica-{lost}").iterdir():
         file.unlink()
     await group.start(lost)
@@ -198,8 +212,7 @@ async def test_a_replica_whose_disk_is_lost_comes_back_with_all_of_it(tmp_path, 
 async def test_a_lone_shard_whose_journal_is_gone_does_not_begin_anew(tmp_path, nursery):
     group = Group(tmp_path, nursery, 1, "memory")
     await group.start(1)
-    group.stop(1)
-    await trio.sleep(0.05)
+    await group.stop(1)
     for file in (tmp_path / "replica-1").iterdir():
         file.unlink()
 
@@ -227,8 +240,7 @@ async def test_snapshots_are_taken_together_and_what_lies_before_them_is_let_go(
             await until(lambda number=number: not group.nodes[number].snapshots.busy)
     base = {number: node.replica.stable.log.base.tx for number, node in group.nodes.items()}
     assert base == dict.fromkeys(group.nodes, 100)
-    group.stop(leader)
-    await trio.sleep(0.05)
+    await group.stop(leader)
     await group.start(leader)
     await until(lambda: group.nodes[leader].replica.role is Role.BACKUP)
     await until(lambda: group.nodes[leader].replica.execution.state_machine.digest() == digest_of(250))
@@ -242,7 +254,7 @@ async def test_who_comes_back_to_a_log_that_has_gone_on_gets_a_snapshot(tmp_path
     leader = await group.leader()
     away = next(number for number in group.nodes if number != leader)
     await group.nodes[leader].command(ADD, b"1")
-    group.stop(away)
+    await group.stop(away)
     for tx in range(2, 351):
         await group.nodes[leader].command(ADD, b"1")
         if tx % 100 == 10 and tx > 100:
@@ -272,3 +284,77 @@ async def test_a_snapshot_is_taken_when_asked_for_but_by_no_primary_with_backups
 
 def snapshots(directory: Path, replica: int) -> list[int]:
     return snapshot_files.snapshot_txs(directory / f"replica-{replica}" / "snapshots")
+
+
+class Wrong(Adder):
+    """Makes other bytes than the others once it has heard of 13."""
+
+    def apply(
+        self, kind: int, body: bytes, timestamp: int, tx: int, source_id: int, session_id: int
+    ) -> list[tuple[int, bytes]]:
+        events = super().apply(kind, body, timestamp, tx, source_id, session_id)
+        return [*events, *events] if body == b"13" else events
+
+
+async def test_a_replica_that_makes_other_bytes_stops_and_does_not_start_again_by_itself(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "disk")
+    await group.start(1)
+    await group.start(2)
+    leader = await group.leader()
+
+    async def be_wrong() -> None:
+        async with trio.open_nursery() as inner:
+            group._nursery = inner
+            await group.start(3, Wrong)
+            await until(lambda: group.nodes[3].replica.role is Role.BACKUP)
+            for number in (b"13", b"1", b"1"):
+                await group.nodes[leader].command(ADD, number)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await be_wrong()
+    assert caught.value.subgroup(ReplicaDiverged) is not None
+    await group.nodes[leader].command(ADD, b"1")  # the others go on
+    with pytest.raises(ReplicaUnusable, match=r"replica-3/diverged: shard 1 before tx \d: .*Rebuild this replica"):
+        await run_replica(group.config(3), group.coordinator(), Adder)
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_replica_goes_on_with_a_coordinator_that_has_lost_its_record(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "disk")
+    for number in group.replicas:
+        await group.start(number)
+    leader = await group.leader()
+    backup = next(number for number in group.nodes if number != leader)
+    await until(lambda: group.nodes[backup].replica.stable.safe_complete == 1)
+    await group.stop(backup)
+    (tmp_path / "coordinator.json").unlink()
+    with pytest.raises(RecordLost, match="has promised epoch 1, and the coordinator has given out 0"):
+        await run_replica(group.config(backup), group.coordinator(), Adder)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_disk_that_hangs_ends_the_replica(tmp_path, nursery, monkeypatch):
+    monkeypatch.setattr(node, "MAX_UNSYNCED", 10)
+    group = Group(tmp_path, nursery, 1, "disk")
+    hangs = threading.Event()
+    good = os.fdatasync
+
+    def fdatasync(fd: int) -> None:
+        hangs.wait(10)
+        good(fd)
+
+    async def hang() -> None:
+        async with trio.open_nursery() as inner:
+            group._nursery = inner
+            await group.start(1)
+            monkeypatch.setattr(os, "fdatasync", fdatasync)
+            for _ in range(20):
+                inner.start_soon(group.nodes[1].command, ADD, b"1")
+            await trio.sleep(0.2)
+            hangs.set()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await hang()
+    hangs.set()
+    assert caught.value.subgroup(lambda error: "wait for a disk that hangs" in str(error)) is not None
+    nursery.cancel_scope.cancel()
