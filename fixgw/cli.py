@@ -65,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
     rebuild.add_argument("file", type=Path, metavar="FILE")
     rebuild.set_defaults(command=_rebuild)
 
+    record = commands.add_parser("record", help="make a shard's record at the coordinator again, after it was lost")
+    record.add_argument("shard", metavar="SHARD", help="all of whose replicas are stopped")
+    record.add_argument("--epoch", type=_positive, required=True, metavar="N", help="the highest that any has promised")
+    record.add_argument("file", type=Path, metavar="FILE")
+    record.set_defaults(command=_record)
+
     _add_query(commands.add_parser("query", help="what a running exchange holds, from a majority of its replicas"))
 
     demo = commands.add_parser("demo", help="a whole exchange with brokers trading and a vendor watching")
@@ -104,6 +110,13 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 86_400:
         raise ValueError
     return seconds
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -172,6 +185,13 @@ def _run(options: argparse.Namespace) -> int:
 def _rebuild(options: argparse.Namespace) -> int:
     config = _load(options.file)
     return WRONG_CONFIGURATION if config is None else int(_function("fixgw.rebuild", "rebuild")(config, options.name))
+
+
+def _record(options: argparse.Namespace) -> int:
+    config = _load(options.file)
+    if config is None:
+        return WRONG_CONFIGURATION
+    return int(_function("fixgw.record", "record")(config, options.shard, options.epoch))
 
 
 def _query(options: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor answering cli connection coordinators demo gateway interface query rebuild
+        __main__ acceptor answering cli connection coordinators demo gateway interface query rebuild record
         shard_link supervisor up
     """,
 }
