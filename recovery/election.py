@@ -96,7 +96,7 @@ class Election(Member):
         best = campaign.choose()
         campaign.advance(Phase.FETCHING)
         if best.sender == self.replica_id:
-            self._complete(campaign)
+            self._has_best(campaign, now)
         else:
             campaign.resend_at = now
 
@@ -116,7 +116,7 @@ class Election(Member):
                 self._pull_from(batch.sender, history.probe(batch))
         elif batch.tx + len(batch.entries) >= last_tx:
             history.cut(last_tx)
-            self._complete(campaign)
+            self._has_best(campaign, now)
         else:
             campaign.resend_at = now + RESEND_INTERVAL
             campaign.deadline = now + CAMPAIGN_TIMEOUT  # it goes on
@@ -127,6 +127,13 @@ class Election(Member):
     def _pull_from(self, sender: int, tx: int) -> None:
         self._batches = 0
         self._tell([sender], Pull(self.replica_id, self.epoch, tx, self.stable.log.epoch_at(tx)))
+
+    def _has_best(self, campaign: Campaign, now: int) -> None:
+        if self._mode == "async" and self.peers:
+            campaign.advance(Phase.LENGTHENING)
+            self._apply_at = now
+        else:
+            self._complete(campaign)
 
     def _complete(self, campaign: Campaign) -> None:
         campaign.advance(Phase.COMPLETING)
@@ -151,34 +158,32 @@ class Election(Member):
     def _may_lead(self, campaign: Campaign, now: int) -> bool:
         """The epoch is ours, and so is its log: most of that is applied before we lead, in parts; the others wait."""
         if self.history.apply_some():
-            if self._mode == "quorum" or not self.peers or self._has_tail(campaign, now):
-                return True
-        else:
-            self._tell(self.peers, Wait(self.replica_id, self.epoch))
-            self._apply_at = now
+            return True
         campaign.deadline = now + CAMPAIGN_TIMEOUT
+        self._tell(self.peers, Wait(self.replica_id, self.epoch))
+        self._apply_at = now
         return False
 
-    def _has_tail(self, campaign: Campaign, now: int) -> bool:
-        """Mode "async": whether what is beyond our log's end was asked for, and taken (`recovery.tail`)."""
+    def _add_tail(self, campaign: Campaign, now: int) -> None:
+        """Mode "async": the log is applied; ask for what is beyond its end, and append that (`recovery.tail`)."""
         tail = campaign.tail
-        if tail is None:
+        if tail is None or tail.tx != self.last_tx:
+            assert campaign.best is not None
             self.history.apply_all()
             log, position = self.stable.log, self.execution.sequencer.position
-            tail = campaign.tail = Tail(self.shard_id, log.last_tx, log.last_epoch, position, now)
-        if tail.taken:
-            return True
+            epoch = max(log.last_epoch, campaign.best.complete_epoch)
+            tail = campaign.tail = Tail(self.shard_id, log.last_tx, epoch, position, now)
         for request in tail.requests(now):
             self._tell(self.peers, Wait(self.replica_id, self.epoch))
             self._outgoing.append((SERVERS, request))
-        if not tail.ended(now):
+        if tail.ended(now):
+            for _, chain, kind, command in tail.commands():
+                self.stable.append(make_entry(self.epoch, chain, kind, command))
+            self._complete(campaign)
+            self._apply_at = now  # so that it is written at once
+        else:
             self._apply_at = tail.next_deadline()
-            return False
-        tail.taken = True
-        for _, chain, kind, command in tail.commands():
-            self.stable.append(make_entry(self.epoch, chain, kind, command))
-        self._apply_at = now  # they are written before we lead
-        return False
+            campaign.deadline = now + CAMPAIGN_TIMEOUT
 
     def _promise(self) -> Promise:
         stable = self.stable

@@ -263,6 +263,9 @@ class Replica(Follower):
             if campaign is not None and campaign.phase is Phase.PREPARING:
                 if campaign.promised(self._promise()):
                     self._fetch(campaign, now)
+            elif campaign is not None and campaign.phase is Phase.LENGTHENING:
+                if self._may_lead(campaign, now):
+                    self._add_tail(campaign, now)
             elif campaign is not None and campaign.phase is Phase.COMPLETING:
                 if self.stable.safe_complete == self.epoch and self._may_lead(campaign, now):
                     self.become_primary(now)

@@ -6,11 +6,14 @@ the best log of its promises asks for what follows, and takes the commands, befo
 behind them, and nobody who has released them stands on a fork.
 
 Which answers may be believed. A server answers under an epoch in which its history is proven, so all answers under one
-epoch are parts of one history, whoever gives them. The chained digest is followed from the log's own end: what does not
-continue exactly this log is not taken, nor what is not whole. Of several epochs the highest that continues the log
-counts. The commands are entries of the candidate's *own* epoch, as if it had been the first to hear them: nothing about
+epoch are parts of one history, whoever gives them. Only those of the highest epoch count: where a later one has begun,
+what an older one had beyond is void, and was told so. (Each request begins with the log's own last message, so that a
+server that has nothing more says its epoch, too; and none counts below that in which the log is complete.) The chained
+digest is followed from the log's own end: what does not continue exactly this log is not taken, nor what is not whole.
+The commands are entries of the candidate's *own* epoch, as if it had been the first to hear them: nothing about
 whose entries they were has to be known, and no entry of an older epoch is made twice. Applying them makes the same
-bytes, by the chain in each entry; it is the same check as for any other entry.
+bytes, by the chain in each entry; it is the same check as for any other entry. All this comes before the log is said to
+be complete in the epoch: if the candidate dies before, the next one asks for the same.
 
 There is not always more, and then nobody answers: who asks waits for QUIET, and never longer than PATIENCE.
 """
@@ -49,15 +52,14 @@ class _Answers:
 
 
 class Tail:
-    """Asks for what follows on a log whose last entry is `tx`, of `epoch`, and which ends at `position`."""
+    """Asks for what follows on a log that ends with the entry `tx` at `position`, and with nothing below `epoch`."""
 
     def __init__(self, shard_id: int, tx: int, epoch: int, position: Position, now: int) -> None:
-        self.taken = False
         self._shard_id = shard_id
-        self._tx = tx
+        self.tx = tx
         self._epoch = epoch
         self._position = position
-        self._answers: dict[int, _Answers] = {}
+        self._answers = {epoch: _Answers(position.next_seq)}
         self._ask_at = now
         self._asked_to = position.next_seq
         self._progress = False
@@ -73,28 +75,27 @@ class Tail:
         answers = self._answers.setdefault(epoch, _Answers(begin))
         for each in received:
             if begin <= each[0].seq < begin + MAX_TAIL:
+                self._progress |= each[0].seq not in answers.messages
                 answers.messages[each[0].seq] = each
         while answers.next_seq in answers.messages:
             answers.next_seq += 1
-            self._progress = True
 
     def requests(self, now: int) -> list[bytes]:
         """What to ask of every server now: at once for what follows on a whole answer, else for what may be lost."""
         if self._progress:
             self._progress = False
             self._quiet_at = now + QUIET
-        next_seq = self._next_seq
+        next_seq = self._best.next_seq
         if now < self._ask_at and next_seq < self._asked_to:
             return []
+        first_seq = max(next_seq - 1, 1)
         self._ask_at = now + ASK_INTERVAL
-        self._asked_to = next_seq + REQUEST_MESSAGES
-        return [packet.make_request(Request(self._shard_id, self._epoch, next_seq, REQUEST_MESSAGES))]
+        self._asked_to = first_seq + REQUEST_MESSAGES
+        return [packet.make_request(Request(self._shard_id, self._epoch, first_seq, REQUEST_MESSAGES))]
 
     @property
-    def _next_seq(self) -> int:
-        if not self._answers:
-            return self._position.next_seq
-        return self._answers[max(self._answers)].next_seq
+    def _best(self) -> _Answers:
+        return self._answers[max(self._answers)]
 
     def next_deadline(self) -> int:
         return min(self._ask_at, self._ended_at)
@@ -108,12 +109,7 @@ class Tail:
 
     def commands(self) -> list[HeardCommand]:
         """(tx, chain before it, kind, command: header and body) of each whole transaction that follows on the log."""
-        for epoch in sorted(self._answers, reverse=True):
-            if commands := self._follow(self._answers[epoch]):
-                return commands
-        return []
-
-    def _follow(self, answers: _Answers) -> list[HeardCommand]:
+        answers = self._best
         begin, digest = self._position
         commands: list[HeardCommand] = []
         first: HeardCommand | None = None
@@ -122,7 +118,7 @@ class Tail:
             if bool(message.flags & FIRST) != (first is None):
                 break
             if first is None:
-                tx = self._tx + 1 + len(commands)
+                tx = self.tx + 1 + len(commands)
                 if len(message.body) < COMMAND_HEADER_BYTES or int.from_bytes(message.body[:8], "big") != tx:
                     break
                 first = (tx, digest, message.kind, message.body)

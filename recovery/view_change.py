@@ -4,6 +4,7 @@
     RAISING      the coordinator raises the epoch for us      compare-and-set: an epoch has one owner
     PREPARING    PREPARE to all; promises of a majority       nobody of them serves an older epoch any more
     FETCHING     the best log of those that promised          whatever was committed is in it
+    LENGTHENING  has a server more of it?                     mode "async" only, see `recovery.tail`
     COMPLETING   our own log is that log; write it down       then the epoch begins
 
 The best log is the one with the highest (complete epoch, last tx), and never just the longest: a log that was complete
@@ -37,6 +38,7 @@ class Phase(Enum):
     RAISING = "raising"
     PREPARING = "preparing"
     FETCHING = "fetching"
+    LENGTHENING = "lengthening"
     COMPLETING = "completing"
 
 
@@ -58,7 +60,7 @@ class Campaign:
         self.resend_at = now
         self.best: Promise | None = None
         self.tail: Tail | None = None
-        """Mode "async", while completing: what follows on the best log elsewhere."""
+        """While lengthening: what follows on the best log."""
         self._replica_id = replica_id
         self._replica_count = replica_count
         self._silent = {replica_id}

@@ -84,7 +84,7 @@ def test_what_does_not_continue_this_log_is_not_taken(shard):
     assert numbers(tail) == []
 
 
-def test_the_highest_epoch_that_continues_the_log_counts(shard):
+def test_only_the_highest_epoch_counts(shard):
     other = Shard()
     for number in range(200):
         other.add(number + 1000 * (number > 5))
@@ -98,8 +98,26 @@ def test_the_highest_epoch_that_continues_the_log_counts(shard):
     assert numbers(tail) == []
     give(tail, packets(shard, 11, 100, epoch=2))
     give(tail, packets(other, 11, 28, epoch=3))
-    give(tail, packets(stray, 11, 100, epoch=4))
     assert numbers(tail) == [3, 4, 5, 1006, 1007, 1008]
+    give(tail, packets(stray, 11, 100, epoch=4))
+    assert numbers(tail) == []
+
+
+def test_what_a_later_epoch_began_without_is_void(shard):
+    tail = tail_of(shard)
+    give(tail, packets(shard, 11, 100, epoch=1))
+    give(tail, packets(shard, 10, 10, epoch=2))  # it has what the log has, and nothing more
+    assert numbers(tail) == []
+
+
+def test_what_comes_behind_a_hole_is_reason_to_ask_on(shard):
+    tail = tail_of(shard)
+    asked(tail, 0)
+    give(tail, packets(shard, 14, 19))
+    asked(tail, 30 * MS)
+    assert not tail.ended(QUIET)
+    give(tail, packets(shard, 11, 13))
+    assert numbers(tail) == [3, 4, 5]
 
 
 def test_a_command_of_another_tx_under_the_next_number_is_not_taken(shard):
@@ -124,7 +142,7 @@ def test_a_silence_ends_it(shard):
     now = 0
     while not tail.ended(now):
         for request in asked(tail, now):
-            assert request == Request(1, 1, 11, REQUEST_MESSAGES)
+            assert request == Request(1, 1, 10, REQUEST_MESSAGES)
             times.append(now)
         now = tail.next_deadline()
     assert times == [0, ASK_INTERVAL, 2 * ASK_INTERVAL]
@@ -134,11 +152,11 @@ def test_a_silence_ends_it(shard):
 def test_the_rest_is_asked_for_at_once_and_what_is_lost_a_little_later(shard):
     tail = tail_of(shard)
     assert len(asked(tail, 0)) == 1
-    give(tail, packets(shard, 11, 10 + REQUEST_MESSAGES))
-    assert asked(tail, 1) == [Request(1, 1, 11 + REQUEST_MESSAGES, REQUEST_MESSAGES)]
-    give(tail, packets(shard, 11 + REQUEST_MESSAGES, 580))
+    give(tail, packets(shard, 10, 9 + REQUEST_MESSAGES))
+    assert asked(tail, 1) == [Request(1, 1, 9 + REQUEST_MESSAGES, REQUEST_MESSAGES)]
+    give(tail, packets(shard, 9 + REQUEST_MESSAGES, 580))
     assert asked(tail, 2) == []
-    assert asked(tail, 1 + ASK_INTERVAL) == [Request(1, 1, 581, REQUEST_MESSAGES)]
+    assert asked(tail, 1 + ASK_INTERVAL) == [Request(1, 1, 580, REQUEST_MESSAGES)]
 
 
 def test_it_never_takes_longer_than_there_is_patience(shard):
@@ -265,6 +283,17 @@ def test_a_tail_that_only_a_server_heard_is_not_lost(count):
     assert {replica.commit_tx for replica in venue.replicas.values()} == {before + count + 1}
     assert venue.server.proven_epoch == leader.epoch
     assert venue.server.reader.position == leader.execution.sequencer.position
+
+
+def test_a_candidate_that_dies_while_it_asks_is_as_if_it_had_not_begun():
+    venue = Venue()
+    venue.run(600 * MS)
+    venue.lose_the_primary(5)
+    before = {each: replica.stable.complete_epoch for each, replica in venue.replicas.items()}
+    while not any(replica.campaign and replica.campaign.tail for replica in venue.replicas.values()):
+        venue.run(MS)
+    # An epoch that it were complete in would make the tail void to whoever tries next.
+    assert {each: replica.stable.complete_epoch for each, replica in venue.replicas.items()} == before
 
 
 def test_an_answer_that_nobody_waits_for_changes_nothing():
