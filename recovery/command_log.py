@@ -13,13 +13,14 @@ An *entry* is one command with its place: the same bytes in the journal, in memo
                                                  7 SNAPSHOT  tx u64 · epoch u32 (of the entry tx) · promised u32 ·
                                                              complete u32 · recovering u32: a snapshot of tx is safe
                                                  8 COMMITTED tx u64: the entries up to it are committed
+                                                 9 BEGIN     as SNAPSHOT; and there is no entry but those in it
 
 The rules:
 
 - tx of the entries is 1, 2, 3, … without holes; their epochs never go down from one to the next.
 - A log may begin later, above its *base*: what it had up to there is in a snapshot, and committed. Of the entry at the
   base only the epoch is known. (A log from the beginning has the base tx 0, epoch 0.) Nothing at or below it is cut.
-- A SNAPSHOT record says all that the records before it said beside the log, so that those may go.
+- A SNAPSHOT or BEGIN record says all that the records before it said beside the log, so that those may go.
 - One primary makes the entries of an epoch, each once. And a log is only ever changed by cutting its end and appending
   what follows in the log of an epoch. So two logs that have the same epoch at a tx are the same up to there: that one
   comparison is what matching two logs takes (`last_at_or_below`).
@@ -41,6 +42,7 @@ CUT_RECORD = 5
 RECOVER_RECORD = 6
 SNAPSHOT_RECORD = 7
 COMMITTED_RECORD = 8
+BEGIN_RECORD = 9
 
 ENTRY_PLACE = Struct(">IIB")
 MAX_ENTRY_BYTES = ENTRY_PLACE.size + COMMAND_HEADER_BYTES + MAX_COMMAND_BYTES

@@ -1,12 +1,18 @@
 """A journal's records as they are read back: what they make of the log, and where it joins the snapshot that there is.
 
-The beginning of a journal may be gone (`Journal.prune`), so the first entries may be such as were cut later, and follow
-on nothing. The rules by which the same log comes out as if all records were there:
+The beginning of a journal may be gone (`Journal.prune`), anywhere up to the record that is said to be needed
+(`stable.Stable.needed_number`). A log grows at its end and is cut from its end, so the entries whose records are left
+are its last ones, without a hole, whatever is gone; or none is left, and then its end may be unknown. The rules:
 
-- An entry follows the one before it; the first one there is follows on whatever was before.
-- CUT tx below the first entry leaves none; what follows begins after `tx`.
-- SNAPSHOT of a tx and an epoch that the entries have changes nothing. If they have another epoch there, or do not reach
-  so far, they are none of its history: none is left, and what follows begins after it.
+- COMMAND tx follows on the entry before it. Where no entry is left, it follows on the log's end, if that is known; else
+  it is the first that is left.
+- CUT tx leaves those up to `tx`, and makes the end known. Entries that were cut here may have followed on nothing.
+- SNAPSHOT of a tx and an epoch says that the log has them, so what is left cannot contradict it; and says nothing about
+  the end, for entries that are gone may reach further.
+- BEGIN says the same, and that the log has nothing but what is in the snapshot: it makes the end known.
+
+What breaks these rules was not written by `stable` in this order: records are missing, or of another journal. Then
+nothing may be made of it (LogIncomplete); the checksums of the records have been looked at before.
 
 Then the entries join the restored snapshot. It may be newer than the journal is: the snapshot was safe at once, and
 what was written to the journal meanwhile went with the power. In mode "quorum" a snapshot holds what is committed, and
@@ -35,10 +41,10 @@ class Joined(NamedTuple):
 
 
 class ReplayedLog:
-    """Entries first … last of a journal, the places of which it says that there were snapshots, and record numbers."""
+    """Entries first … last of a journal, and the places of which it says that there were snapshots."""
 
     def __init__(self) -> None:
-        self.first_tx = 0  # 0 = nothing is known yet
+        self.first_tx = 0  # 0 = no entry is left, and nothing is known of the end
         self.entries: list[bytes] = []
         self.points: list[Point] = []
 
@@ -50,30 +56,37 @@ class ReplayedLog:
         tx = entry_tx(entry)
         if not self.first_tx:
             self.first_tx = tx
-        assert tx == self.last_tx + 1, f"the journal has entry {tx} after {self.last_tx}"
+        if tx != self.last_tx + 1:
+            raise LogIncomplete(f"the journal has the entry {tx} where the log ends with {self.last_tx}")
+        if self.entries and entry_epoch(entry) < entry_epoch(self.entries[-1]):
+            raise LogIncomplete(f"the journal has the entry {tx} of an epoch below that of the entry before it")
         self.entries.append(entry)
 
     def cut(self, tx: int) -> None:
         self.points = [point for point in self.points if point.tx <= tx]
         if not self.first_tx or tx < self.first_tx:
-            self._begin_after(tx)
+            self._end_at(tx)
+        elif tx > self.last_tx:
+            raise LogIncomplete(f"the journal cuts the log to {tx}, which ends with {self.last_tx}")
         else:
-            assert tx <= self.last_tx, f"the journal cuts to {tx} after {self.last_tx}"
             del self.entries[tx - self.first_tx + 1 :]
 
     def snapshot(self, point: Point) -> None:
-        if self.first_tx and point.tx < self.first_tx - 1:
-            return  # from before the first entry there is
-        if not self.first_tx or not self._may_have(point):
-            self._begin_after(point.tx)
+        if self.first_tx and point.tx >= self.first_tx - 1 and not self._may_have(point):
+            raise LogIncomplete(f"the journal has a snapshot of tx {point.tx}, epoch {point.epoch}, and no such entry")
         self.points = [*(each for each in self.points if each.tx < point.tx), point]
 
-    def _begin_after(self, tx: int) -> None:
+    def begin(self, point: Point) -> None:
+        self._end_at(point.tx)
+        self.points = [point]
+
+    def _end_at(self, tx: int) -> None:
+        """No entry is left, and the log ends there."""
         self.first_tx = tx + 1
         self.entries = []
 
     def _may_have(self, point: Point) -> bool:
-        """Whether what is there agrees at this place, as far as can be known."""
+        """Whether what is left agrees at this place, as far as can be known."""
         first_tx, entries = self.first_tx, self.entries
         if point.tx == first_tx - 1:
             return not entries or entry_epoch(entries[0]) >= point.epoch

@@ -7,21 +7,32 @@ the host says how far the journal is safe (`synced`). Nothing may be told to oth
 - A sync that ends late says only that what was written then is safe, not that it is still part of the log: an entry
   that has been cut since is not counted (the marks of writes under way are lowered by `cut`).
 - A snapshot is safe before it is spoken of here (`snapshot_saved`, `begin_at`), and makes safe what it contains. When
-  there are two, the log goes on from the older one; the records before that may go (`needed_number`) once the SNAPSHOT
-  record that stands for them is safe.
+  there are two, the log goes on from the older one, its base.
 - With durability "memory" an entry counts as safe once it is handed to the journal. Promises and completions are synced
   in either case: they are rare, and a forgotten promise cannot be repaired.
+
+The records before `needed_number` may go, all of them or those up to any place: what is left makes the same again. Of
+
+- the entries above the base,
+- the SNAPSHOT or BEGIN records of the (at most two) snapshots that are kept,
+
+it is the first one's record. There the promise, the completion and the recovery are in the record of a snapshot, and
+whatever changed them later comes later. After BEGIN nothing before it is needed; after CUT nothing less than before,
+since what is cut is above the base. The number moves once all that was written up to then is safe, the record that
+stands for what goes included, and never back.
 """
 
 from collections import deque
-from struct import Struct
+from struct import Struct, error
 from typing import Literal
 
 from recovery.command_log import (
+    BEGIN_RECORD,
     COMMAND_RECORD,
     COMMITTED_RECORD,
     COMPLETE_RECORD,
     CUT_RECORD,
+    ENTRY_PLACE,
     EPOCH_RECORD,
     ORIGIN,
     PROMISE_RECORD,
@@ -32,7 +43,8 @@ from recovery.command_log import (
     entry_epoch,
     entry_tx,
 )
-from recovery.replayed_log import SNAPSHOT_FIELDS, ReplayedLog
+from recovery.record import COMMAND_HEADER_BYTES
+from recovery.replayed_log import SNAPSHOT_FIELDS, LogIncomplete, ReplayedLog
 
 Durability = Literal["memory", "disk"]
 
@@ -84,6 +96,7 @@ class Stable:
         """Of the newest snapshots, two at most, the oldest first."""
         self._replayed: ReplayedLog | None = ReplayedLog()
         self._numbered: deque[tuple[int, int]] = deque()  # (tx, number of its record), some of them
+        self._snapshots: dict[int, int] = {}  # tx → number of its SNAPSHOT or BEGIN record
         self._next_number = 1
         self._needed = 1
 
@@ -95,11 +108,21 @@ class Stable:
     # Restart
 
     def replay(self, kind: int, payload: bytes, number: int) -> None:
-        """One record of the journal, in order; `number` is the journal's."""
+        """One record of the journal, in order; `number` is the journal's. Raises LogIncomplete."""
         replayed = self._replayed
         assert replayed is not None, "a journal is replayed before it is opened"
+        try:
+            self._replay(replayed, kind, payload, number)
+        except error:
+            raise LogIncomplete(f"record {number} of kind {kind} cannot have {len(payload)} bytes") from None
+        except LogIncomplete as wrong:
+            raise LogIncomplete(f"record {number}: {wrong}") from None
+
+    def _replay(self, replayed: ReplayedLog, kind: int, payload: bytes, number: int) -> None:
         epoch = 0
         if kind == COMMAND_RECORD:
+            if len(payload) < ENTRY_PLACE.size + COMMAND_HEADER_BYTES:
+                raise LogIncomplete(f"an entry of {len(payload)} bytes")
             epoch = entry_epoch(payload)
             replayed.append(payload)
             self._remember(entry_tx(payload), number)
@@ -108,20 +131,27 @@ class Stable:
             replayed.cut(tx)
             self.committed_tx = min(self.committed_tx, tx)
             self._forget_above(tx)
-        elif kind == SNAPSHOT_RECORD:
+        elif kind in (SNAPSHOT_RECORD, BEGIN_RECORD):
             tx, point_epoch, epoch, self.complete_epoch, self.recovering_epoch = SNAPSHOT_FIELDS.unpack(payload)
-            replayed.snapshot(Point(tx, point_epoch))
             self.committed_tx = max(self.committed_tx, tx)
+            if kind == BEGIN_RECORD:
+                replayed.begin(Point(tx, point_epoch))
+                self.committed_tx = tx
+                self._forget_above(0)
+            else:
+                replayed.snapshot(Point(tx, point_epoch))
+            self._snapshots[tx] = number
         elif kind == COMMITTED_RECORD:
             (self.committed_tx,) = _U64.unpack(payload)
         elif kind == RECOVER_RECORD:
             (epoch,) = _U32.unpack(payload)
             self.recovering_epoch = epoch
-        else:
-            assert kind in (EPOCH_RECORD, PROMISE_RECORD, COMPLETE_RECORD), f"record kind {kind} is unknown"
+        elif kind in (EPOCH_RECORD, PROMISE_RECORD, COMPLETE_RECORD):
             (epoch,) = _U32.unpack_from(payload)
             if kind != PROMISE_RECORD:  # EPOCH: written by a primary that was alone, and so complete
                 self.complete_epoch = epoch
+        else:
+            raise LogIncomplete(f"its kind {kind} is unknown to this program")
         self.promised_epoch = max(self.promised_epoch, epoch)
 
     def opened(self, snapshot: Point | None = None, *, trust_snapshot: bool = True, next_number: int = 1) -> None:
@@ -137,7 +167,9 @@ class Stable:
         self.committed_tx = min(self.committed_tx, self.log.last_tx)
         self.safe_promise, self.safe_complete = self.promised_epoch, self.complete_epoch
         if snapshot is not None and ahead:
-            self._write_snapshot(snapshot)
+            self._begin(snapshot)
+        elif snapshot is not None and snapshot.tx not in self._snapshots:  # saved, and then the power went
+            self._write_snapshot(SNAPSHOT_RECORD, snapshot)
 
     # Changes
 
@@ -201,9 +233,9 @@ class Stable:
             return
         self.points = [*self.points, point][-2:]
         self._hold(point.tx)
+        self._write_snapshot(SNAPSHOT_RECORD, point)
         if len(self.points) == 2:
             self._drop(self.points[0].tx)
-        self._write_snapshot(point)
 
     def begin_at(self, point: Point) -> None:
         """A snapshot of committed history that the log does not reach, or contradicts, is safe: go on from there."""
@@ -213,10 +245,8 @@ class Stable:
         for mark in self._marks:
             mark.last_tx = point.tx
         self.points = [point]
-        self._numbered.clear()
         self.committed_tx = point.tx
-        self._needed = self._next_number  # the SNAPSHOT record itself
-        self._write_snapshot(point)
+        self._begin(point)
 
     def begin_anew(self) -> None:
         """What was committed has turned out not to be history: only in mode "async", or when too much was lost."""
@@ -225,7 +255,7 @@ class Stable:
         for mark in self._marks:
             mark.last_tx = 0
         self.points = []
-        self._numbered.clear()
+        self._forget_above(0)
         self._write(CUT_RECORD, _U64.pack(0))
 
     def _hold(self, tx: int) -> None:
@@ -235,16 +265,25 @@ class Stable:
             mark.last_tx = max(mark.last_tx, tx)
 
     def _drop(self, tx: int) -> None:
+        """What is above the base, which is now `tx`, and what stands for the snapshots is needed; nothing else is."""
         self.log.drop(tx)
+        self._snapshots = {point.tx: self._snapshots[point.tx] for point in self.points}
         numbered = self._numbered
         while len(numbered) > 1 and numbered[1][0] <= tx + 1:
             numbered.popleft()
         if numbered and numbered[0][0] <= tx + 1:
-            self._needed = max(self._needed, numbered[0][1])
+            self._needed = max(self._needed, min(numbered[0][1], *self._snapshots.values()))
 
-    def _write_snapshot(self, point: Point) -> None:
+    def _begin(self, point: Point) -> None:
+        """The log is what is in this snapshot: no record before is needed."""
+        self._forget_above(0)
+        self._needed = self._next_number
+        self._write_snapshot(BEGIN_RECORD, point)
+
+    def _write_snapshot(self, kind: int, point: Point) -> None:
         state = (self.promised_epoch, self.complete_epoch, self.recovering_epoch)
-        self._write(SNAPSHOT_RECORD, SNAPSHOT_FIELDS.pack(*point, *state))
+        self._snapshots[point.tx] = self._next_number
+        self._write(kind, SNAPSHOT_FIELDS.pack(*point, *state))
         self.needs_sync = True
 
     # Numbers of records
@@ -260,6 +299,8 @@ class Stable:
     def _forget_above(self, tx: int) -> None:
         while self._numbered and self._numbered[-1][0] > tx:
             self._numbered.pop()
+        for each in [each for each in self._snapshots if each > tx]:
+            del self._snapshots[each]
 
     # Safety
 

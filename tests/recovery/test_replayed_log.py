@@ -1,12 +1,25 @@
 """A replica's journal is pruned anywhere it may be, its newest snapshot lost, and the same log comes out."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recovery.command_log import ORIGIN, Point, make_entry
+from recovery.command_log import (
+    BEGIN_RECORD,
+    COMMAND_RECORD,
+    COMMITTED_RECORD,
+    CUT_RECORD,
+    EPOCH_RECORD,
+    ORIGIN,
+    PROMISE_RECORD,
+    SNAPSHOT_RECORD,
+    Point,
+    make_entry,
+)
 from recovery.record import CommandHeader
-from recovery.replayed_log import LogIncomplete, ReplayedLog
+from recovery.replayed_log import SNAPSHOT_FIELDS, LogIncomplete, ReplayedLog
 from recovery.stable import NUMBERED_INTERVAL, Stable
 
 
@@ -19,15 +32,15 @@ def whole_log(stable: Stable) -> list[bytes]:
 
 
 Step = tuple[str, int]
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("append"), st.integers(1, 8)),
-        st.tuples(st.just("cut"), st.integers(1, 5)),
-        st.tuples(st.just("save"), st.integers(0, 6)),
-        st.tuples(st.just("install"), st.integers(1, 6)),
-    ),
-    max_size=30,
+step = st.one_of(
+    st.tuples(st.just("append"), st.integers(1, 8)),
+    st.tuples(st.just("cut"), st.integers(1, 5)),
+    st.tuples(st.just("save"), st.integers(0, 6)),
+    st.tuples(st.just("install"), st.integers(1, 6)),
+    st.tuples(st.just("install instead"), st.integers(0, 6)),
 )
+steps = st.lists(step, max_size=30)
+restarts = st.tuples(st.just("restart"), st.integers(0, 30))
 
 
 class Life:
@@ -40,6 +53,7 @@ class Life:
         self.stable.promise(1)
         self.stable.complete(1)
         self.journal = self.stable.records_to_write()
+        self.first_number = 1
         self.files: list[Point] = []
         self.committed_tx = 0
 
@@ -59,14 +73,24 @@ class Life:
             if self.committed_tx > 0 and self.committed_tx >= stable.log.base.tx:
                 self._keep(Point(self.committed_tx, stable.log.epoch_at(self.committed_tx)))
                 stable.snapshot_saved(self.committed_tx)
+        elif kind == "restart":
+            self.stable = stable = self._restart_anyhow(max(self.first_number, stable.needed_number - amount))
         else:
             self._next_epoch()
-            point = Point(last_tx + amount, self.epoch)
+            ahead = amount if kind == "install" else -amount
+            point = Point(max(last_tx + ahead, self.committed_tx + 1), self.epoch)
             self._keep(point)
             stable.begin_at(point)
             self.committed_tx = point.tx
         self.journal += stable.records_to_write()
         stable.synced(stable.written)
+
+    def _restart_anyhow(self, first: int) -> Stable:
+        """From the older snapshot, or from the newer one, if an installed one lies between them."""
+        if self.files[1:]:
+            with suppress(LogIncomplete):
+                return self.restart(first, self.files[0])
+        return self.restart(first, self.files[-1] if self.files else None)
 
     def _next_epoch(self) -> None:
         self.epoch += 1
@@ -77,10 +101,12 @@ class Life:
             self.files = [*self.files, point][-2:]
 
     def restart(self, first: int, snapshot: Point | None) -> Stable:
+        """From what is left of the journal when all before the record `first` is gone."""
         again = Stable("disk")
         for number, (kind, payload) in enumerate(self.journal[first - 1 :], first):
             again.replay(kind, payload, number)
         again.opened(snapshot, next_number=len(self.journal) + 1)
+        self.first_number = first
         return again
 
 
@@ -89,8 +115,8 @@ def test_the_same_comes_out_of_a_pruned_journal(taken, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recovery.stable.NUMBERED_INTERVAL", 1)
         life = Life()
-        for step in taken:
-            life.do(step)
+        for each in taken:
+            life.do(each)
         stable = life.stable
         first = data.draw(st.integers(1, stable.needed_number))
         again = life.restart(first, life.files[-1] if life.files else None)
@@ -103,11 +129,32 @@ def test_the_same_comes_out_of_a_pruned_journal(taken, data):
     assert not again.records_to_write()
 
 
+@given(st.lists(st.one_of(step, step, restarts), max_size=30), st.data())
+def test_the_same_comes_out_over_any_restarts(taken, data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recovery.stable.NUMBERED_INTERVAL", 2)
+        life = Life()
+        for each in taken:
+            life.do(each)
+        stable = life.stable
+        first = data.draw(st.integers(life.first_number, max(life.first_number, stable.needed_number)))
+        newest = life.files[-1] if life.files else None
+        again = life.restart(first, newest)
+    assert again.points[-1:] == life.files[-1:]
+    base_tx = max(again.log.base.tx, stable.log.base.tx)
+    assert base_tx <= (newest or ORIGIN).tx
+    assert again.log.epoch_at(base_tx) == stable.log.epoch_at(base_tx)
+    assert again.log.entries_after(base_tx, 1 << 20) == stable.log.entries_after(base_tx, 1 << 20)
+    assert again.safe_tx == stable.safe_tx
+    state = (stable.promised_epoch, stable.complete_epoch, stable.recovering_epoch)
+    assert (again.promised_epoch, again.complete_epoch, again.recovering_epoch) == state
+
+
 @given(steps, st.data())
 def test_without_its_newest_snapshot_the_one_before_has_a_longer_tail(taken, data):
     life = Life()
-    for step in [*taken, ("append", 5), ("save", 1), ("append", 4), ("save", 2)]:
-        life.do(step)
+    for each in [*taken, ("append", 5), ("save", 1), ("append", 4), ("save", 2)]:
+        life.do(each)
     first = data.draw(st.integers(1, life.stable.needed_number))
     older = life.files[0]
     again = life.restart(first, older)
@@ -121,8 +168,8 @@ def test_without_its_newest_snapshot_the_one_before_has_a_longer_tail(taken, dat
 @given(steps, st.integers(1, 20))
 def test_a_snapshot_whose_journal_was_cut_by_the_power_wins(taken, ahead):
     life = Life()
-    for step in taken:
-        life.do(step)
+    for each in taken:
+        life.do(each)
     point = Point(life.stable.log.last_tx + ahead, life.epoch + 1)
     again = life.restart(1, point)
     assert (again.log.base, again.log.last_tx, again.safe_tx) == (point, point.tx, point.tx)
@@ -154,6 +201,43 @@ def test_what_makes_no_log_together_is_refused():
         replayed(entry(5)).join(None, trust_snapshot=True)
     with pytest.raises(LogIncomplete, match="begins with tx 5, the snapshot ends with tx 3"):
         replayed(entry(5)).join(Point(3, 1), trust_snapshot=True)
+
+
+def fields(tx: int, epoch: int) -> bytes:
+    return SNAPSHOT_FIELDS.pack(tx, epoch, 9, 9, 0)
+
+
+FOREIGN = {
+    "the entry 3 where the log ends with 1": [(COMMAND_RECORD, entry(1)), (COMMAND_RECORD, entry(3))],
+    "the entry 5 where the log ends with 3": [(CUT_RECORD, (3).to_bytes(8, "big")), (COMMAND_RECORD, entry(5))],
+    "the entry 9 where the log ends with 7": [(BEGIN_RECORD, fields(7, 1)), (COMMAND_RECORD, entry(9))],
+    "of an epoch below": [(COMMAND_RECORD, entry(1, 2)), (COMMAND_RECORD, entry(2, 1))],
+    "cuts the log to 4, which ends with 1": [(COMMAND_RECORD, entry(1)), (CUT_RECORD, (4).to_bytes(8, "big"))],
+    "tx 2, epoch 1, and no such entry": [(COMMAND_RECORD, entry(1)), (SNAPSHOT_RECORD, fields(2, 1))],
+    "tx 1, epoch 2, and no such entry": [(COMMAND_RECORD, entry(1)), (SNAPSHOT_RECORD, fields(1, 2))],
+    "an entry of 50 bytes": [(PROMISE_RECORD, bytes(4)), (COMMAND_RECORD, entry(1)[:-1])],
+    "kind 3 cannot have 0 bytes": [(COMMAND_RECORD, entry(1)), (PROMISE_RECORD, b"")],
+    "kind 2 cannot have 3 bytes": [(COMMAND_RECORD, entry(1)), (EPOCH_RECORD, bytes(3))],
+    "kind 8 cannot have 7 bytes": [(COMMAND_RECORD, entry(1)), (COMMITTED_RECORD, bytes(7))],
+    "its kind 77 is unknown": [(COMMAND_RECORD, entry(1)), (77, b"")],
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_records_that_no_replica_has_written_so_are_refused_and_not_asserted(text):
+    stable = Stable("disk")
+    (kind, payload), wrong = FOREIGN[text]
+    stable.replay(kind, payload, 41)
+    with pytest.raises(LogIncomplete, match=f"record 42.*{text}"):
+        stable.replay(*wrong, 42)
+
+
+def test_a_snapshot_whose_record_the_power_took_gets_one():
+    life = Life()
+    life.do(("append", 5))
+    again = life.restart(1, Point(4, 1))
+    ((kind, payload),) = again.records_to_write()
+    assert (kind, payload[:12]) == (SNAPSHOT_RECORD, fields(4, 1)[:12])
 
 
 def test_entries_that_were_cut_in_a_part_that_is_gone_do_no_harm():

@@ -4,7 +4,7 @@ A record that is written in part is what the real journal cuts off at a restart,
 snapshot's file is there whole or not at all, but may be damaged later.
 """
 
-from recovery.command_log import COMMAND_RECORD, CUT_RECORD, ENTRY_PLACE, SNAPSHOT_RECORD, entry_epoch, entry_tx
+from recovery.command_log import BEGIN_RECORD, COMMAND_RECORD, CUT_RECORD, ENTRY_PLACE, entry_tx
 from recovery.replayed_log import SNAPSHOT_FIELDS
 from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot
 from tests.simulation.world import World
@@ -83,10 +83,8 @@ class Disk:
                 safe[tx] = payload
             elif kind == CUT_RECORD:
                 self._keep(int.from_bytes(payload, "big"))
-            elif kind == SNAPSHOT_RECORD:
-                tx, epoch, *_ = SNAPSHOT_FIELDS.unpack(payload)
-                if tx in safe and entry_epoch(safe[tx]) != epoch:
-                    self._keep(tx - 1)
+            elif kind == BEGIN_RECORD:
+                self._keep(SNAPSHOT_FIELDS.unpack(payload)[0] - 1)
         self._read_up_to = self.synced
 
     def _keep(self, last_tx: int) -> None:
