@@ -35,7 +35,7 @@ class StateMachine(Protocol):
         """Of the state."""
 
     def snapshot(self) -> bytes:
-        """The complete state."""
+        """The complete state: the same bytes on every replica that has applied the same commands."""
 
     def restore(self, data: bytes) -> None:
         """Become, from nothing, what `snapshot` was taken of. Raises ValueError on bytes that are no state."""

@@ -6,18 +6,19 @@ start from it. All integers are big-endian; a file is one header and two section
     header                                              section
     ─────────────────────────────────────────────       ─────────────────────────────────────────────────
     magic           8 bytes  'FXSNAP01'                 length    u64  of the bytes
-    version         u16      1                          checksum  u32  CRC-32C of length and bytes
+    version         u16      2                          checksum  u32  CRC-32C of length and bytes
     shard_id        u16                                 bytes     …
     epoch           u32      of the entry tx
     tx              u64      the last it contains       section 1  sources: count u32, each source_id u16 ·
     next_seq        u64      of the stream                         incarnation u32 · source_seq u64; sessions: count
     chain           u32      before next_seq                       u32, each session_id u32 · session_seq u64
     last_timestamp  u64                                 section 2  the state machine's own bytes
-    digest          u64      of the state
+    digest          u64      CRC-32C of section 2's bytes
     checksum        u32      of the header before it
 
-Every byte is under a checksum, so a flipped bit is found; and what is made from the state must have its digest again,
-so a state machine that does not put everything into its bytes is found, too.
+Every byte is under a checksum, so a flipped bit is found. A state machine makes the same bytes of the same state, so
+their digest is the state's: replicas compare it (`state_digests`), and what is restored is made into bytes once more
+and must have it again, so a state machine that does not read all that it has written is found, too.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from recovery.record import Position
 from recovery.sources import Sources
 
 MAGIC = b"FXSNAP01"
-VERSION = 1
+VERSION = 2
 
 _HEADER = Struct(">8sHHIQQIQQ")
 _SECTION = Struct(">QI")
@@ -67,9 +68,9 @@ def take(execution: Execution, tx_epoch: int) -> Snapshot:
     """Of an execution that has applied nothing above its commit; `tx_epoch` is the epoch of its last entry."""
     assert execution.last_tx == execution.commit_tx, "a snapshot holds committed history and nothing else"
     sources, sessions = execution.sources.tables()
-    machine = execution.state_machine
     place = (execution.shard_id, execution.last_tx, tx_epoch, execution.sequencer.position, execution.last_timestamp)
-    return Snapshot(*place, sources, sessions, machine.digest(), machine.snapshot())
+    state = execution.state_machine.snapshot()
+    return Snapshot(*place, sources, sessions, crc32c(state), state)
 
 
 def restore_execution(snapshot: Snapshot, make_state_machine: Callable[[], StateMachine]) -> Execution:
@@ -79,9 +80,9 @@ def restore_execution(snapshot: Snapshot, make_state_machine: Callable[[], State
         machine.restore(snapshot.state)
     except ValueError as error:
         raise SnapshotDamaged(f"state of tx {snapshot.tx}: {error}") from error
-    if machine.digest() != snapshot.digest:
+    if (digest := crc32c(machine.snapshot())) != snapshot.digest:
         raise SnapshotDamaged(
-            f"state of tx {snapshot.tx} has the digest {machine.digest():#x} where {snapshot.digest:#x} was taken: "
+            f"state of tx {snapshot.tx} has the digest {digest:#x} where {snapshot.digest:#x} was taken: "
             "this program does not read all that was written"
         )
     sources = Sources.restored(snapshot.sources, snapshot.sessions)

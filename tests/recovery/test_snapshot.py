@@ -61,9 +61,24 @@ def test_every_cut_and_every_appendix_is_found():
 
 def test_a_version_of_another_program_is_told_from_damage():
     data = encode_snapshot(take(shard_of(1).primary.execution, 1))
-    header = data[:8] + b"\0\2" + data[10:52]
-    with pytest.raises(SnapshotDamaged, match="version 2"):
+    header = data[:8] + b"\0\3" + data[10:52]
+    with pytest.raises(SnapshotDamaged, match="version 3; this program reads version 2"):
         decode_snapshot(header + crc32c(header).to_bytes(4, "big") + data[56:])
+
+
+class ForgetfulAdder(Adder):
+    """Does not read all that it writes."""
+
+    def restore(self, data: bytes) -> None:
+        super().restore(data)
+        self.total = 0
+
+
+def test_a_state_that_is_not_read_as_it_was_written_is_refused():
+    snapshot = take(shard_of(5).primary.execution, 1)
+    assert restore_execution(snapshot, Adder).state_machine.snapshot() == snapshot.state
+    with pytest.raises(SnapshotDamaged, match="does not read all that was written"):
+        restore_execution(snapshot, ForgetfulAdder)
 
 
 def test_a_state_that_is_not_what_was_taken_is_refused():

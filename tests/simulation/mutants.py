@@ -189,7 +189,7 @@ MUTANTS = {
         Mutant("snapshot without sources", "of the sources", ((Sources, "tables", _tables_without_sources),)),
         Mutant(
             "snapshot without registers",
-            "a field is in neither the snapshot nor the digest",
+            "a field is not in the snapshot",
             ((Tape, "snapshot", _without_registers),),
         ),
         Mutant(
@@ -223,8 +223,8 @@ class HiddenDrift(Tape):
 
     hidden = 0
 
-    def digest(self) -> int:
-        return super().digest() + self.hidden
+    def snapshot(self) -> bytes:
+        return super().snapshot() + b"!" * self.hidden
 
 
 def drifting(first: int, kind: type[Tape] = DriftingTape) -> Callable[[int, StateMachine], StateMachine]:
