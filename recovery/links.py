@@ -22,6 +22,8 @@ from recovery.sources import Verdict
 
 MAX_LINKS = 256
 """Gateways, and operators' tools."""
+MAX_BATCH = 64
+"""Commands between two flushes: after a failover a gateway brings all that has piled up at once."""
 MAX_STRANGERS = 32
 """Connections that have not logged in: each has 3 s for it."""
 
@@ -131,12 +133,15 @@ class _Link:
         """One batch."""
         host, core = self._host, self._core
         try:
-            for event in core.receive_data(data, now):
+            for number, event in enumerate(core.receive_data(data, now), 1):
                 if isinstance(event, Command):
                     assert core.login is not None
                     await self._submit(core.login, event)
                 else:
                     await self._log_in(event, now)
+                if number % MAX_BATCH == 0:
+                    host.flush()  # so that backups and disks have work while we do the rest
+                    await trio.lowlevel.checkpoint()  # and what they acknowledge is committed meanwhile
         except LinkError as error:
             if not core.closed:
                 core.refuse(str(error), now)
