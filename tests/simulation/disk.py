@@ -110,11 +110,17 @@ class Disk:
         return found
 
     def damage(self) -> int | None:
-        """A bit of the newest snapshot flips, if there is an older one: its tx."""
-        if len(self.snapshots) < KEPT_SNAPSHOTS or len(self.whole()) < KEPT_SNAPSHOTS:
+        """A bit of the newest snapshot flips, if there is an older one that the journal goes on from, too: its tx."""
+        whole = self.whole()
+        if len(self.snapshots) < KEPT_SNAPSHOTS or len(whole) < KEPT_SNAPSHOTS or whole[1].tx < self._begun_tx():
             return None
         newest = max(self.snapshots)
         data = bytearray(self.snapshots[newest])
         data[self.world.rng.randrange(len(data))] ^= 1 << self.world.rng.randrange(8)
         self.snapshots[newest] = bytes(data)
         return newest
+
+    def _begun_tx(self) -> int:
+        """Where the log begins by what the journal says; below, it may lack what was acknowledged."""
+        begun = (SNAPSHOT_FIELDS.unpack(payload)[0] for kind, payload in self.records if kind == BEGIN_RECORD)
+        return max(begun, default=0)
