@@ -20,7 +20,7 @@ from recovery.command_log import ORIGIN, CommandLog, Point, entry_epoch, make_en
 from recovery.control import BATCH_ENTRY_BYTES, Batch, Pull
 from recovery.execution import Execution, StateMachine
 from recovery.heard import Heard
-from recovery.snapshot import Snapshot, restore_execution
+from recovery.snapshot import Snapshot, SnapshotDamaged, restore_execution
 from recovery.stable import Durability, Stable
 
 Mode = Literal["async", "quorum"]
@@ -77,7 +77,10 @@ class History:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Before the journal is replayed. Raises SnapshotDamaged."""
-        assert snapshot.shard_id == self.shard_id, f"a snapshot of shard {snapshot.shard_id}, not {self.shard_id}"
+        if snapshot.shard_id != self.shard_id:
+            raise SnapshotDamaged(
+                f"the snapshot of tx {snapshot.tx} is of shard {snapshot.shard_id}, not {self.shard_id}"
+            )
         self.execution = restore_execution(snapshot, self._make_state_machine)
         self._restored = Point(snapshot.tx, snapshot.epoch)
         self._begun_tx = snapshot.tx

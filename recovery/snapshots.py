@@ -90,7 +90,8 @@ def started_replica(
             for failure in failures:
                 _log.warning("%s: another snapshot is used: %s", directory, failure)
             return replica
-    raise ReplicaUnusable(f"{directory.parent}: {'; '.join(failures)}. Rebuild it from the other replicas")
+    reasons = "; ".join(dict.fromkeys(failures))
+    raise ReplicaUnusable(f"{directory.parent}: {reasons}. Rebuild it from the other replicas")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from recovery.control import Batch, Pull, StateDigest, Wait, is_control, make_co
 from recovery.history import MAX_APPLIED, ReplicaDiverged
 from recovery.replayed_log import LogIncomplete
 from recovery.replica import MAJORITY_TIMEOUT, MAX_CATCH_UP, STREAM, Replica, Role
-from recovery.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot, encode_snapshot
 from recovery.view_change import CAMPAIGN_TIMEOUT, Phase
 from tests.recovery.adder import ADD, Adder
 
@@ -207,6 +207,16 @@ def test_without_a_snapshot_that_fits_there_is_no_start():
     cluster.files[gone] = {10: cluster.files[gone][10]}
     with pytest.raises(LogIncomplete, match="begins with tx 21, the snapshot ends with tx 10"):
         cluster.restart(gone)
+
+
+def test_a_snapshot_of_another_shard_is_refused():
+    cluster = started(every=10)
+    cluster.add(15)
+    data = next(iter(cluster.files[backups(cluster)[0]].values()))
+    with pytest.raises(SnapshotDamaged, match="the snapshot of tx 10 is of shard 1, not 2"):
+        Replica(2, 1, [1, 2, 3], Adder, mode="quorum", durability="disk", draw=lambda _: 0).restore(
+            decode_snapshot(data)
+        )
 
 
 def test_a_candidate_goes_on_from_a_snapshot_too():
