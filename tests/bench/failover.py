@@ -1,4 +1,4 @@
-"""Primaries of three replicas killed and paused under load: how long brokers wait for the next one, and that all is well.
+"""Primaries of three replicas killed and paused under load: how long brokers wait for the next one, and all is well.
 
     ./run bench failover
 
@@ -70,8 +70,8 @@ def figures() -> list[Figure]:
     for name, blow, times in blows:
         outages, stale = trio.run(strike, blow, times)
         conditions = (
-            f"{machine()}; {times} blows, {OFFERED} orders/s offered by 3 sessions; 3 replicas, quorum, disk, 3 ZooKeeper "
-            f"servers, feed and retransmitter, all on one machine of 2 cores; {stale} packets of deposed primaries heard"
+            f"{machine()}; {times} blows, {OFFERED} orders/s offered by 3 sessions; 3 replicas, quorum, disk; 3 ZooKeeper "
+            f"servers, feed, retransmitter, brokers: all on 2 cores; {stale} packets of deposed primaries heard"
         )
         found += [
             Figure(f"failover.{name}.p50_ms", statistics.median(outages) * 1e3, "ms", conditions),
