@@ -132,7 +132,7 @@ class Member:
         self.history.restore(snapshot)
 
     def replay(self, kind: int, payload: bytes, number: int = 0) -> None:
-        """One record of the journal, in order, with its number."""
+        """One record of the journal, in order, with its number. Raises LogIncomplete."""
         self.stable.replay(kind, payload, number)
 
     def start(self, now: int, *, forgot: bool = False, highest_epoch: int = 0, next_number: int = 1) -> None:

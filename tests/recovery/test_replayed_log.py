@@ -129,6 +129,28 @@ def test_the_same_comes_out_of_a_pruned_journal(taken, data):
     assert not again.records_to_write()
 
 
+@pytest.mark.parametrize(
+    "taken",
+    [
+        [("append", 11), ("save", 1), ("append", 1), ("install", 1), ("append", 2)],
+        [("install", 1), ("append", 1), ("save", 0)],
+        [("append", 5), ("save", 0), ("append", 4), ("save", 0)],
+        [("append", 5), ("save", 1), ("append", 4), ("save", 1), ("append", 3), ("cut", 2)],
+        [("append", 9), ("install instead", 4), ("append", 9), ("save", 8), ("append", 1), ("save", 0)],
+    ],
+)
+def test_the_same_comes_out_wherever_the_journal_begins(taken, monkeypatch):
+    monkeypatch.setattr("recovery.stable.NUMBERED_INTERVAL", 1)
+    life = Life()
+    for each in taken:
+        life.do(each)
+    stable = life.stable
+    assert stable.needed_number > 1
+    for first in range(1, stable.needed_number + 1):
+        again = life.restart(first, life.files[-1])
+        assert (again.log.base, whole_log(again), again.points) == (stable.log.base, whole_log(stable), stable.points)
+
+
 @given(st.lists(st.one_of(step, step, restarts), max_size=30), st.data())
 def test_the_same_comes_out_over_any_restarts(taken, data):
     with pytest.MonkeyPatch.context() as patch:
