@@ -70,8 +70,8 @@ def figures() -> list[Figure]:
     for name, blow, times in blows:
         outages, stale = trio.run(strike, blow, times)
         conditions = (
-            f"{machine()}; {times} blows, {OFFERED} orders/s offered by 3 sessions; 3 replicas, quorum, disk; 3 ZooKeeper "
-            f"servers, feed, retransmitter, brokers: all on 2 cores; {stale} packets of deposed primaries heard"
+            f"{machine()}; {times} blows, {OFFERED} orders/s offered by 3 sessions; 3 replicas, quorum, disk, 3 "
+            f"ZooKeepers, feed, retransmitter, brokers: all on 2 cores; {stale} packets of deposed primaries heard"
         )
         found += [
             Figure(f"failover.{name}.p50_ms", statistics.median(outages) * 1e3, "ms", conditions),
