@@ -170,19 +170,19 @@ def _plan_order(asker: Asker, options: argparse.Namespace) -> tuple[Sequence[Sha
 async def _ask_all(shards: Sequence[Shard], ask: Ask) -> list[Found]:
     """All of them at once; in the order of the file. Raises CannotTell."""
     found: dict[str, Found] = {}
-    failures: list[str] = []
+    failures: dict[str, str] = {}
 
     async def one(shard: Shard) -> None:
         try:
             found[shard.name] = await ask(shard)
         except CannotTell as failure:
-            failures.append(str(failure))
+            failures[shard.name] = str(failure)
 
     async with trio.open_nursery() as nursery:
         for shard in shards:
             nursery.start_soon(one, shard)
     if failures:
-        raise CannotTell("\n".join(failures))
+        raise CannotTell("\n".join(failures[shard.name] for shard in shards if shard.name in failures))
     return [found[shard.name] for shard in shards]
 
 
