@@ -14,6 +14,7 @@ import trio
 
 from recovery.alarm import now_ns
 from recovery.frames import LinkError
+from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import JournalFailed
 from recovery.link import NONCE_BYTES, Command, LinkServer, Login
 from recovery.primary import Primary
@@ -63,7 +64,10 @@ class Links:
         self._leading = False
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """One connection. Nothing that comes over it gets further than here, but for a failed disk and our own bugs."""
+        """One connection. Nothing that comes over it gets further than here.
+
+        What ends the replica does: a batch ends with the work of the whole process, which may fail on any link.
+        """
         if self._strangers >= MAX_STRANGERS or len(self._pumps) >= MAX_LINKS:
             _log.warning("shard %d: too many links", self.shard_id)
             await trio.aclose_forcefully(stream)
@@ -72,7 +76,7 @@ class Links:
         self._strangers += 1
         try:
             await link.pump.run()
-        except (JournalFailed, AssertionError):
+        except (JournalFailed, ReplicaDiverged, StateLost, AssertionError):
             raise
         except NotPrimary as error:
             _log.info("shard %d: link of source %s: %s", self.shard_id, link.source_id, error)

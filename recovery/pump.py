@@ -78,7 +78,8 @@ class Pump:
         except trio.BrokenResourceError as error:
             self._failure = self._failure or LinkError(f"connection lost: {error}")
         except Exception as error:
-            self._failure = self._failure or error
+            if self._failure is None or isinstance(self._failure, LinkError):  # which says less than any other
+                self._failure = error
         self._scope.cancel()
 
     async def _read(self) -> None:

@@ -99,11 +99,11 @@ class Replica(Follower):
         assert self.role is Role.FENCED
         assert self._owner == self.replica_id
         assert self.stable.safe_complete == self.stable.safe_promise == self.epoch
+        self.history.apply_all()  # which may show that we have diverged: then we lead nobody
         self.role = Role.PRIMARY
         self.campaign = None
         self._apply_at = None
         self._wanted_tx = 0
-        self.history.apply_all()
         self.primary = Primary(self.shard_id, self.execution.state_machine, self.execution)
         self.primary.lead(self.epoch, now)
         self._acks = {}

@@ -352,6 +352,21 @@ def test_another_state_after_the_same_transaction_stops_the_replica():
     assert max(first, second) == second
 
 
+def test_who_finds_that_it_has_diverged_does_not_lead(monkeypatch):
+    cluster = started()
+    leader, winner = cluster.leader, cluster.replicas[backups(cluster)[0]]
+
+    def apply_all() -> None:
+        raise ReplicaDiverged("before tx 1")
+
+    monkeypatch.setattr(winner.history, "apply_all", apply_all)
+    cluster.down = {leader.replica_id}
+    winner._begin_campaign(Phase.RAISING, cluster.now)
+    with pytest.raises(ReplicaDiverged):
+        cluster.run(500 * MILLI)
+    assert winner.role is Role.FENCED
+
+
 def test_nothing_that_contradicts_committed_history_is_believed():
     cluster = started(every=10)
     cluster.add(35)
