@@ -53,7 +53,7 @@ class Exchange:
 
     def __init__(self, sessions: list[tuple[bytes, bytes]]) -> None:
         self.primary = Primary(SHARD, Shard(SHARD))
-        self.primary.start(NOW)
+        self.primary.lead(1, NOW)
         self.link = LinkServer(SHARD, {SOURCE: KEY}, bytes(32), NOW)
         seats = [
             Seat(

@@ -46,7 +46,6 @@ from recovery.journal_reader import JournalError
 from recovery.link import LinkForked
 from recovery.multicast import Destination
 from recovery.node import ReplicaAddresses, ReplicaConfig
-from recovery.primary import ReplayDiverged
 from recovery.record import StreamError
 from recovery.retransmission_server import ServedStream, ServerConfig, ServerNode, run_retransmitter
 from recovery.snapshot import SnapshotDamaged
@@ -70,7 +69,6 @@ FAILURES: Final = (
     OSError,
     JournalError,
     StreamError,
-    ReplayDiverged,
     ReplicaDiverged,
     ReplicaSetDiffers,
     RecordLost,

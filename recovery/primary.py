@@ -1,15 +1,11 @@
 """The primary of a shard: commands in, transactions out.
 
-It numbers and stamps each command once, applies it, and makes the messages of its transaction; it owns the shard's
-epoch, its at-most-once tables and its outbox. It does no I/O: the host (`recovery.node`) writes `records_to_write()`
-to the journal, tells `committed(tx)` when they are as safe as was asked for, and sends `datagrams_to_send()`.
+It numbers and stamps each command once, applies it, and makes the messages of its transaction; it owns its epoch's
+outbox. It does no I/O: the host writes `records_to_write()` to the journal, tells `committed(tx)` when they are as safe
+as was asked for, and sends `datagrams_to_send()`.
 
-The log of commands is all that has to survive: `replay` feeds it back at a restart and makes the same messages, the
-same state and the same tables again. Each record carries the chain before its transaction, so a state machine that
-makes other bytes than it once did (a changed program) is found out at once, and not by its readers.
-
-Its records are `recovery.command_log`'s COMMAND and EPOCH. Among replicas the same class is the primary's role of one
-(`recovery.replica`), which gives it what is applied already and an epoch that a majority has promised.
+It is the primary's role of a replica (`recovery.replica`), which gives it what is applied already and an epoch that a
+majority has promised. Its records are `recovery.command_log`'s COMMAND.
 
 The rules:
 
@@ -19,15 +15,11 @@ The rules:
   and the host calls `work`.
 - At most MAX_UNCOMMITTED transactions wait for their commit; beyond, `ready` is false and the host stops reading links.
 - A state machine that raises has a bug, and its state is anybody's guess: AssertionError, and the process must stop.
-- Each start is a new epoch, written down before its first packet is sent.
 """
 
-from struct import Struct
-
-from recovery.command_log import COMMAND_RECORD, EPOCH_RECORD, make_entry, read_entry
+from recovery.command_log import COMMAND_RECORD, make_entry
 from recovery.execution import Execution, StateMachine
 from recovery.outbox import Outbox
-from recovery.packet import EpochStart
 from recovery.record import NOOP, OPEN_SOURCE, CommandHeader
 from recovery.sources import Sources, Verdict
 from recovery.store import MemoryStore
@@ -37,15 +29,9 @@ MAX_CONTINUATIONS = 64
 MAX_UNCOMMITTED = 4096
 """Transactions whose commit is awaited: several slow disk writes' worth, and what a new primary sends again."""
 
-_EPOCH = Struct(">IQQI")
-
-
-class ReplayDiverged(Exception):
-    """The journal's log of commands does not make the messages it once made. Nothing may be served from it."""
-
 
 class Primary:
-    """The primary of one shard. Alone: `replay` the journal, `start`, then `submit`. Among replicas: `lead`."""
+    """The primary of one shard: `lead`, then `submit`."""
 
     def __init__(self, shard_id: int, state_machine: StateMachine, execution: Execution | None = None) -> None:
         self.shard_id = shard_id
@@ -73,33 +59,6 @@ class Primary:
     @property
     def last_timestamp(self) -> int:
         return self.execution.last_timestamp
-
-    # Restart
-
-    def replay(self, kind: int, payload: bytes) -> None:
-        """One record of the journal, in order. Raises ReplayDiverged."""
-        if kind == EPOCH_RECORD:
-            self.epoch, *start = _EPOCH.unpack(payload)
-            self._check(
-                EpochStart._make(start) == self.execution.here(), f"epoch {self.epoch} began elsewhere: {start}"
-            )
-            return
-        self._check(kind == COMMAND_RECORD, f"record kind {kind} is unknown")
-        digest, command_kind, header, command = read_entry(payload)
-        self._check(header.tx == self._sequencer.next_tx, f"tx {header.tx}, {self._sequencer.next_tx} expected")
-        self._check(digest == self._sequencer.digest, f"tx {header.tx}: other messages before it than once")
-        self.execution.apply(command_kind, header, command)
-        self.execution.commit(header.tx)
-
-    def _check(self, holds: bool, what: str) -> None:
-        if not holds:
-            raise ReplayDiverged(f"shard {self.shard_id}: {what}")
-
-    def start(self, now: int) -> None:
-        """Begin the next epoch where the log ends; everything replayed is committed. `now` is for the heartbeats."""
-        assert self._outbox is None, "a primary starts once"
-        self._records.append((EPOCH_RECORD, _EPOCH.pack(self.epoch + 1, *self.execution.here())))
-        self.lead(self.epoch + 1, now)
 
     def lead(self, epoch: int, now: int) -> None:
         """Go on from what is applied, in an epoch that is ours alone; what is not committed is sent again."""
@@ -139,7 +98,7 @@ class Primary:
 
     @property
     def outbox(self) -> Outbox:
-        assert self._outbox is not None, "not started"
+        assert self._outbox is not None, "it does not lead"
         return self._outbox
 
     def open_source(self, source_id: int, incarnation: int, now: int) -> int | None:

@@ -36,7 +36,7 @@ Batch = tuple[list[Message], Position]
 def stream() -> list[Batch]:
     """The released messages of the flow's first commands."""
     primary = Primary(1, Shard(1))
-    primary.start(NOW)
+    primary.lead(1, NOW)
     for command in OPENING:
         primary.command(*encode(command), NOW)
     primary.open_source(1, 1, NOW)

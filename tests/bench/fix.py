@@ -95,7 +95,7 @@ class Market:
 
     def __init__(self) -> None:
         self.primary = Primary(1, Shard(1))
-        self.primary.start(NOW)
+        self.primary.lead(1, NOW)
         self.link = LinkServer(1, {1: KEY}, bytes(32), NOW)
         self.reader = Reader(1)
         self.incarnation = 0

@@ -21,6 +21,7 @@ from recovery.primary import Primary
 from recovery.record import COMMAND_HEADER_BYTES, FIRST, CommandHeader, Message, parse_all
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.venue_in_memory import INSTRUMENTS, Crash, Venue
+from tests.recovery.adder import replay
 
 Content = dict[int, bytes]
 
@@ -194,10 +195,9 @@ class Truth:
     def __init__(self, venue: Venue, shard_id: int) -> None:
         shard = Shard(shard_id)
         primary = Primary(shard_id, shard)
-        for kind, payload in venue.shard_records[shard_id]:
-            primary.replay(kind, payload)
+        replay(primary, venue.shard_records[shard_id])
         self.shard_id = shard_id
-        self.epoch = primary.epoch
+        self.epoch = venue.primaries[shard_id].epoch
         self.digest = shard.digest()
         self.orders = {order.terms.order_id: order for order in shard.engine.orders()}
         messages = primary.store.messages(1, 1 << 30)

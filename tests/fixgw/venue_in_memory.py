@@ -29,6 +29,7 @@ from recovery.retransmitter import Retransmitter
 from recovery.sources import Verdict
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import NOW
+from tests.recovery.adder import next_epoch, replay
 
 if TYPE_CHECKING:
     from fixgw.inquiries import Inquiry
@@ -187,9 +188,8 @@ class Venue:
     def start_shard(self, shard_id: int) -> None:
         machine = self.machines[shard_id] = Shard(shard_id)
         primary = Primary(shard_id, machine)
-        for kind, payload in self.shard_records[shard_id]:
-            primary.replay(kind, payload)
-        primary.start(self.now)
+        replay(primary, self.shard_records[shard_id])
+        primary.lead(next_epoch(self.shard_records[shard_id]), self.now)
         self.primaries[shard_id] = primary
         self.flush_shard(shard_id)
 

@@ -1,8 +1,9 @@
 """A state machine small enough to be right by looking at it, and the streams that tests make with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from recovery.checksum import crc32c
+from recovery.command_log import entry_epoch, read_entry
 from recovery.primary import Primary
 
 ADD = 16  # body: text of a number; event TOTAL
@@ -49,10 +50,21 @@ class Adder:
     def read(self, request: bytes) -> bytes:
         return b"%b: %d" % (request, self.total)
 
+    def is_long(self, request: bytes) -> bool:
+        return False
+
 
 def replay(primary: Primary, journal: Iterable[tuple[int, bytes]]) -> None:
-    for kind, payload in journal:
-        primary.replay(kind, payload)
+    """Apply the COMMAND records of a journal; all of them are committed."""
+    for _, entry in journal:
+        _, kind, header, command = read_entry(entry)
+        primary.execution.apply(kind, header, command)
+        primary.execution.commit(header.tx)
+
+
+def next_epoch(journal: Sequence[tuple[int, bytes]]) -> int:
+    """Above all that the entries are of."""
+    return entry_epoch(journal[-1][1]) + 1 if journal else 1
 
 
 class Shard:
@@ -62,7 +74,7 @@ class Shard:
         self.journal = journal if journal is not None else []
         self.primary = Primary(shard_id, Adder())
         replay(self.primary, self.journal)
-        self.primary.start(now)
+        self.primary.lead(next_epoch(self.journal), now)
         self.next_source_seq = self.primary.sources.last_source_seq(7) + 1
         self.primary.open_source(7, self.primary.sources.incarnation(7) + 1, now)
         self.flush()
