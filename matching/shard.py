@@ -9,7 +9,7 @@ from typing import Final
 
 from matching.engine import Engine
 from matching.messages import CommandRefused, Continue, RefusalReason
-from matching.queries import QueryError, QueryRefused, decode_query
+from matching.queries import QueryError, QueryRefused, StateDigest, decode_query
 from matching.queries import encode as encode_answer
 from matching.wire import COMMAND_KINDS, WireError, decode_command, encode
 
@@ -65,6 +65,13 @@ class Shard:
         except QueryError as error:
             return encode_answer(QueryRefused(str(error)))
         return encode_answer(self.engine.answer(query))
+
+    def is_long(self, request: bytes) -> bool:
+        """Whether the answer takes a look at everything: seconds, when there is much."""
+        try:
+            return isinstance(decode_query(request), StateDigest)
+        except QueryError:
+            return False
 
     def digest(self) -> int:
         """CRC-32C of the engine's complete state."""

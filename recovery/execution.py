@@ -43,6 +43,9 @@ class StateMachine(Protocol):
     def read(self, request: bytes) -> bytes:
         """Answer a question about the state; changes nothing, never raises."""
 
+    def is_long(self, request: bytes) -> bool:
+        """Whether to answer it takes too long to be done between two batches. Looks at the request alone."""
+
 
 class Execution:
     """One shard's state and stream up to `last_tx`, from its first command on, or from a snapshot (`next_tx` …)."""

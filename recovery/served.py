@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trio
+
 from recovery import snapshot_files
 from recovery.service_frames import Position
 
@@ -17,6 +19,7 @@ class ServedReplica:
         self._node = node
         self.shard_id = node.config.shard_id
         self.replica_id = node.config.replica_id
+        self.long_reads = trio.Lock()
 
     @property
     def applied_tx(self) -> int:
@@ -36,6 +39,9 @@ class ServedReplica:
 
     def read(self, request: bytes) -> bytes:
         return self._node.replica.execution.state_machine.read(request)
+
+    def is_long(self, request: bytes) -> bool:
+        return self._node.replica.execution.state_machine.is_long(request)
 
     def newest_snapshot(self) -> Path | None:
         return snapshot_files.newest(self._node.snapshots.directory)

@@ -15,6 +15,9 @@ How a read sees committed state only, on every role:
   and held until T is committed by this very primary, in the same epoch: that state has then become history, and the
   answer is true. If the role or the epoch changes first, the answer is thrown away: T may be another transaction now.
 - A deposed primary that has not yet compared what it applied refuses; others know better.
+- A question whose answer takes long (the state machine says which) is answered by a forked child, which has the state
+  after T as the answers made here have it; the replica goes on meanwhile, and the same conditions release the answer.
+  One child at a time: each is a copy of the process.
 """
 
 import logging
@@ -25,6 +28,7 @@ from typing import Protocol
 import trio
 
 from recovery.alarm import now_ns
+from recovery.forked import MAX_RESULT_BYTES, Child, WorkFailed
 from recovery.frames import LinkError
 from recovery.member import Role
 from recovery.pump import Pump
@@ -83,6 +87,13 @@ class Served(Protocol):
     def read(self, request: bytes) -> bytes:
         """The answer from the present state, which it does not change."""
 
+    def is_long(self, request: bytes) -> bool:
+        """Whether `read` takes too long for the task that serves everybody."""
+
+    @property
+    def long_reads(self) -> trio.Lock:
+        """Held while a child reads."""
+
     def newest_snapshot(self) -> Path | None:
         """`<tx>.snapshot`, complete."""
 
@@ -93,22 +104,47 @@ class Served(Protocol):
 async def read_committed(served: Served, min_tx: int, request: bytes) -> Answer:
     """Answer from a committed state that holds `min_tx`. Raises Unavailable."""
     await _wait_committed(served, min_tx)
-    before = served.position()
-    if before.commit_tx < min_tx:
-        raise Unavailable(f"transaction {min_tx} is not committed here yet, only {before.commit_tx}")
-    # From here to the answer without a checkpoint: it is made of this position's state.
-    tx = served.applied_tx
-    if tx > before.commit_tx and before.role is not Role.PRIMARY:
-        raise Unavailable(f"transactions {before.commit_tx + 1} to {tx} were applied here by a deposed primary")
-    answer = served.read(request)
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise Unavailable(f"the answer has {len(answer)} bytes, and {MAX_ANSWER_BYTES} are the most: ask for less")
+    if not served.is_long(request):
+        before, tx = _shown(served, min_tx)
+        answer = served.read(request)
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise Unavailable(f"the answer has {len(answer)} bytes, and {MAX_ANSWER_BYTES} are the most: ask for less")
+    else:
+        async with served.long_reads:
+            before, tx = _shown(served, min_tx)
+            answer = await _read_in_child(served, request)
     if tx > before.commit_tx:
         await _wait_committed(served, tx)
         after = served.position()
         if (after.role, after.epoch) != (before.role, before.epoch) or after.commit_tx < tx:
             raise Unavailable(f"transaction {tx} was not committed by the primary of epoch {before.epoch}")
     return Answer(tx, answer)
+
+
+def _shown(served: Served, min_tx: int) -> tuple[Position, int]:
+    """The position, and the last transaction in the state: both until the next checkpoint. Raises Unavailable."""
+    before = served.position()
+    if before.commit_tx < min_tx:
+        raise Unavailable(f"transaction {min_tx} is not committed here yet, only {before.commit_tx}")
+    tx = served.applied_tx
+    if tx > before.commit_tx and before.role is not Role.PRIMARY:
+        raise Unavailable(f"transactions {before.commit_tx + 1} to {tx} were applied here by a deposed primary")
+    return before, tx
+
+
+async def _read_in_child(served: Served, request: bytes) -> bytes:
+    """The answer from the state at the call: the fork comes before the first checkpoint. Raises Unavailable."""
+
+    def work() -> bytes:
+        answer = served.read(request)
+        if len(answer) > MAX_RESULT_BYTES:
+            raise ValueError(f"it has {len(answer)} bytes, and {MAX_RESULT_BYTES} are the most of a long one")
+        return answer
+
+    try:
+        return await Child(work).result()
+    except (WorkFailed, OSError) as error:
+        raise Unavailable(f"the answer was not made: {error}") from error
 
 
 async def _wait_committed(served: Served, tx: int) -> None:

@@ -311,3 +311,9 @@ def test_every_answer_comes_back_from_its_bytes() -> None:
     assert {type(each) for each in answers} == set(queries.Answer.__args__)
     for answer in answers:
         assert decode_answer(encode(answer)) == answer
+
+
+def test_only_the_digest_of_everything_takes_long() -> None:
+    assert Shard(1).is_long(encode(StateDigest()))
+    assert not Shard(1).is_long(encode(OpenOrders(1)))
+    assert not Shard(1).is_long(b"no question")

@@ -1,5 +1,6 @@
 """A replica as its service sees it, whose state is a number: what was applied last."""
 
+import os
 from pathlib import Path
 
 import trio
@@ -23,6 +24,8 @@ class FakeReplica:
         self.snapshot: Path | None = None
         self.waiting: list[int] = []
         """The transactions that reads wait for, and have waited for."""
+        self.long_reads = trio.Lock()
+        self._process = os.getpid()
         self._moved = trio.Event()
 
     def position(self) -> Position:
@@ -53,7 +56,15 @@ class FakeReplica:
             raise ZeroDivisionError
         if request == b"long":
             return bytes(2_000_000)
+        if request == b"child too long":
+            return bytes(5000)
+        if request.startswith(b"child"):
+            assert os.getpid() != self._process, "a long question is answered by another process"
+            Path(request.split()[1].decode()).read_bytes()  # for as long as the test wants
         return b"%d %s" % (self.applied_tx, request)
+
+    def is_long(self, request: bytes) -> bool:
+        return request.startswith(b"child")
 
     def newest_snapshot(self) -> Path | None:
         return self.snapshot

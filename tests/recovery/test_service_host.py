@@ -1,6 +1,8 @@
 """The service on streams in memory: what askers get, and what bad ones cannot do to others."""
 
 import logging
+import os
+from pathlib import Path
 
 import pytest
 import trio
@@ -128,6 +130,72 @@ class TestPrimary:
         primary.role = Role.CATCHING_UP
         refused = await host.connect().ask(Read(7, b"book"))
         assert refused == Refused("transactions 8 to 9 were applied here by a deposed primary")
+
+
+class TestLong:
+    """A question that takes long is answered by another process, from the state as it was when it was asked."""
+
+    @pytest.fixture
+    def gate(self, tmp_path) -> Path:
+        """An answer takes until somebody writes here."""
+        os.mkfifo(tmp_path / "gate")
+        return tmp_path / "gate"
+
+    @pytest.fixture
+    def question(self, gate) -> bytes:
+        return b"child %s" % bytes(gate)
+
+    async def open(self, gate: Path) -> None:
+        await trio.to_thread.run_sync(gate.write_bytes, b"go")
+
+    async def test_the_replica_goes_on_meanwhile(self, host, nursery, gate, question):
+        answers = []
+        await asking(nursery, host.connect(), Read(7, question), answers)
+        host.replica.commit(8)
+        assert await host.connect().ask(Read(8, b"book")) == Answer(8, b"8 book")
+        assert answers == []
+        await self.open(gate)
+        while not answers:
+            await trio.lowlevel.checkpoint()
+        assert answers == [Answer(7, b"7 " + question)]
+
+    async def test_one_at_a_time(self, host, nursery, gate, question):
+        answers = []
+        await asking(nursery, host.connect(), Read(7, question), answers)
+        await asking(nursery, host.connect(), Read(7, question), answers)
+        host.replica.commit(8)
+        for number in (1, 2):
+            await self.open(gate)
+            while len(answers) < number:
+                await trio.lowlevel.checkpoint()
+        assert answers == [Answer(7, b"7 " + question), Answer(8, b"8 " + question)]
+
+    @pytest.mark.parametrize("change", ["", "epoch"])
+    async def test_of_a_primary_it_is_held_until_its_own_commit(self, host, nursery, gate, question, change):
+        replica = host.replica
+        replica.role = Role.PRIMARY
+        replica.applied_tx = 9
+        answers = []
+        await asking(nursery, host.connect(), Read(7, question), answers)
+        await self.open(gate)
+        while not replica.waiting:
+            await trio.lowlevel.checkpoint()
+        assert (answers, replica.waiting) == ([], [9])
+        replica.epoch += bool(change)
+        replica.commit(9)
+        await trio.testing.wait_all_tasks_blocked()
+        lost = Refused("transaction 9 was not committed by the primary of epoch 1")
+        assert answers == [lost if change else Answer(9, b"9 " + question)]
+
+    async def test_what_goes_wrong_is_told(self, host):
+        asker = host.connect()
+        refused = await asker.ask(Read(7, b"child nowhere/x"))
+        assert isinstance(refused, Refused)
+        assert "the answer was not made: FileNotFoundError" in refused.text
+        refused = await asker.ask(Read(7, b"child too long"))
+        assert isinstance(refused, Refused)
+        assert "it has 5000 bytes" in refused.text
+        assert await asker.ask(Read(7, b"book")) == Answer(7, b"7 book")
 
 
 async def test_a_question_that_breaks_the_answering_ends_its_connection_alone(host, caplog):
