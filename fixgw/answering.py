@@ -8,13 +8,13 @@ waited for. When the connection that asked is gone, the rest of its answers is t
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 import trio
 
 from fixgw.connection import Connection
-from fixgw.history import MAX_TOLD
+from fixgw.history import portions
 from fixgw.inquiries import Inquiry
 from fixgw.reports import Report
 from fixgw.router import Router
@@ -88,10 +88,10 @@ class Answering:
             except NoQuorum as error:
                 _log.warning("an inquiry of session %d is not answered: %s", inquiry.session_id, error)
                 reports = answer.failed(time.time_ns())
-            for start in range(0, len(reports), MAX_TOLD):
+            for portion in portions(reports):
                 if not await self._may_tell(inquiry, connection):
                     return
-                self._tell(reports[start : start + MAX_TOLD])
+                self._tell(portion)
 
     async def _may_tell(self, inquiry: Inquiry, connection: Connection) -> bool:
         """Wait until the broker has room for more. False: it is gone."""
@@ -101,6 +101,6 @@ class Answering:
             await trio.sleep(_LOOK_SECONDS)
         return self._gateway.connections.get(inquiry.session_id) is connection
 
-    def _tell(self, reports: list[Report]) -> None:
+    def _tell(self, reports: Iterable[Report]) -> None:
         self._gateway.router.tell(reports, time.time_ns())
         self._gateway.flush()

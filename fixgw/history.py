@@ -17,6 +17,7 @@ ExecID(17) of the ExecutionReport that told of it first; both have the trade's n
 SecondaryExecID(527) there.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from fixgw import values
@@ -26,13 +27,19 @@ from fixgw.timestamps import format_timestamp
 from fixgw.values import BusinessRejectReason
 from matching import queries
 
-#: OrderStatuses and fills that are told at a time: a record of the journal holds twice as much.
+#: Reports that are told at a time, and bytes of their bodies: a record of the journal holds twice as much, although the
+#: headers are not counted.
 MAX_TOLD: Final = 500
+MAX_TOLD_BYTES: Final = 256 * 1024
 
 _NO_SYMBOL: Final = b"[N/A]"
+#: A request's name, where it is required and must not be repeated.
+_NO_NAME: Final = b"[N/A]"
 #: Side(54) is required where there is no order to have one: undisclosed.
 _NO_SIDE: Final = b"7"
 _BUY: Final = 1
+#: TradeRequestType(569) of a request whose own is not to be repeated.
+_ALL_TRADES: Final = b"0"
 
 #: OrdRejReason(103).
 ORD_REASONS: Final = {Why.UNKNOWN_SYMBOL: 1, Why.UNKNOWN_ORDER: 5}
@@ -78,6 +85,18 @@ def wanted(inquiry: Inquiry, row: queries.OrderStatus | queries.Fill) -> bool:
     )
 
 
+def portions(reports: Sequence[Report]) -> Iterator[Sequence[Report]]:
+    """Reports in portions of MAX_TOLD and MAX_TOLD_BYTES at most; one that is larger alone."""
+    start = size = 0
+    for end, report in enumerate(reports):
+        size += len(report.body)
+        if end > start and (end - start >= MAX_TOLD or size > MAX_TOLD_BYTES):
+            yield reports[start:end]
+            start, size = end, len(report.body)
+    if reports:
+        yield reports[start:]
+
+
 def nothing(inquiry: Inquiry, dialect: Dialect, now: int) -> Report:
     """There is no open order, or no fill, that the request asks for."""
     if inquiry.msg_type == values.TRADE_CAPTURE_REPORT_REQUEST:
@@ -92,7 +111,7 @@ def declined(inquiry: Inquiry, why: Declined, dialect: Dialect, now: int) -> Rep
         return _acknowledged(inquiry, _TRADE_RESULTS.get(why.why, _OTHER_TRADE_RESULT), b"750=2\x01", text)
     if inquiry.msg_type == values.ORDER_MASS_STATUS_REQUEST and why is not NO_ORDERS:
         reason = _BUSINESS_REASONS.get(why.why, BusinessRejectReason.OTHER)
-        name = b"379=%b\x01" % inquiry.request_id
+        name = b"379=%b\x01" % inquiry.request_id if inquiry.request_id else b""
         body = b"45=%d\x01372=%b\x01%b380=%d\x01%b" % (inquiry.msg_seq_num, inquiry.msg_type, name, reason, text)
         return Report(inquiry.session_id, values.BUSINESS_MESSAGE_REJECT, body)
     ord_reason = ORD_REASONS.get(why.why, dialect.other_ord_rej_reason)
@@ -171,8 +190,8 @@ def trade(inquiry: Inquiry, fill: queries.Fill, reporter: Reporter, *, last: boo
 
 def _acknowledged(inquiry: Inquiry, result: int, state: bytes, text: bytes) -> Report:
     body = b"568=%b\x01569=%b\x01748=0\x01749=%d\x01%b55=%b\x01%b" % (
-        inquiry.request_id,
-        inquiry.request_type,
+        inquiry.request_id or _NO_NAME,
+        inquiry.request_type or _ALL_TRADES,
         result,
         state,
         inquiry.symbol or _NO_SYMBOL,

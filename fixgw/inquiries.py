@@ -8,6 +8,9 @@ So that nobody's curiosity costs another one's orders: a session may ask INQUIRI
 unanswered at a time. Its answers come in the order of its requests. An inquiry changes nothing, hence it is not
 repeated after the gateway has died before it answered: the broker asks again.
 
+What a broker calls its request is repeated in every report of the answer, and there may be thousands: a name longer than
+MAX_NAME_BYTES is declined, and not repeated at all.
+
 What is asked about is always the session's own firm: its participant stands in the inquiry, and nothing of the message
 can name another.
 
@@ -30,6 +33,9 @@ INQUIRIES_PER_SECOND: Final = 10
 INQUIRY_BURST: Final = 20
 MAX_OPEN: Final = 8
 
+#: Of a request's own name, and of what it says that it asks about. Engines use some 20.
+MAX_NAME_BYTES: Final = 64
+
 #: MassStatusReqType(585) and TradeRequestType(569) that are understood.
 _OF_SYMBOL, _ALL_ORDERS = b"1", b"7"
 _ALL_TRADES, _MATCHING_TRADES = b"0", b"1"
@@ -43,12 +49,17 @@ REQUEST_IDS: Final = {
 }
 
 
+#: The other fields that answers repeat.
+_REPEATED: Final = (tags.ClOrdID, tags.Symbol, tags.Side, tags.MassStatusReqType, tags.TradeRequestType)
+
+
 class Why(Enum):
     """Why an inquiry is not answered; what each message says for it is `fixgw.history`'s."""
 
     UNKNOWN_SYMBOL = "unknown symbol"
     UNKNOWN_ORDER = "unknown order"
     UNSUPPORTED = "unsupported"
+    TOO_LONG = "too long"
     OVER_LIMIT = "over limit"
     NOT_AVAILABLE = "not available"
 
@@ -121,6 +132,7 @@ class Inquiries:
     def _read(
         self, msg_type: bytes, msg_seq_num: int, fields: Mapping[int, bytes], session_id: int, participant_id: int
     ) -> tuple[Inquiry, Declined | None]:
+        fields, too_long = _short(msg_type, fields)
         symbol = fields.get(tags.Symbol, b"")
         instrument = self._instruments.get(symbol)
         order_id = _number(fields.get(tags.OrderID, b""))
@@ -138,6 +150,8 @@ class Inquiries:
             instrument.instrument_id if instrument is not None else 0,
             fields.get(tags.Side, b""),
         )
+        if too_long is not None:
+            return inquiry, too_long
         if symbol and instrument is None:
             shown = symbol.decode("ascii", "backslashreplace")
             return inquiry, Declined(Why.UNKNOWN_SYMBOL, f"Symbol(55) {shown} is not traded here")
@@ -147,6 +161,15 @@ class Inquiries:
         if shard_of(order_id) in self._shard_ids:
             return (shard_of(order_id),)
         return (instrument.shard_id,) if instrument is not None else self._shard_ids
+
+
+def _short(msg_type: bytes, fields: Mapping[int, bytes]) -> tuple[Mapping[int, bytes], Declined | None]:
+    """The fields without what is too long to be repeated, and that something is."""
+    long = [tag for tag in (REQUEST_IDS[msg_type], *_REPEATED) if len(fields.get(tag, b"")) > MAX_NAME_BYTES]
+    if not long:
+        return fields, None
+    text = f"{tags.label(long[0])} is longer than {MAX_NAME_BYTES} characters"
+    return {tag: value for tag, value in fields.items() if tag not in long}, Declined(Why.TOO_LONG, text)
 
 
 def _number(text: bytes) -> int:

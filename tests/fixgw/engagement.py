@@ -442,6 +442,8 @@ def _inquiries_not_answered(version: str) -> set[Refusal]:
 
     ask(1)
     ask(1, "OMEGA")
+    for msg_type in types:
+        stage.send(msg_type, INQUIRIES[msg_type].replace("=", f"={'n' * 65}", 1) + "ALPHA|")
     ask(MAX_OPEN + 1)
     stage.venue.kill_shard(1)
     ask(1)

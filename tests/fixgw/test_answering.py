@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from fixgw import answering as module
+from fixgw import history
 from fixgw.answering import Answering
 from fixgw.connection import Connection
 from recovery.query import NoQuorum
@@ -127,7 +128,7 @@ async def test_a_connection_that_is_gone_when_its_inquiry_is_written_is_not_answ
 async def test_a_long_answer_is_told_in_portions_as_its_broker_reads(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_TOLD", 1)
+    monkeypatch.setattr(history, "MAX_TOLD", 1)
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.001)
     line = gateway.connections[gateway.amber.session_id]
     assert isinstance(line, Line)

@@ -4,12 +4,14 @@ import pytest
 
 from fixgw import tags
 from fixgw.answer import Answer
-from fixgw.inquiries import INQUIRIES_PER_SECOND, INQUIRY_BURST, MAX_OPEN, Inquiry
+from fixgw.history import MAX_TOLD, MAX_TOLD_BYTES, portions
+from fixgw.inquiries import INQUIRIES_PER_SECOND, INQUIRY_BURST, MAX_NAME_BYTES, MAX_OPEN, Inquiry
 from fixgw.reports import DIALECTS, Report, Reporter
 from fixgw.timestamps import SECOND
 from matching import queries
 from matching.ids import first_id
 from matching.messages import OrderTerms
+from recovery.segment import MAX_PAYLOAD_BYTES
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import NOW
 from tests.fixgw.venue_in_memory import INSTRUMENTS, Venue
@@ -242,6 +244,38 @@ def test_inquiries_have_a_rate_of_their_own() -> None:
     assert told(venue, amber, "H", f"11=a|{ASKED}")[0].endswith("58=rate limit of inquiries exceeded")
     venue.now += SECOND // INQUIRIES_PER_SECOND
     assert told(venue, amber, "H", f"11=a|{ASKED}")[0].endswith(UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("msg_type", "asked", "tag"),
+    [
+        ("H", "11=a1|55=ALPHA|54=1|790=LONG|", "OrdStatusReqID(790)"),
+        ("H", "11=LONG|55=ALPHA|54=1|", "ClOrdID(11)"),
+        ("H", "11=a1|55=LONG|54=1|", "Symbol(55)"),
+        ("AF", "584=LONG|585=7|", "MassStatusReqID(584)"),
+        ("AF", "584=m|585=7|11=LONG|55=LONG|", "ClOrdID(11)"),
+        ("AD", "568=LONG|569=0|", "TradeRequestID(568)"),
+    ],
+)
+def test_what_is_too_long_to_be_repeated_is_declined_and_not_repeated(msg_type: str, asked: str, tag: str) -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    amber.order("a1", "buy", 10, "10")
+    [heard] = told(venue, amber, msg_type, asked.replace("LONG", "n" * (MAX_NAME_BYTES + 1)))
+    assert heard.endswith(f"58={tag} is longer than {MAX_NAME_BYTES} characters")
+    assert all(b"n" * MAX_NAME_BYTES not in value for value in amber.reports()[-1].values())
+    assert b"" not in amber.reports()[-1].values()
+    [heard] = told(venue, amber, msg_type, asked.replace("LONG", "n" * MAX_NAME_BYTES))
+    assert "is longer than" not in heard
+
+
+def test_portions_have_their_number_and_their_bytes() -> None:
+    small, large, huge = (Report(1, b"8", bytes(size)) for size in (10, MAX_TOLD_BYTES // 2, 2 * MAX_TOLD_BYTES))
+    assert [len(each) for each in portions([small] * (2 * MAX_TOLD + 1))] == [MAX_TOLD, MAX_TOLD, 1]
+    assert [len(each) for each in portions([large] * 5)] == [2, 2, 1]
+    assert [len(each) for each in portions([small, huge, small, small])] == [1, 1, 2]
+    assert list(portions([])) == []
+    assert 2 * MAX_TOLD_BYTES <= MAX_PAYLOAD_BYTES
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

@@ -268,6 +268,7 @@ def test_limits_are_the_codes() -> None:
         f"for longer than {router.PAUSE // SECOND} s",
         f"{inquiries.INQUIRIES_PER_SECOND} per second, {inquiries.INQUIRY_BURST} at once",
         f"at once; {inquiries.MAX_OPEN} of a session that wait",
+        f"is longer than {inquiries.MAX_NAME_BYTES} characters",
     ):
         assert told in README, told
     assert session.MAX_RESEND_REQUESTS == 3
