@@ -24,6 +24,7 @@ datagram with this field zero.
   the log of its own sender, being at most the tx that was named, and the last that may agree with it.
 - BATCH: serving = 1 says it comes from the epoch's primary, and the epoch began after start_tx. The sender's log begins
   above base_tx: whoever has nothing that agrees with it there needs a snapshot of at least that.
+- DIGEST: its epoch is the one of the entry `tx`, so it is of no other log that has forked before.
 
 These datagrams are neither signed nor encrypted: replicas belong on a network of the venue's own.
 """
@@ -119,6 +120,7 @@ class Wait(NamedTuple):
 class StateDigest(NamedTuple):
     sender: int
     epoch: int
+    """Of the entry `tx`: where two logs have the same, they are one."""
     tx: int
     digest: int
 

@@ -10,6 +10,7 @@ follower, and cuts what lies beyond it.
 When the other's log begins above all that ours agrees with, what is between is in snapshots only: `snapshot_wanted`.
 """
 
+from recovery.command_log import Point
 from recovery.control import Ack, Batch, Pull, StateDigest
 from recovery.election import Election
 from recovery.history import ReplicaDiverged
@@ -220,20 +221,26 @@ class Follower(Election):
         assert tx <= max(self.history.committed_tx, self.commit_tx)
         self.stable.snapshot_saved(tx)
         if digest is not None:
-            self._digest_to_tell = StateDigest(self.replica_id, self.epoch, tx, digest)
+            self._digest_to_tell = StateDigest(self.replica_id, log.epoch_at(tx), tx, digest)
             self._tellings = TELLINGS
             self._compare(self._digest_to_tell)
 
     def _compare(self, told: StateDigest) -> None:
-        wrong = self._state_digests.say(told.sender, told.tx, told.digest)
+        point = Point(told.tx, told.epoch)
+        if told.sender != self.replica_id:
+            self._offered = max(self._offered, point, key=lambda each: (each.epoch, each.tx))
+        wrong = self._state_digests.say(told.sender, point, told.digest)
         if wrong is not None:
             raise ReplicaDiverged(f"shard {self.shard_id}: {wrong}")
 
     def _tell_digest(self) -> None:
-        """With each heartbeat that is heard, a few times."""
-        if self._tellings and self._digest_to_tell is not None:
+        """With each heartbeat that is heard, a few times, while it is of our history."""
+        told, log = self._digest_to_tell, self.stable.log
+        if told is None or (told.tx >= log.base.tx and not log.has(Point(told.tx, told.epoch))):
+            self._digest_to_tell = None
+        elif self._tellings:
             self._tellings -= 1
-            self._tell(self.peers, self._digest_to_tell._replace(epoch=self.epoch))
+            self._tell(self.peers, told)
 
     def snapshot_wanted(self) -> int | None:
         """Not None: what we lack is in no log. Get a snapshot of at least this tx of a peer; save and `install` it."""
@@ -244,9 +251,10 @@ class Follower(Election):
 
         With a copy of it (`snapshot_saved`) the primary's log and journal may begin later, too.
         """
-        points = self.stable.points
-        known = self.role is Role.PRIMARY and self._offered_tx <= self.commit_tx
-        return self._offered_tx if known and self._offered_tx > (points[-1].tx if points else 0) else None
+        points, offered = self.stable.points, self._offered
+        if self.role is not Role.PRIMARY or offered.tx > self.commit_tx or not self.stable.log.has(offered):
+            return None
+        return offered.tx if offered.tx > (points[-1].tx if points else 0) else None
 
     def install(self, snapshot: Snapshot, now: int) -> bool:
         """Go on from a peer's snapshot, which is saved. False: it is not needed (any more). Raises SnapshotDamaged.

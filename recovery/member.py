@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from recovery.command_log import ORIGIN, Point
 from recovery.control import Control, StateDigest, make_control
 from recovery.execution import Execution, StateMachine
 from recovery.history import History, LoadSnapshot, Mode, no_snapshot
@@ -15,7 +16,6 @@ from recovery.stable import Durability
 from recovery.state_digests import StateDigests
 
 if TYPE_CHECKING:
-    from recovery.command_log import Point
     from recovery.primary import Primary
     from recovery.view_change import Campaign
 
@@ -91,7 +91,7 @@ class Member:
         self._answered = 0  # datagrams given to followers since the last heartbeat
         self._told_tx = -1
         self._wanted_tx = 0
-        self._offered_tx = 0
+        self._offered = ORIGIN  # where a peer has a snapshot of, the newest
         self._begun: Point | None = None
         self._void_above: int | None = None
         self._state_digests = StateDigests(replica_id, len(replica_ids))

@@ -140,7 +140,6 @@ class Replica(Follower):
         elif isinstance(message, Batch) and message.serving:
             self._step_batch(message, now)
         elif isinstance(message, StateDigest):
-            self._offered_tx = max(self._offered_tx, message.tx)
             self._compare(message)
         elif message.epoch != self.epoch and not isinstance(message, Silent):
             return

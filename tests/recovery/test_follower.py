@@ -18,8 +18,9 @@ MILLI = 1_000_000
 class Cluster:
     """Replicas 1 … n on a network that loses nothing, with disks that sync at once. `down` hear and say nothing."""
 
-    def __init__(self, count: int = 3, every: int = 0) -> None:
+    def __init__(self, count: int = 3, every: int = 0, mode: str = "quorum") -> None:
         self.now = 0
+        self.mode = mode
         self.every = every
         self.ids = range(1, count + 1)
         self.journals: dict[int, list[tuple[int, bytes]]] = {each: [] for each in self.ids}
@@ -37,7 +38,7 @@ class Cluster:
             txs = [saved for saved in self.files[each] if saved <= tx]
             return decode_snapshot(self.files[each][max(txs)]) if txs else None
 
-        options = {"mode": "quorum", "durability": "disk", "draw": lambda _: 0}
+        options = {"mode": self.mode, "durability": "disk", "draw": lambda _: 0}
         return Replica(1, each, list(self.ids), Adder, snapshot_every=self.every, load_snapshot=load, **options)
 
     def restart(self, each: int, *, empty: bool = False) -> Replica:
@@ -71,7 +72,7 @@ class Cluster:
             said += replica.datagrams_to_send(self.now)
         for target, data in said:
             for other in self.ids if target == STREAM else [target]:
-                if other != each and not {each, other} & self.down:
+                if other != each and other in self.ids and not {each, other} & self.down:
                     self.said.append((each, other, data))
         above = replica.epoch_to_raise()
         if above is not None and each not in self.down:
@@ -110,8 +111,8 @@ class Cluster:
         return len({(each.last_tx, each.commit_tx) for each in self.replicas.values()}) == 1
 
 
-def started(count: int = 3, every: int = 0) -> Cluster:
-    cluster = Cluster(count, every)
+def started(count: int = 3, every: int = 0, mode: str = "quorum") -> Cluster:
+    cluster = Cluster(count, every, mode)
     cluster.run(400 * MILLI)
     return cluster
 
@@ -423,6 +424,32 @@ def test_a_digest_is_told_a_few_times_and_then_no_more():
         told += sum(isinstance(parse_control(1, data), StateDigest) for _, data in replica._outgoing)
         replica._outgoing.clear()
     assert told == follower.TELLINGS * len(replica.peers)
+
+
+def digests(replica: Replica) -> list[StateDigest]:
+    """What it tells with the next heartbeat that it hears."""
+    replica._outgoing.clear()
+    replica._tell_digest()
+    told = [parse_control(1, data) for _, data in replica._outgoing]
+    return [message for message in told if isinstance(message, StateDigest)]
+
+
+def test_states_of_a_log_that_has_forked_are_neither_compared_nor_told_nor_fetched():
+    cluster = started(every=10, mode="async")
+    cluster.add(12)
+    first, second = map(cluster.replicas.__getitem__, backups(cluster))
+    leader = cluster.leader
+    (epoch, tx, digest) = next((told.epoch, told.tx, told.digest) for told in digests(first))
+    assert (epoch, tx) == (leader.epoch, 10)
+    assert leader.snapshot_offered() == 10
+    other = StateDigest(second.replica_id, epoch + 1, 10, digest + 1)
+    first.receive_datagram(make_control(1, other), cluster.now)
+    leader.receive_datagram(make_control(1, other), cluster.now)
+    assert leader.snapshot_offered() is None, "a snapshot of another branch"
+    first.history.cut(9)
+    assert digests(first) == []
+    with pytest.raises(ReplicaDiverged):
+        second.receive_datagram(make_control(1, other._replace(sender=first.replica_id, epoch=epoch)), cluster.now)
 
 
 def test_a_primary_that_was_held_up_hears_the_others_out_before_it_takes_them_for_gone():
