@@ -219,7 +219,10 @@ class Gateway:
         """The connection that the session was logged on over is gone."""
         del self.connections[session_id]
         self._resends.pop(session_id, None)
-        self.router.seats[session_id].session.connection_lost()
+        seat = self.router.seats[session_id]
+        self.router.left(seat, time.time_ns())
+        if seat.cancel_on_disconnect:
+            self.flush()
 
     def _read_record(self, number: int) -> bytes:
         return self._journal.read(number).payload

@@ -8,8 +8,8 @@ So that nobody's curiosity costs another one's orders: a session may ask INQUIRI
 unanswered at a time. Its answers come in the order of its requests. An inquiry changes nothing, hence it is not
 repeated after the gateway has died before it answered: the broker asks again.
 
-What a broker calls its request is repeated in every report of the answer, and there may be thousands: a name longer than
-MAX_NAME_BYTES is declined, and not repeated at all.
+What a broker calls its request is repeated in every report of the answer, and there may be thousands: a name longer
+than MAX_NAME_BYTES is declined, and not repeated at all.
 
 What is asked about is always the session's own firm: its participant stands in the inquiry, and nothing of the message
 can name another.

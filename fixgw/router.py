@@ -10,6 +10,11 @@ lets anything of it leave the process: commands to the shards, messages to the b
 What survives a crash is what the records say (`entries`): on restart `restore` is given every one of them, and the
 router is where it was. The commands it had forwarded and not yet seen come by are forwarded again under their old
 numbers (`recovery.link`); the shard takes each once.
+
+A session that wants its orders canceled when it is gone has every shard told so (`CancelSession`) when its connection
+ends, and when a life begins, since all connections ended with the one before. Such a command is nobody's message: it
+has no session and no session_seq. It goes ahead of whatever the session sends when it is back; what it had sent before
+is canceled even if it is back already.
 """
 
 from collections import deque
@@ -28,10 +33,11 @@ from fixgw.reports import Dialect, Report, Reporter, cancel_rejection, rejection
 from fixgw.sent import SentIndex
 from fixgw.session import Session
 from fixgw.session_events import Application, Disconnect, Event, Rejected
+from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
 from fixgw.translate import Refused, TradedInstrument, Translator
-from matching.messages import Command, OrdStatus
+from matching.messages import CancelSession, Command, OrdStatus
 from matching.wire import decode, encode
 from recovery.link import Command as LinkCommand
 from recovery.link import LinkClient
@@ -76,6 +82,8 @@ class Seat(Struct, eq=False):
     throttle: TokenBucket
     #: Cancels have their own: a session that sent too much must still be able to get out.
     cancel_throttle: TokenBucket
+    #: Its orders are canceled when its connection is lost.
+    cancel_on_disconnect: bool = False
 
 
 class Batch(Struct, frozen=True):
@@ -120,6 +128,8 @@ class ShardState:
         self.waiting_since = 0
         #: What the journal said was forwarded and not seen to come by; the link's from `begin` on.
         self.forwarded: deque[Forwarded] = deque()
+        #: Sessions whose connection was lost, and whose cancel the link could not take yet.
+        self.to_cancel: set[int] = set()
         self.link: LinkClient
 
 
@@ -219,6 +229,7 @@ class Router:
             )
             shard.lost_at = shard.waiting_since = now
             shard.forwarded = deque()
+            shard.to_cancel = {seat.session_id for seat in self.seats.values() if seat.cancel_on_disconnect}
 
     # --- links --------------------------------------------------------------------------------------------------------
 
@@ -275,9 +286,29 @@ class Router:
         else:
             self._reject_order(seat, event, refused, now)
 
+    def left(self, seat: Seat, now: int) -> None:
+        """The connection that the session had is gone. Leaves a batch if the session wants its orders canceled."""
+        if seat.cancel_on_disconnect and seat.session.state is not State.DISCONNECTED:
+            for shard_id, shard in self.shards.items():
+                shard.to_cancel.add(seat.session_id)
+                self._forward_cancels(shard_id, now)
+        seat.session.connection_lost()
+
+    def _forward_cancels(self, shard_id: int, now: int) -> None:
+        """Tell the shard which sessions are gone, as far as its link takes it; it keeps that while there is none."""
+        shard = self.shards[shard_id]
+        while shard.to_cancel and shard.link.room:
+            if not shard.link.unseen:
+                shard.waiting_since = now
+            kind, body = encode(CancelSession(shard.to_cancel.pop()))
+            source_seq = shard.link.forward(0, 0, kind, body, now)
+            self._record += entries.encode_forwarded(shard_id, source_seq, 0, 0, kind, body)
+
     def _forward(self, seat: Seat, shard_id: int, command: Command, session_seq: int, now: int) -> Refused | None:
         shard = self.shards[shard_id]
         link = shard.link
+        if shard.to_cancel:
+            self._forward_cancels(shard_id, now)
         if not link.ready:
             return Refused(0, "the market is not reachable yet: this gateway has just started")
         if shard.lost_at and now - shard.lost_at > shard.pause:
@@ -389,7 +420,9 @@ class Router:
     # --- time, resends, output ----------------------------------------------------------------------------------------
 
     def handle_deadline(self, now: int) -> None:
-        """Timers of all sessions that are due: heartbeats, test requests, time-outs."""
+        """Timers of all sessions that are due: heartbeats, test requests, time-outs. And cancels that had to wait."""
+        for shard_id in self.shards:
+            self._forward_cancels(shard_id, now)
         for seat in self.seats.values():
             deadline = seat.session.next_deadline()
             if deadline is not None and deadline <= now:

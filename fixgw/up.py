@@ -222,6 +222,7 @@ def make_router(config: Config, settings: GatewaySettings) -> Router:
                 DIALECTS[version],
                 TokenBucket(limit.orders_per_second, limit.burst, 0),
                 TokenBucket(limit.orders_per_second, limit.burst, 0),
+                session.cancel_on_disconnect,
             )
         )
     instruments = [

@@ -73,6 +73,7 @@ class Venue:
         sessions: Sequence[tuple[str, str]] = (("BROKER1", "FIX.4.4"), ("BROKER2", "FIX.4.2"), ("BROKER3", "FIX.4.4")),
         overrides: Mapping[str, object] | None = None,
         orders_per_second: int = 1_000_000,
+        cancel_on_disconnect: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.password = secrets.token_hex(8)
@@ -135,6 +136,7 @@ class Venue:
                     "username": sender.lower(),
                     "password_hash": _HASHER.hash(self.password),
                     "rate_limit": {"orders_per_second": orders_per_second, "burst": orders_per_second},
+                    "cancel_on_disconnect": sender in cancel_on_disconnect,
                 }
                 for number, (sender, version) in enumerate(sessions, start=1)
             ],

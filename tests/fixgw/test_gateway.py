@@ -171,6 +171,24 @@ async def test_an_order_for_a_shard_that_is_away_waits_for_it(exchange: Exchange
     await amber.close()
 
 
+async def test_who_wants_it_has_its_orders_canceled_when_its_connection_is_lost(tmp_path: Path) -> None:
+    async with open_exchange(tmp_path, cancel_on_disconnect=["BROKER1"]) as exchange:
+        amber, birch = await logged_on(exchange, "BROKER1", "BROKER3")
+        amber.broker.order("a1", "sell", 10, "100")
+        await amber.until(lambda: len(amber.broker.reports()) == 1)
+        amber.broker.order("a2", "sell", 10, "100", symbol="GAMMA")
+        await amber.until(lambda: len(amber.broker.reports()) == 2)
+        await amber.close()
+        session = exchange.gateway.router.seats[1].session
+        with trio.fail_after(PATIENCE):
+            while session.next_out_seq < 6:  # the Logon, two acceptances, two cancels
+                await trio.testing.wait_all_tasks_blocked(0.001)
+        birch.broker.order("b1", "buy", 10, "100", time_in_force=3)
+        await birch.until(lambda: len(birch.broker.reports()) == 2)
+        assert birch.broker.take()[-1].startswith("8 11=b1 150=4 39=4 ")
+        await birch.close()
+
+
 async def test_after_a_while_orders_for_a_lost_shard_are_refused_until_it_is_back(exchange: Exchange) -> None:
     [amber] = await logged_on(exchange, "BROKER1")
     exchange.gateway.router.shards[1].pause = 0

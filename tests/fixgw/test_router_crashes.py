@@ -7,6 +7,7 @@ shards say, report for report.
 """
 
 from collections import deque
+from collections.abc import Container
 from random import Random
 
 import pytest
@@ -29,9 +30,9 @@ Content = dict[int, bytes]
 class History:
     """One seed's history."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, cancel_on_disconnect: Container[str] = ()) -> None:
         self.random = Random(seed)
-        self.venue = Venue(shard_count=2)
+        self.venue = Venue(shard_count=2, cancel_on_disconnect=cancel_on_disconnect)
         self.venue.wait(0.1)
         self.count = 0
         #: What was asked for: (CompID, ClOrdID) → MsgType(35).
@@ -261,7 +262,7 @@ def check_answers(history: History, broker: Broker) -> None:
     """Every request has exactly one answer."""
     answers: dict[bytes, int] = {}
     for content in broker.reports():
-        if is_a_status(content):
+        if is_a_status(content) or content.get(tags.Text, b"").startswith(b"Cancel on disconnect"):
             continue
         if content[tags.MsgType] == b"9" or content[tags.ExecType] in (b"0", b"4", b"5", b"8"):
             answers[content[tags.ClOrdID]] = answers.get(content[tags.ClOrdID], 0) + 1
@@ -328,6 +329,20 @@ def test_whatever_dies_nothing_is_lost_and_nothing_is_twice(seed: int, monkeypat
     history.live(600)
     history.heal()
     check(history)
+
+
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_whatever_dies_who_is_gone_has_no_order_left(seed: int) -> None:
+    history = History(seed, cancel_on_disconnect={"AMBER"})
+    history.live(600)
+    history.heal()
+    check(history)
+    venue = history.venue
+    venue.disconnect("AMBER")
+    venue.wait(0.2)
+    left = {order.terms.session_id for each in venue.machines.values() for order in each.engine.orders()}
+    assert venue.brokers["AMBER"].session_id not in left
+    assert venue.brokers["BIRCH"].session_id in left
 
 
 def test_the_histories_are_worth_their_name() -> None:

@@ -6,7 +6,7 @@ it had written. Nothing moves by itself: `step` carries one piece of what is und
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
 from fixgw.translate import TradedInstrument
-from matching.messages import DefineInstrument, StartDay
+from matching.messages import DefineInstrument, DefineSession, StartDay
 from matching.shard import Shard
 from matching.wire import encode
 from recovery.link import LinkServer, Login
@@ -85,8 +85,10 @@ class Venue:
         sessions: Sequence[tuple[str, str]] = SESSIONS,
         shard_count: int = 1,
         orders_per_second: int = 1_000_000,
+        cancel_on_disconnect: Container[str] = (),
     ) -> None:
         self.now = NOW
+        self.cancel_on_disconnect = cancel_on_disconnect
         self.shard_ids = range(1, shard_count + 1)
         self.instruments = [each for each in INSTRUMENTS.values() if each.shard_id in self.shard_ids]
         self.orders_per_second = orders_per_second
@@ -126,6 +128,9 @@ class Venue:
             if each.shard_id == shard_id:
                 listed = DefineInstrument(each.instrument_id, each.symbol, each.tick_size, each.lot_size, 100)
                 primary.command(*encode(listed), self.now)
+        for comp_id, broker in self.brokers.items():
+            if comp_id in self.cancel_on_disconnect:
+                primary.command(*encode(DefineSession(broker.session_id, broker.session_id, SOURCE, 1)), self.now)
         primary.command(*encode(StartDay(20261122, b"2611220001", NOW - 34_200 * SECOND)), self.now)
         self.flush_shard(shard_id)
 
@@ -139,6 +144,7 @@ class Venue:
                 DIALECTS[broker.version.encode()],
                 TokenBucket(rate, rate, self.now),
                 TokenBucket(rate, rate, self.now),
+                comp_id in self.cancel_on_disconnect,
             )
             for comp_id, broker in self.brokers.items()
         ]
@@ -210,6 +216,8 @@ class Venue:
         self.to_gateway[broker.session_id].clear()
         self.to_broker[broker.session_id].clear()
         self._gateway_loses(broker.session_id)
+        if self.gateway_is_up and self.seat(comp_id).cancel_on_disconnect:
+            self._guarded(self.flush)
         broker.connect(extra)
 
     def disconnect(self, comp_id: str) -> None:
@@ -218,6 +226,8 @@ class Venue:
         self.to_gateway[broker.session_id].clear()
         self.to_broker[broker.session_id].clear()
         self._gateway_loses(broker.session_id)
+        if self.gateway_is_up and self.seat(comp_id).cancel_on_disconnect:
+            self._guarded(self.flush)
         broker.disconnected()
 
     def link(self, shard_id: int) -> bool:
@@ -379,9 +389,9 @@ class Venue:
 
     def _gateway_loses(self, session_id: int) -> None:
         if self.gateway_is_up and self.gateway.framers.pop(session_id, None) is not None:
-            session = self.gateway.router.seats[session_id].session
-            if session.state is not State.DISCONNECTED:
-                session.connection_lost()
+            seat = self.gateway.router.seats[session_id]
+            if seat.session.state is not State.DISCONNECTED:
+                self.gateway.router.left(seat, self.now)
 
     def _from_stream(self, shard_id: int, data: bytes) -> None:
         gateway = self.gateway
