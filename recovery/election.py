@@ -112,12 +112,13 @@ class Election(Member):
         if not history.merge(batch):
             if batch.tx == batch.base_tx > 0:
                 self._wanted_tx = batch.base_tx
-            elif batch.tx <= self.last_tx:
-                self._pull_from(batch.sender, history.probe(batch))
+            elif batch.tx <= self.last_tx and self._probes_lower(tx := history.probe(batch)):
+                self._pull_from(batch.sender, tx)
         elif batch.tx + len(batch.entries) >= last_tx:
             history.cut(last_tx)
             self._has_best(campaign, now)
         else:
+            self._probed_tx = None
             campaign.resend_at = now + RESEND_INTERVAL
             campaign.deadline = now + CAMPAIGN_TIMEOUT  # it goes on
             self._batches += 1
@@ -153,6 +154,7 @@ class Election(Member):
         elif campaign.phase is Phase.PREPARING:
             self._tell(self.peers, Prepare(self.replica_id, campaign.epoch))
         elif campaign.phase is Phase.FETCHING and campaign.best is not None:
+            self._probed_tx = None
             self._pull_from(campaign.best.sender, self.last_tx)
 
     def _may_lead(self, campaign: Campaign, now: int) -> bool:

@@ -120,12 +120,14 @@ class Follower(Election):
             self._pull_at = now + PULL_TIMEOUT if self._pull_at is None else self._pull_at
             return None
         if history.merge(batch):
+            self._probed_tx = None
             return batch.tx + len(batch.entries)
         if batch.tx == batch.base_tx > 0 and batch.serving:
             self._wanted_tx = batch.base_tx
             self._pull_at = now + SNAPSHOT_PULL_INTERVAL
         elif batch.tx <= self.last_tx:
-            self._pull(history.probe(batch), now)
+            if self._probes_lower(tx := history.probe(batch)):
+                self._pull(tx, now)
         else:  # it has overtaken one before it
             self._pull_at = now + PULL_TIMEOUT if self._pull_at is None else self._pull_at
         return None
@@ -165,6 +167,7 @@ class Follower(Election):
 
     def _pull_again(self, now: int) -> None:
         """Nobody has answered: the backup that was asked may be none, or gone. The primary knows."""
+        self._probed_tx = None
         if self._relay:
             self._relay = self._end_tx = 0
         self._pull(self.last_tx, now)
@@ -200,28 +203,30 @@ class Follower(Election):
             return None
         return take(execution, self.stable.log.epoch_at(execution.last_tx))
 
-    def snapshot_begun(self) -> None:
-        """What `snapshot` gives now is being saved; or it is not, this time. Applying goes on."""
-        self._begun = self.history.snapshot_begun()
+    def snapshot_begun(self) -> Point:
+        """What `snapshot` gives now, which is of this point, is being saved; or it is not, this time. Applying goes on.
+
+        The host keeps the point: until `snapshot_saved` the log may have come to the same tx in another way.
+        """
         if self.role is Role.BACKUP:
             self._apply_at = self._heard_at
+        return self.history.snapshot_begun()
 
-    def snapshot_saved(self, tx: int, digest: int | None = None) -> None:
-        """The snapshot of `tx` that was begun is on the disk, or one of another replica is, which we need not install.
+    def snapshot_saved(self, point: Point, digest: int | None = None) -> None:
+        """The snapshot that was begun there is on the disk, or one of another replica is, which we need not install.
 
         `digest` is the state's, in the one that was begun. Raises ReplicaDiverged when others have another one there.
         """
-        begun, log = self._begun, self.stable.log
+        tx, log = point.tx, self.stable.log
         if tx < log.base.tx:
             return  # another replica's, of a later tx, was installed meanwhile
-        point = begun if begun is not None and begun.tx == tx else None
-        if tx > log.last_tx or (point is not None and not log.has(point)):
-            self._void_above = min(log.last_tx, tx - 1)  # cut meanwhile (mode "async")
+        if not log.has(point):
+            self._void_above = min(log.last_tx, tx - 1)  # it is of another branch (mode "async")
             return
         assert tx <= max(self.history.committed_tx, self.commit_tx)
         self.stable.snapshot_saved(tx)
         if digest is not None:
-            self._digest_to_tell = StateDigest(self.replica_id, log.epoch_at(tx), tx, digest)
+            self._digest_to_tell = StateDigest(self.replica_id, point.epoch, tx, digest)
             self._tellings = TELLINGS
             self._compare(self._digest_to_tell)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from recovery.command_log import ORIGIN, Point
+from recovery.command_log import ORIGIN
 from recovery.control import Control, StateDigest, make_control
 from recovery.execution import Execution, StateMachine
 from recovery.history import History, LoadSnapshot, Mode, no_snapshot
@@ -86,13 +86,13 @@ class Member:
         self._pull_at: int | None = None
         self._apply_at: int | None = None
         self._batches = 0
+        self._probed_tx: int | None = None  # where we last asked whether the logs agree, since they last did
         self._end_tx = 0  # of the primary's log, as it last said
         self._relay = 0  # another backup that gives its log, so that the primary need not
         self._answered = 0  # datagrams given to followers since the last heartbeat
         self._told_tx = -1
         self._wanted_tx = 0
         self._offered = ORIGIN  # where a peer has a snapshot of, the newest
-        self._begun: Point | None = None
         self._void_above: int | None = None
         self._state_digests = StateDigests(replica_id, len(replica_ids))
         self._digest_to_tell: StateDigest | None = None
@@ -173,6 +173,14 @@ class Member:
         if self.primary is not None:
             for _, entry in self.primary.records_to_write():
                 self.stable.append(entry)
+
+    def _probes_lower(self, tx: int) -> bool:
+        """Whether to ask at `tx` whether the logs agree: all datagrams of an answer may say that they do not, and one
+        question for each of them would bring as many answers again."""
+        lower = self._probed_tx is None or tx < self._probed_tx
+        if lower:
+            self._probed_tx = tx
+        return lower
 
     def _listen(self, now: int) -> None:
         """The primary, or a promise, was heard just now: wait for its silence from here on."""

@@ -3,7 +3,7 @@
 import pytest
 
 from recovery import follower
-from recovery.command_log import COMMAND_RECORD, entry_tx
+from recovery.command_log import COMMAND_RECORD, Point, entry_tx, make_entry, read_entry
 from recovery.control import Batch, Pull, StateDigest, Wait, is_control, make_control, parse_control
 from recovery.history import MAX_APPLIED, ReplicaDiverged
 from recovery.replayed_log import LogIncomplete
@@ -61,9 +61,10 @@ class Cluster:
             snapshot = replica.snapshot()
             assert snapshot is not None
             assert snapshot.tx == tx
-            replica.snapshot_begun()
+            point = replica.snapshot_begun()
+            assert point == (tx, snapshot.epoch)
             self.files[each][tx] = encode_snapshot(snapshot)
-            replica.snapshot_saved(tx, snapshot.digest)
+            replica.snapshot_saved(point, snapshot.digest)
         records = replica.records_to_write()
         self.journals[each] += records
         said = replica.datagrams_to_send(self.now)
@@ -136,7 +137,7 @@ def test_all_backups_take_theirs_of_the_same_transactions_and_keep_the_log_above
     assert leader.snapshot_offered() == 30
     assert leader.stable.log.base.tx == 0
     for tx in (20, 30):
-        leader.snapshot_saved(tx)
+        leader.snapshot_saved(Point(tx, leader.stable.log.epoch_at(tx)))
     assert leader.stable.log.base.tx == 20
     assert leader.snapshot_offered() is None
 
@@ -160,7 +161,7 @@ def test_who_starts_empty_goes_on_from_a_snapshot_of_a_peer():
     cluster.add(35)
     leader = cluster.leader
     for tx in (20, 30):
-        leader.snapshot_saved(tx)
+        leader.snapshot_saved(Point(tx, leader.stable.log.epoch_at(tx)))
     gone, other = backups(cluster)
     replica = cluster.restart(gone, empty=True)
     cluster.run(300 * MILLI)
@@ -225,7 +226,7 @@ def test_a_candidate_goes_on_from_a_snapshot_too():
     cluster.add(35)
     leader = cluster.leader
     for tx in (20, 30):
-        leader.snapshot_saved(tx)
+        leader.snapshot_saved(Point(tx, leader.stable.log.epoch_at(tx)))
     first, second = backups(cluster)
     cluster.down = {leader.replica_id}
     cluster.run(MILLI)
@@ -393,7 +394,7 @@ def test_a_deposed_primary_makes_its_state_anew_from_its_snapshot():
     deposed = cluster.leader
     cluster.files[deposed.replica_id] = {tx: cluster.files[backups(cluster)[0]][tx] for tx in (20, 30)}
     for tx in (20, 30):
-        deposed.snapshot_saved(tx)
+        deposed.snapshot_saved(Point(tx, deposed.stable.log.epoch_at(tx)))
     cluster.down = {deposed.replica_id}
     primary = deposed.primary
     assert primary is not None
@@ -416,8 +417,7 @@ def test_a_digest_is_told_a_few_times_and_then_no_more():
     cluster.run(500 * MILLI)
     replica = cluster.replicas[backups(cluster)[0]]
     assert replica._tellings == 0
-    replica.snapshot_begun()
-    replica.snapshot_saved(12, 77)
+    replica.snapshot_saved(replica.snapshot_begun(), 77)
     told = 0
     for _ in range(10):
         replica._tell_digest()
@@ -450,6 +450,38 @@ def test_states_of_a_log_that_has_forked_are_neither_compared_nor_told_nor_fetch
     assert digests(first) == []
     with pytest.raises(ReplicaDiverged):
         second.receive_datagram(make_control(1, other._replace(sender=first.replica_id, epoch=epoch)), cluster.now)
+
+
+def test_a_snapshot_of_another_branch_is_void_also_if_the_log_has_come_to_its_tx_again():
+    cluster = started(every=10, mode="async")
+    cluster.holding = True
+    cluster.add(10)
+    replica = cluster.replicas[backups(cluster)[0]]
+    log = replica.stable.log
+    point = replica.snapshot_begun()
+    assert point.tx == 10
+    chain, kind, _, command = read_entry(log.entry(10))
+    replica.history.cut(9)
+    replica.stable.append(make_entry(point.epoch + 1, chain, kind, command))
+    replica.history.apply_committed(1 << 40, 10)
+    replica.history.apply_committed(1 << 40, 10)
+    again = replica.snapshot_begun()  # left out: the other one is still being made
+    assert again == (10, point.epoch + 1)
+    replica.snapshot_saved(point, 77)
+    assert replica.snapshots_void_above() == 9
+    assert replica.stable.points == []
+    replica.snapshot_saved(again)
+    assert not replica.snapshots_are_void
+    assert replica.stable.points == [again]
+
+
+def test_a_copy_of_a_snapshot_of_another_branch_is_void():
+    cluster = started(every=10, mode="async")
+    cluster.add(12)
+    leader = cluster.leader
+    leader.snapshot_saved(Point(10, leader.epoch + 1))
+    assert leader.snapshots_void_above() == 9
+    assert leader.stable.points == []
 
 
 def test_a_primary_that_was_held_up_hears_the_others_out_before_it_takes_them_for_gone():

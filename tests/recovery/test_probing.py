@@ -1,0 +1,68 @@
+"""Logs that do not agree are compared by one question at a time, however many datagrams say that they do not."""
+
+from recovery.command_log import COMMAND_RECORD, make_entry
+from recovery.control import Batch, Prepare, Promise, Pull, is_control, make_control, parse_control
+from recovery.record import CommandHeader
+from recovery.replica import Replica
+from recovery.view_change import RESEND_INTERVAL, Phase
+from tests.recovery.adder import ADD, Adder
+
+
+def entry(tx: int, epoch: int) -> bytes:
+    return make_entry(epoch, 0, ADD, CommandHeader(tx, 0, 7, 1, tx, 0, 0).pack() + b"1")
+
+
+class Alone:
+    """Replica 1 of three with twenty entries of epoch 1; the test plays the others."""
+
+    def __init__(self) -> None:
+        self.replica = Replica(1, 1, (1, 2, 3), Adder, mode="quorum", durability="disk", draw=lambda _: 0)
+        for tx in range(1, 21):
+            self.replica.replay(COMMAND_RECORD, entry(tx, 1), tx)
+        self.replica.start(0, next_number=21)
+
+    def turn(self, now: int) -> list[Pull]:
+        """What a host does after a batch; gives the pulls that were said."""
+        replica = self.replica
+        said = []
+        for _ in range(2):
+            replica.records_to_write()
+            replica.synced(replica.stable.written, now)
+            said += [parse_control(1, data) for _, data in replica.datagrams_to_send(now) if is_control(data)]
+        return [message for message in said if isinstance(message, Pull)]
+
+    def hear(self, message: Batch | Promise | Prepare, now: int) -> list[Pull]:
+        self.replica.receive_datagram(make_control(1, message), now)
+        return self.turn(now)
+
+    def answer(self, epoch: int, now: int, *, serving: bool) -> list[Pull]:
+        """Seven datagrams of another log, whose entries are of epoch 3 from tx 1 on and begin above a base."""
+        pulls = []
+        for tx in range(8, 15):
+            given = Batch(2, epoch, tx, 3, 0, 30, 0, 7, serving, [entry(tx + 1, 3)])
+            pulls += self.hear(given, now)
+        return pulls
+
+
+def test_a_follower_asks_once_for_all_that_does_not_agree():
+    alone = Alone()
+    assert len(alone.answer(5, 0, serving=True)) == 1
+    assert alone.answer(5, 0, serving=True) == []
+
+
+def test_a_candidate_asks_once_and_again_after_a_while():
+    alone = Alone()
+    replica = alone.replica
+    replica.handle_deadline(replica.next_deadline())
+    replica._begin_campaign(Phase.RAISING, 0)
+    replica.epoch_raised(5, 0)
+    alone.turn(0)
+    asked = alone.hear(Promise(2, 5, 3, 30, False), 0)
+    replica.handle_deadline(replica.next_deadline())
+    asked += alone.turn(0)
+    assert len(asked) == 1
+    assert len(alone.answer(5, 0, serving=False)) == 1
+    assert alone.answer(5, 0, serving=False) == []
+    replica.handle_deadline(RESEND_INTERVAL)
+    assert len(alone.turn(RESEND_INTERVAL)) == 1
+    assert len(alone.answer(5, RESEND_INTERVAL, serving=False)) == 1
