@@ -19,6 +19,7 @@ import trio
 
 from recovery import snapshot_files
 from recovery.alarm import now_ns
+from recovery.command_log import Point
 from recovery.forked import Child, WorkFailed
 from recovery.history import ReplicaDiverged
 from recovery.journal import Journal
@@ -203,13 +204,13 @@ class SnapshotKeeper:
             begin = now_ns()
             try:
                 child = Child(self._save)
-                replica.snapshot_begun()
+                point = replica.snapshot_begun()
                 self._flush()
                 digest = int.from_bytes(await child.result(), "big")
             except (WorkFailed, OSError) as error:
                 raise Unavailable(f"the snapshot of tx {tx} was not made: {error}") from error
             _log.info("shard %d: snapshot of tx %d in %d ms", replica.shard_id, tx, (now_ns() - begin) // 1_000_000)
-            replica.snapshot_saved(tx, digest)
+            replica.snapshot_saved(point, digest)
             await self._let_go()
             return tx
 
@@ -245,7 +246,7 @@ class SnapshotKeeper:
                 await trio.to_thread.run_sync(snapshot_files.save, self.directory, data, snapshot.tx)
                 installed = self._install(snapshot)
                 if not installed and snapshot.tx <= replica.commit_tx:
-                    replica.snapshot_saved(snapshot.tx)
+                    replica.snapshot_saved(Point(snapshot.tx, snapshot.epoch))
                 _log.info("shard %d: a peer's snapshot of tx %d is here", replica.shard_id, snapshot.tx)
                 await self._let_go()
             except (SnapshotUnavailable, SnapshotDamaged, OSError) as error:

@@ -6,6 +6,7 @@ them. Between two real snapshots lie minutes; here it is milliseconds, so one th
 
 from typing import TYPE_CHECKING
 
+from recovery.command_log import Point
 from recovery.replayed_log import LogIncomplete
 from recovery.replica import Replica
 from recovery.snapshot import SnapshotDamaged, decode_snapshot, encode_snapshot
@@ -24,6 +25,7 @@ class Snapshots:
         self.host = host
         self.world = host.world
         self.disk = host.disk
+        self._saving = False
         self._fetching = 0  # how many fetches were begun
         self._fetch_ends = -1
 
@@ -55,7 +57,7 @@ class Snapshots:
             self._take(replica)
         wanted = replica.snapshot_wanted()
         offered = replica.snapshot_offered() if wanted is None else None
-        if (wanted or offered) and self.world.now >= self._fetch_ends:
+        if (wanted or offered) and not self._saving and self.world.now >= self._fetch_ends:
             self._fetch(wanted or offered or 0)
         if replica.needed_number > self.disk.first_number and self.world.chance(0.05):
             self.disk.prune(replica.needed_number)
@@ -65,18 +67,22 @@ class Snapshots:
         snapshot = replica.snapshot()
         if snapshot is None:
             return
-        replica.snapshot_begun()
+        point = replica.snapshot_begun()
+        if self._saving:
+            return
         if snapshot.position.next_seq > max(server.reader.position.next_seq for server in self.host.cluster.servers):
             return
         data = encode_snapshot(snapshot)
         self.host.cluster.witness.snapshots += 1
+        self._saving = True
 
         def save() -> None:
             self.disk.save(snapshot.tx, data)
             self.host.later(self.world.between(0, 3 * MILLI), note)
 
         def note() -> None:
-            self.host.replica.snapshot_saved(snapshot.tx, snapshot.digest)
+            self._saving = False
+            self.host.replica.snapshot_saved(point, snapshot.digest)
             self.host.flush()
 
         self.host.later(self.world.between(MILLI, 40 * MILLI), save)
@@ -101,7 +107,7 @@ class Snapshots:
 
     def _fetched(self, attempt: int, data: bytes) -> None:
         host = self.host
-        if host.snapshots is not self or not host.alive or host.paused or attempt != self._fetching:
+        if host.snapshots is not self or not host.alive or host.paused or attempt != self._fetching or self._saving:
             return
         self._fetch_ends = -1
         try:
@@ -117,5 +123,5 @@ class Snapshots:
                 self.world.tell("R%d goes on from a snapshot of tx %d", host.replica_id, snapshot.tx)
         elif offered is not None and offered <= snapshot.tx <= replica.commit_tx:
             self.disk.save(snapshot.tx, data)
-            replica.snapshot_saved(snapshot.tx)
+            replica.snapshot_saved(Point(snapshot.tx, snapshot.epoch))
         host.flush()
