@@ -41,6 +41,9 @@ RESEND_BACKLOG_BYTES: Final = 1 << 20
 #: In one record, of 10 KB each.
 NEWS_AT_ONCE: Final = 32
 
+#: Questions to shards at a time, over all sessions: each is a connection to every replica.
+MAX_QUESTIONS: Final = 16
+
 #: Sessions' timers count whole seconds; nobody notices a tenth.
 TICK_SECONDS: Final = 0.1
 
@@ -82,6 +85,7 @@ class Gateway:
         self._coordinator_of = coordinator_of
         self._links: dict[int, ShardLink] = {}
         self._answering = Answering(self, self._ask)
+        self._questions = trio.CapacityLimiter(MAX_QUESTIONS)
         #: session_id → its run, and the number below which all of it is written down.
         self._written: dict[int, tuple[int, int]] = {}
         #: session_id → the batch in which its open resend was asked for.
@@ -303,4 +307,5 @@ class Gateway:
         """What a majority of the shard's replicas answers. Raises NoQuorum."""
         shard = next(each for each in self.config.shards if each.id == shard_id)
         controls = {replica: member.control for replica, member in shard.members.items()}
-        return await quorum_read(shard_id, controls, self.router.link_key, query, timeout=QUESTION_SECONDS)
+        async with self._questions:
+            return await quorum_read(shard_id, controls, self.router.link_key, query, timeout=QUESTION_SECONDS)

@@ -387,3 +387,27 @@ async def test_inquiries_are_answered_by_the_replicas(exchange: Exchange) -> Non
     assert told[2].endswith("11=a1 32=100 31=100.00 912=Y")
     await amber.close()
     await birch.close()
+
+
+async def test_so_many_questions_are_asked_at_a_time_and_no_more(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go = [], trio.Event()
+
+    async def read(shard_id: int, *_: object, **__: object) -> bytes:
+        asked.append(shard_id)
+        await go.wait()
+        return b""
+
+    monkeypatch.setattr(module, "quorum_read", read)
+    async with trio.open_nursery() as nursery:
+        for _ in range(module.MAX_QUESTIONS + 1):
+            nursery.start_soon(exchange.gateway._ask, 1, b"")
+        with trio.fail_after(PATIENCE):
+            while len(asked) < module.MAX_QUESTIONS:
+                await trio.lowlevel.checkpoint()
+            for _ in range(100):
+                await trio.lowlevel.checkpoint()
+        assert len(asked) == module.MAX_QUESTIONS
+        go.set()
+    assert len(asked) == module.MAX_QUESTIONS + 1
