@@ -163,6 +163,7 @@ class Supervisor:
             return 1
         self._tell(f"fixgw | {child} is process {process.pid}")
         child.process = process
+        code: int | None = None
         try:
             if self._stopping.is_set():
                 process.send_signal(signal.SIGTERM)
@@ -171,6 +172,8 @@ class Supervisor:
                 code = await process.wait()
                 nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
         finally:
+            if code is None:
+                process.send_signal(signal.SIGKILL)  # we were canceled, and nobody else will: it is forgotten here
             child.process = None
             if process.stdin is not None:
                 await trio.aclose_forcefully(process.stdin)
@@ -205,8 +208,16 @@ def _now() -> int:
 def _how_it_ended(child: Child) -> str:
     if child.code == WRONG_CONFIGURATION:
         return "cannot run: the configuration is wrong"
-    how = f"was ended by {signal.Signals(-child.code).name}" if child.code < 0 else f"ended with {child.code}"
+    how = f"was ended by {_signal_name(-child.code)}" if child.code < 0 else f"ended with {child.code}"
     return how if child.restarts.deaths == 1 else f"{how}, {child.restarts.deaths} times in a row"
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals have none, but for the first and the last."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _when(pause: int) -> str:

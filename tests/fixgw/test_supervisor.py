@@ -155,6 +155,23 @@ async def test_what_is_killed_is_started_again_at_once(cast: Cast, autojump_cloc
     assert all(len(cast.starts(f"{role} {name}")) == 1 for role, name in ROLES[1:])
 
 
+async def test_a_signal_without_a_name_is_told_by_its_number(cast: Cast, autojump_clock: Clock) -> None:
+    async with running(cast):
+        await cast.supervisor.wait_ready()
+        cast.playing["shard s1.1"].end(-(signal.SIGRTMIN + 1))
+        await cast.until(lambda: len(cast.starts("shard s1.1")) == 2)
+    assert cast.heard(f"shard s1.1 was ended by signal {signal.SIGRTMIN + 1}; it is started again")
+
+
+async def test_a_supervisor_that_is_canceled_leaves_no_process(cast: Cast, autojump_clock: Clock) -> None:
+    cast.deaf = {f"{role} {name}" for role, name in ROLES}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cast.run)
+        await cast.supervisor.wait_ready()
+        nursery.cancel_scope.cancel()
+    assert {title for title, name in cast.signals if name == "SIGKILL"} == cast.deaf
+
+
 async def test_what_ends_again_and_again_is_started_less_and_less_often_and_that_is_said(
     cast: Cast, autojump_clock: Clock
 ) -> None:
