@@ -124,7 +124,16 @@ async def _operate(settings: ShardSettings, host: ShardHost) -> None:
 
 
 async def _tell_lost_sources(host: ShardHost) -> None:
-    """Sequence that gateways are gone whose links stay away. Raises NotPrimary."""
-    for source_id in host.node.links.take_lost(LINK_GRACE, now_ns()):
+    """Sequence that gateways are gone whose links stay away. Raises NotPrimary.
+
+    A shard that could take nothing for a while may have kept them from coming: it is asked when it takes commands again
+    who is still away, and each is sequenced before anybody else can come.
+    """
+    node = host.node
+    while True:
+        await node.settle()
+        source_id = node.links.take_lost(LINK_GRACE, now_ns())
+        if source_id is None:
+            return
         _log.error("shard %d: the gateway with source_id %d is lost: it has no link", host.shard_id, source_id)
-        await host.node.command(*encode(SourceLost(source_id)))
+        await node.command(*encode(SourceLost(source_id)))

@@ -43,6 +43,15 @@ class Frames:
         self._to_send: list[bytes] = []
         self._send_deadline = now + HEARTBEAT_INTERVAL
         self._silence_deadline = now + SILENCE_LIMIT
+        self._reads = True
+
+    def stop_reading(self) -> None:
+        """What the peer says is left in the socket until `read_on`: its silence is not its own."""
+        self._reads = False
+
+    def read_on(self, now: int) -> None:
+        self._reads = True
+        self._silence_deadline = now + SILENCE_LIMIT
 
     def cut(self, data: bytes, now: int) -> list[tuple[int, bytes]]:
         """The whole frames (type, payload) that have come."""
@@ -72,10 +81,10 @@ class Frames:
         return data
 
     def next_deadline(self) -> int:
-        return min(self._send_deadline, self._silence_deadline)
+        return min(self._send_deadline, self._silence_deadline) if self._reads else self._send_deadline
 
     def handle_deadline(self, now: int) -> None:
-        if now >= self._silence_deadline:
+        if self._reads and now >= self._silence_deadline:
             raise LinkError("silent for 3 s")
         if now >= self._send_deadline:
             self.put(FrameType.HEARTBEAT, b"", now)

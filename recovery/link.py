@@ -20,7 +20,8 @@ The rules:
   encrypted, and after the login not signed frame by frame: it belongs on a network of the venue's own.)
 - ACCEPTED tells the last command taken from this source; the client sends on from the next. There are no
   acknowledgements: the client sees its own commands come by on the shard's stream, and keeps them until then.
-- Each side says HEARTBEAT after a second in which it said nothing else, and closes after three without a word.
+- Each side says HEARTBEAT after a second in which it said nothing else, and closes after three without a word. Not
+  counted is the time in which a primary that cannot take commands leaves what comes in the socket (`stop_reading`).
 - A frame is at most MAX_FRAME_BYTES, so that a peer can make us hold no more than that. Whatever breaks a rule is
   LinkError; the server says why in REFUSED, and the link is closed. Nothing is repaired within a link: the next one
   does.
@@ -116,7 +117,7 @@ class LinkServer:
         self._key = b""
         self._proven = b""
         self._frames = Frames(now)
-        # A stranger has SILENCE_LIMIT to log in, whatever else it says: this deadline does not move.
+        # A stranger has SILENCE_LIMIT to prove itself, whatever else it says: this deadline does not move.
         self._login_deadline = now + SILENCE_LIMIT
         self._frames.put(FrameType.CHALLENGE, _CHALLENGE.pack(VERSION, shard_id, nonce), now)
 
@@ -190,11 +191,18 @@ class LinkServer:
 
     def next_deadline(self) -> int:
         deadline = self._frames.next_deadline()
-        return deadline if self.state is ServerState.OPEN else min(deadline, self._login_deadline)
+        return min(deadline, self._login_deadline) if self.state is ServerState.CHALLENGED else deadline
+
+    def stop_reading(self) -> None:
+        """What was received is worked on, and nothing more is until `read_on`: the peer may seem silent meanwhile."""
+        self._frames.stop_reading()
+
+    def read_on(self, now: int) -> None:
+        self._frames.read_on(now)
 
     def handle_deadline(self, now: int) -> None:
         """Raises LinkError when the peer was silent, or did not log in in time."""
-        if self.state is not ServerState.OPEN and now >= self._login_deadline:
+        if self.state is ServerState.CHALLENGED and now >= self._login_deadline:
             raise LinkError("no login within 3 s")
         self._frames.handle_deadline(now)
 

@@ -62,6 +62,7 @@ class Links:
         self._pumps: dict[int, Pump] = {}  # source_id → its link
         self._lost_at: dict[int, int] = {}  # source_id → when its link was lost
         self._leading = False
+        self._held_since: int | None = None
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection. Nothing that comes over it gets further than here.
@@ -107,6 +108,7 @@ class Links:
         self._leading = True
         sources = self.host.leading().sources
         self._lost_at = {source_id: now for source_id in self._keys if sources.incarnation(source_id)}
+        self._held_since = None
 
     def end_leading(self) -> None:
         """Nobody's commands are taken here any more."""
@@ -115,11 +117,23 @@ class Links:
             pump.stop()
         self._lost_at.clear()
 
-    def take_lost(self, grace: int, now: int) -> list[int]:
-        """The sources without a link for longer than `grace` ns, each once per loss."""
-        lost = [source_id for source_id, since in self._lost_at.items() if now - since > grace]
-        for source_id in lost:
-            del self._lost_at[source_id]
+    def hold(self, now: int) -> None:
+        """The primary takes no command, nor a login, until `release`. Again: as once."""
+        if self._held_since is None:
+            self._held_since = now
+
+    def release(self, now: int) -> None:
+        """The time since `hold` is not counted: nobody could have come."""
+        if self._held_since is not None:
+            held = now - self._held_since
+            self._lost_at = {source_id: min(since + held, now) for source_id, since in self._lost_at.items()}
+            self._held_since = None
+
+    def take_lost(self, grace: int, now: int) -> int | None:
+        """A source without a link for longer than `grace` ns, each once per loss; None: no other is."""
+        lost = next((source_id for source_id, since in self._lost_at.items() if now - since > grace), None)
+        if lost is not None:
+            del self._lost_at[lost]
         return lost
 
 
@@ -134,7 +148,14 @@ class _Link:
         self.pump = Pump(core, stream, self._received)
 
     async def _received(self, data: bytes, now: int) -> None:
-        """One batch."""
+        self._core.stop_reading()
+        try:
+            await self._take(data, now)
+        finally:
+            self._core.read_on(now_ns())
+
+    async def _take(self, data: bytes, now: int) -> None:
+        """One batch; and then until the primary takes another."""
         host, core = self._host, self._core
         try:
             for number, event in enumerate(core.receive_data(data, now), 1):

@@ -157,6 +157,7 @@ class ReplicaNode:
     async def settle(self) -> Primary:
         """The primary, when it takes commands: what the state machine must do is done, the window has room."""
         while not (primary := self.leading()).ready:
+            self.links.hold(now_ns())
             self.flush()
             if primary.uncommitted >= MAX_UNCOMMITTED:
                 await self._committed.wait()
@@ -164,6 +165,7 @@ class ReplicaNode:
                 primary.work(self.stamp())
                 self.flush()
                 await trio.lowlevel.checkpoint()
+        self.links.release(now_ns())
         return primary
 
     async def command(self, kind: int, body: bytes) -> None:

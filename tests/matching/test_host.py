@@ -12,8 +12,9 @@ from matching import host
 from matching.host import ShardSettings, run_shard
 from matching.messages import DefineInstrument, DefineSession, NewOrder, OrdType, Side, TimeInForce
 from matching.wire import encode
-from recovery import node
+from recovery import frames, node, primary
 from recovery.coordinator import FileCoordinator
+from recovery.journal import Journal
 from recovery.link import LinkClient
 from recovery.multicast import Destination, open_receiver
 from recovery.node import ReplicaAddresses, ReplicaConfig
@@ -106,14 +107,60 @@ async def test_a_gateway_whose_link_stays_away_is_lost_and_the_shard_says_so_onc
             nursery.cancel_scope.cancel()
 
 
+async def test_a_gateway_that_could_not_come_for_the_disks_sake_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(host, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(host, "LINK_GRACE", 100_000_000)
+    monkeypatch.setattr(frames, "HEARTBEAT_INTERVAL", 20_000_000)  # which finds out that the peer is gone
+    monkeypatch.setattr(primary, "MAX_UNCOMMITTED", 4)
+    monkeypatch.setattr(node, "MAX_UNCOMMITTED", 4)
+    goes = trio.Event()
+    goes.set()
+    commit = Journal.commit
+
+    async def slow_commit(journal: Journal) -> None:
+        await goes.wait()
+        await commit(journal)
+
+    monkeypatch.setattr(Journal, "commit", slow_commit)
+    with open_receiver(("127.0.0.1", 0)) as listener:
+        stream = Destination((listener.getsockname(),))
+        here = ReplicaAddresses(LOCAL, LOCAL, LOCAL, LOCAL)
+        replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "disk", {7: b"key"}, b"", stream)
+        settings = ShardSettings(replica, [ACME], ZoneInfo("UTC"), time(0), [DefineSession(41, 1, 7, 1)])
+        async with trio.open_nursery() as nursery:
+            shard = await nursery.start(run_shard, settings, FileCoordinator(tmp_path / "s1.json"))
+            link = ClientLink(LinkClient(1, 7, 1, b"key"), lambda: shard.node.link_address)
+            linked = trio.CancelScope()
+            nursery.start_soon(_run_in, linked, link)
+            with trio.fail_after(5):
+                await link.opened.wait()
+                goes = trio.Event()
+                for number in range(1, 7):
+                    _order(link, number)
+                while shard.node.primary.ready:
+                    await trio.lowlevel.checkpoint()
+            linked.cancel()
+            link.client.disconnected()
+            nursery.start_soon(link.run)
+            await trio.sleep(0.3)
+            goes.set()
+            with trio.fail_after(5):
+                while len(list(shard.engine.orders())) < 6:
+                    await trio.lowlevel.checkpoint()
+            assert "is lost" not in caplog.text
+            nursery.cancel_scope.cancel()
+
+
 async def _run_in(scope: trio.CancelScope, link: ClientLink) -> None:
     with scope:
         await link.run()
 
 
-def _order(link: ClientLink) -> None:
-    order = NewOrder(1, 1, Side.BUY, OrdType.LIMIT, TimeInForce.DAY, 1_000_000, 100, 0, b"A1", b"")
-    link.client.forward(41, 1, *encode(order), 0)
+def _order(link: ClientLink, number: int = 1) -> None:
+    order = NewOrder(1, 1, Side.BUY, OrdType.LIMIT, TimeInForce.DAY, 1_000_000, 100, 0, b"A%d" % number, b"")
+    link.client.forward(41, number, *encode(order), 0)
     link.flush()
 
 

@@ -301,3 +301,26 @@ def test_bytes_arrive_in_any_pieces(data):
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         received += pair.server.receive_data(stream[start:end], 0)
     assert received == [Command(n + 1, 1, n + 1, 16, bytes(n * 7)) for n in range(4)]
+
+
+def test_the_silence_of_who_is_not_listened_to_ends_no_link(pair):
+    server = pair.server
+    server.stop_reading()
+    for second in range(1, 8):
+        assert server.next_deadline() == second * SECOND
+        server.handle_deadline(second * SECOND)  # heard each second itself
+    server.read_on(8 * SECOND)
+    server.handle_deadline(11 * SECOND - 1)
+    with pytest.raises(LinkError, match="silent"):
+        server.handle_deadline(11 * SECOND)
+
+
+def test_who_has_proved_itself_is_no_stranger_however_long_the_primary_takes(client):
+    pair = Pair(client)
+    pair.exchange()
+    assert pair.server.state is ServerState.PROVED
+    pair.server.stop_reading()
+    pair.server.handle_deadline(9 * SECOND)
+    pair.server.accept(0, 9 * SECOND)
+    pair.exchange(9 * SECOND)
+    assert client.open

@@ -2,12 +2,15 @@ import pytest
 import trio
 import trio.testing
 
+from recovery.alarm import now_ns
 from recovery.frames import LinkError
 from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import JournalFailed
+from recovery.link import LinkClient
 from recovery.links import Links, NotPrimary
-from recovery.primary import Primary
+from recovery.primary import MAX_UNCOMMITTED, Primary
 from recovery.pump import Pump
+from tests.recovery.adder import ADD, Adder
 
 
 class FailingHost:
@@ -83,3 +86,81 @@ async def test_what_ends_the_replica_is_not_hidden_by_an_end_of_the_link_at_the_
     pump = Pump(link, ours, received)
     with trio.fail_after(5), pytest.raises(ReplicaDiverged):
         await pump.run()
+
+
+class SlowHost:
+    """A primary whose disk takes its time: `commit` is what it brings about in the end."""
+
+    def __init__(self) -> None:
+        self.primary = Primary(1, Adder())
+        self.primary.lead(1, 0)
+        self._room = trio.Event()
+
+    def leading(self) -> Primary:
+        return self.primary
+
+    async def settle(self) -> Primary:
+        while not self.primary.ready:
+            await self._room.wait()
+        return self.primary
+
+    def stamp(self) -> int:
+        return 0
+
+    def flush(self) -> None:
+        self.primary.records_to_write()
+
+    def stall(self) -> None:
+        while self.primary.uncommitted < MAX_UNCOMMITTED:
+            self.primary.command(ADD, b"1", 0)
+
+    def commit(self) -> None:
+        self.primary.committed(self.primary.last_tx)
+        self._room.set()
+        self._room = trio.Event()
+
+
+async def test_a_primary_that_commits_nothing_for_long_loses_no_link(nursery, autojump_clock):
+    host = SlowHost()
+    host.stall()
+    ours, theirs = trio.testing.memory_stream_pair()
+    nursery.start_soon(Links(host, 1, {7: b"key"}).serve, ours)
+    client = LinkClient(1, 7, 1, b"key")
+    client.connected(b"c" * 32, now_ns())
+
+    async def received(data: bytes, now: int) -> None:
+        client.receive_data(data, now)
+
+    pump = Pump(client, theirs, received)
+    nursery.start_soon(pump.run)  # which would raise, and end this test, if the link ended
+    await trio.sleep(20)
+    assert not client.open
+    host.commit()
+    await trio.sleep(0.1)
+    assert client.open
+    for number in range(2):
+        host.stall()
+        client.forward(0, 0, ADD, b"1", now_ns())
+        pump.wake()
+        await trio.sleep(20)
+        assert host.primary.sources.last_source_seq(7) == number
+        host.commit()
+        await trio.sleep(0.1)
+        assert host.primary.sources.last_source_seq(7) == number + 1
+    nursery.cancel_scope.cancel()
+
+
+def test_time_in_which_nobody_could_come_makes_no_source_lost():
+    host = SlowHost()
+    for source_id in (7, 8):
+        assert host.primary.open_source(source_id, 1, 0) == 0
+    host.commit()
+    links = Links(host, 1, {7: b"key", 8: b"key", 9: b"never seen"})
+    links.begin_leading(100)
+    assert links.take_lost(50, 150) is None
+    links.hold(130)
+    links.hold(700)  # the next one who waits
+    links.release(900)
+    links.release(910)
+    assert links.take_lost(50, 920) is None
+    assert [links.take_lost(50, 921) for _ in range(3)] == [7, 8, None]
