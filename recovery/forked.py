@@ -61,12 +61,19 @@ class Child:
             os.close(descriptor)
 
 
+def _close_inherited(writer: int) -> None:
+    """A connection that the parent closes meanwhile must end, and a lock that it gives back must be free."""
+    os.closerange(3, writer)
+    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+
+
 def _be_child(work: Callable[[], bytes], parent: int, writer: int) -> None:
     """Never returns."""
     told = _FAILED
     try:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
+            _close_inherited(writer)
             gc.disable()  # a collection would touch, and so copy, every page
             os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
             told = _DONE + work()
