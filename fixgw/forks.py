@@ -8,18 +8,20 @@ all (an event that is history and lies above the fork) is reported again, under 
 - The latest report is named first: who takes them back one by one, over several News(B), undoes what came last, and
   after each line holds what was once told.
 - An entry in the journal says that a fork was told; reports that it made void are not told of again.
-- The journal is read from its end, block by block, back to one that begins below the fork: a tail is short.
+- The journal is read from its end, block by block, back to one that begins below the fork. A tail is short, but it may
+  lie far back where other shards traded on: so the owner may do something else between two blocks.
 - OrderCancelReject(9) has no ExecID(17) and is not told of: it changes no order.
 
 Source: FIX.4.2 and FIX.4.4, News(B): Headline(148), NoLinesOfText(33) with Text(58).
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from fixgw import entries, values
-from fixgw.entries import Entry, Outbound, StreamFork, StreamPosition
+from fixgw.entries import Outbound, StreamFork, StreamPosition
 from fixgw.reports import EXECUTION_REPORT, Report
 
 #: Lines of one News(B): 10 KB, which every engine takes.
@@ -42,48 +44,62 @@ class VoidReport(NamedTuple):
 VoidReports = Mapping[int, list[VoidReport]]
 
 
-def void_reports(
-    read: Callable[[int, int], Iterable[bytes]], next_number: int, shard_id: int, fork_seq: int
-) -> VoidReports:
-    """The reports of a shard's events from `fork_seq` on that stand in the journal and are not known to be void.
+class VoidReportSearch:
+    """Finds the reports of a shard's events from `fork_seq` on that stand in the journal and are not known to be void.
 
-    `read(first, count)` gives the payloads of these records; `next_number` is the one after the last.
+    `read(first, count)` gives the payloads of these records; `next_number` is the one after the last. Nothing is kept
+    but what is found: a shard that was quiet while others traded has its last reports far back.
     """
-    blocks: list[list[Entry]] = []
-    end = next_number
-    while end > 1:
-        first = max(end - BLOCK_RECORDS, 1)
-        block = [entry for payload in read(first, end - first) for entry in entries.decode(payload)]
-        blocks.append(block)
-        if _begins_below(block, shard_id, fork_seq):
-            break
-        end = first
-    return _collect((entry for block in reversed(blocks) for entry in block), shard_id, fork_seq)
 
+    def __init__(
+        self, read: Callable[[int, int], Iterable[bytes]], next_number: int, shard_id: int, fork_seq: int
+    ) -> None:
+        self._read = read
+        self._end = next_number
+        self._shard_id = shard_id
+        self._fork_seq = fork_seq
+        self._exec_id = re.compile(rb"\x0117=(%d(?:F\d+)?-(\d+)[A-Z]?)\x01" % shard_id)
+        #: What stands further back and is of events from here on was told to be void.
+        self._told_from = math.inf
+        #: The latest first.
+        self._found: dict[int, list[VoidReport]] = {}
 
-def _begins_below(block: list[Entry], shard_id: int, fork_seq: int) -> bool:
-    """Whether all that was sent before the block is below the fork, or told to be void already."""
-    for entry in block:
-        if isinstance(entry, StreamPosition) and entry.shard_id == shard_id:
-            return entry.handled_seq <= fork_seq
-    return False
+    def read_block(self) -> bool:
+        """Read the next block, going back. False: there is no other that matters."""
+        first = max(self._end - BLOCK_RECORDS, 1)
+        relevant: list[tuple[int, VoidReport, int] | StreamFork] = []
+        handled_seq: int | None = None
+        for payload in self._read(first, self._end - first):
+            for entry in entries.decode(payload):
+                if isinstance(entry, Outbound):
+                    relevant += self._above(entry)
+                elif isinstance(entry, StreamFork | StreamPosition) and entry.shard_id == self._shard_id:
+                    if isinstance(entry, StreamFork):
+                        relevant.append(entry)
+                    elif handled_seq is None:
+                        handled_seq = entry.handled_seq
+        self._end = first
+        for each in reversed(relevant):
+            if isinstance(each, StreamFork):
+                self._told_from = min(self._told_from, each.fork_seq)
+            elif each[2] < self._told_from:
+                self._found.setdefault(each[0], []).append(each[1])
+        begins_below = handled_seq is not None and handled_seq <= self._fork_seq
+        return first > 1 and not begins_below and self._told_from > self._fork_seq
 
+    def _above(self, entry: Outbound) -> Iterator[tuple[int, VoidReport, int]]:
+        """The session, the report and its event, if that is one of the shard's from the fork on."""
+        if _EXECUTION_REPORT not in entry.message:
+            return
+        named = self._exec_id.search(entry.message)
+        if named is not None and int(named[2]) >= self._fork_seq:
+            cl_ord_id = _CL_ORD_ID.search(entry.message)
+            report = VoidReport(named[1], cl_ord_id[1] if cl_ord_id is not None else b"NONE")
+            yield entry.session_id, report, int(named[2])
 
-def _collect(found: Iterator[Entry], shard_id: int, fork_seq: int) -> VoidReports:
-    exec_id_of = re.compile(rb"\x0117=(%d(?:F\d+)?-(\d+)[A-Z]?)\x01" % shard_id)
-    void: dict[int, dict[VoidReport, int]] = {}
-    for entry in found:
-        if isinstance(entry, StreamFork) and entry.shard_id == shard_id:
-            for reports in void.values():
-                for report in [each for each, seq in reports.items() if seq >= entry.fork_seq]:
-                    del reports[report]
-        elif isinstance(entry, Outbound) and _EXECUTION_REPORT in entry.message:
-            named = exec_id_of.search(entry.message)
-            if named is not None and int(named[2]) >= fork_seq:
-                cl_ord_id = _CL_ORD_ID.search(entry.message)
-                report = VoidReport(named[1], cl_ord_id[1] if cl_ord_id is not None else b"NONE")
-                void.setdefault(entry.session_id, {})[report] = int(named[2])
-    return {session_id: list(reports) for session_id, reports in void.items() if reports}
+    def found(self) -> VoidReports:
+        """What was found so far."""
+        return {session_id: reports[::-1] for session_id, reports in self._found.items()}
 
 
 def news(void: VoidReports) -> Iterator[Report]:

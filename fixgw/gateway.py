@@ -19,7 +19,7 @@ import trio
 from fixgw.answering import QUESTION_SECONDS, Answering
 from fixgw.config import Config
 from fixgw.connection import Connection
-from fixgw.forks import news, void_reports
+from fixgw.forks import VoidReportSearch, news
 from fixgw.interface import interface_of
 from fixgw.router import PAUSE_ALONE, Batch, Router, portions
 from fixgw.shard_link import ShardLink
@@ -272,7 +272,10 @@ class Gateway:
         def read(first: int, count: int) -> Iterator[bytes]:
             return (record.payload for record in islice(self._journal.read_from(first), count))
 
-        void = void_reports(read, self._journal.next_number, shard_id, fork.next_seq)
+        search = VoidReportSearch(read, self._journal.next_number, shard_id, fork.next_seq)
+        while search.read_block():
+            await trio.lowlevel.checkpoint()  # what was sent last may be far back, and others trade
+        void = search.found()
         _log.error("%d reports to %d sessions are void", sum(map(len, void.values())), len(void))
         told = list(news(void))
         reader.go_back()

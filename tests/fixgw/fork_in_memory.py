@@ -1,10 +1,20 @@
 """A fork in the exchange in memory: a shard comes back without the end of its journal, and its gateway tells of it."""
 
-from fixgw.forks import news, void_reports
+from collections.abc import Callable, Iterable
+
+from fixgw.forks import VoidReports, VoidReportSearch, news
 from recovery.reader import Reader, StreamForked
 from tests.fixgw.venue_in_memory import Venue
 
 SHARD = 1
+
+
+def void_reports(read: Callable[[int, int], Iterable[bytes]], next_number: int, fork_seq: int) -> VoidReports:
+    """The whole search."""
+    search = VoidReportSearch(read, next_number, SHARD, fork_seq)
+    while search.read_block():
+        pass
+    return search.found()
 
 
 def make_readers(venue: Venue) -> None:
@@ -31,7 +41,7 @@ def tell_fork(venue: Venue) -> list[str]:
     assert fork is not None
     reader = venue.gateway.readers[SHARD]
     records = venue.gateway_records
-    void = void_reports(lambda first, count: records[first - 1 : first - 1 + count], len(records) + 1, SHARD, fork[0])
+    void = void_reports(lambda first, count: records[first - 1 : first - 1 + count], len(records) + 1, fork[0])
     reader.go_back()
     venue.router.tell(news(void), venue.now)
     venue.router.forked(SHARD, reader.position, reader.proven_epoch)

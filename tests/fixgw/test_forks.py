@@ -6,8 +6,8 @@ import pytest
 
 from fixgw import forks, tags
 from fixgw.entries import Entry, Outbound, StreamFork, StreamPosition
-from fixgw.forks import VoidReport, VoidReports, news, void_reports
-from tests.fixgw.fork_in_memory import SHARD, lose_end, make_readers, tell_fork
+from fixgw.forks import VoidReport, VoidReports, VoidReportSearch, news
+from tests.fixgw.fork_in_memory import SHARD, lose_end, make_readers, tell_fork, void_reports
 from tests.fixgw.venue_in_memory import Venue
 
 
@@ -32,7 +32,7 @@ class Journal:
         return self.payloads[first - 1 : first - 1 + count]
 
     def void(self, fork_seq: int) -> VoidReports:
-        return void_reports(self.read, len(self.payloads) + 1, SHARD, fork_seq)
+        return void_reports(self.read, len(self.payloads) + 1, fork_seq)
 
 
 def report(session_id: int, exec_id: bytes, cl_ord_id: bytes, msg_type: bytes = b"8") -> Outbound:
@@ -86,6 +86,34 @@ def test_the_journal_is_read_back_no_further_than_needed(journal: Journal, monke
     journal.records_read = 0
     journal.void(9)
     assert journal.records_read == 3
+
+
+def test_a_long_search_keeps_only_what_it_finds_and_stops_after_each_block(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shard was quiet while another one traded."""
+    monkeypatch.setattr(forks, "BLOCK_RECORDS", 10)
+    kept = len(journal.payloads)
+    for seq in range(1, 501):
+        journal.trade(seq, 1, shard_id=2)
+    search = VoidReportSearch(journal.read, len(journal.payloads) + 1, SHARD, 9)
+    blocks = 1
+    while search.read_block():
+        blocks += 1
+        assert journal.records_read <= 10 * blocks
+        assert search.found() == {}
+    assert blocks == 51
+    assert journal.records_read == kept + 500
+    assert search.found() == {1: [VoidReport(b"1-10B", b"order10")], 2: [VoidReport(b"1-9B", b"order9")]}
+
+
+def test_behind_a_fork_at_or_below_this_one_nothing_is_looked_for(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "BLOCK_RECORDS", 2)
+    journal.write(StreamFork(SHARD, 6))
+    assert journal.void(7) == {}
+    assert journal.records_read == 2
 
 
 def test_a_session_is_told_by_news_with_a_line_for_each_report_the_latest_first() -> None:
