@@ -53,8 +53,7 @@ class Answer:
             self._shard_ids.clear()
             return [history.status(self.inquiry, found.order, self._reporter, self._dialect, now)]
         if isinstance(found, queries.OrdersFound):
-            last = found.orders[-1].terms.order_id if found.orders else 0
-            return self._page(found.orders, last if found.more else 0, now)
+            return self._page(found.orders, found.next_after() if found.more else 0, now)
         if isinstance(found, queries.FillsFound):
             last = found.fills[-1].match_number if found.fills else 0
             return self._page(found.fills, last if found.more else 0, now)

@@ -83,7 +83,7 @@ class Asker:
             rows += [query_tables.order_row(self.names, order) for order in page.orders]
             if not page.more:
                 return Found(shard.name, tx, rows)
-            after = page.orders[-1].terms.order_id
+            after = page.next_after()
 
     async def fills(self, shard: Shard, participant_id: int) -> Found:
         rows: list[Row] = []

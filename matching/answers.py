@@ -38,6 +38,9 @@ from matching.state import ClosedOrder, Participant, State, Sweep, Trade
 #: A trade with oneself gives two rows.
 _MAX_TRADES: Final = MAX_ITEMS // 2
 _MAX_LEVELS: Final = MAX_ITEMS // 2
+#: A firm with at most so many orders has them sorted, otherwise so many of the day's orders are looked at: 1 or 2 ms.
+_MAX_SORTED: Final = 4 * MAX_ITEMS
+_MAX_LOOKED_AT: Final = 16 * MAX_ITEMS
 
 _match_number: Final = attrgetter("match_number")
 
@@ -69,7 +72,10 @@ def _sweeps(state: State) -> bool:
 
 
 def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
+    """A page costs what it may hold, however many orders there are: a query stops what it asks for that long."""
     participant = state.participants.get(query.participant_id, Participant())
+    if len(participant.orders) > _MAX_SORTED:
+        return _open_orders_of_many(state, query)
     ids = list(participant.orders)
     work = state.work
     if isinstance(work, Sweep) and work.terms.participant_id == query.participant_id:
@@ -77,6 +83,34 @@ def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
     page = nsmallest(MAX_ITEMS + 1, (order_id for order_id in ids if order_id > query.after_order_id))
     found = [_order(state, order_id) for order_id in page[:MAX_ITEMS]]
     return OrdersFound([order for order in found if order is not None], len(page) > MAX_ITEMS)
+
+
+def _open_orders_of_many(state: State, query: OpenOrders) -> OrdersFound:
+    """Those among the day's next orders, which stand by order id."""
+    accepted = state.accepted
+    before_first = state.last_order_id - len(accepted)
+    first = max(query.after_order_id - before_first, 0)
+    end = min(first + _MAX_LOOKED_AT, len(accepted))
+    found: list[OrderStatus] = []
+    for place in range(first, end):
+        terms = accepted[place]
+        if terms.participant_id == query.participant_id:
+            order = _open_order(state, terms)
+            if order is not None:
+                found.append(order)
+                if len(found) == MAX_ITEMS:
+                    end = place + 1
+                    break
+    more = end < len(accepted)
+    return OrdersFound(found, more, before_first + end if more else 0)
+
+
+def _open_order(state: State, terms: OrderTerms) -> OrderStatus | None:
+    work = state.work
+    if isinstance(work, Sweep) and work.terms is terms:
+        return _open(terms, work)
+    order = state.participants[terms.participant_id].orders.get(terms.order_id)
+    return None if order is None else _open(order.terms, order)
 
 
 def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | None:

@@ -12,7 +12,8 @@ nothing and takes no number of the stream. `answers` gives the answers.
     anything else                       QueryRefused
 
 An answer has at most `MAX_ITEMS` rows. Where `more` is true, ask again *after* the last row: rows are in an order that
-never changes under them, so going on misses nothing that was there and repeats nothing. What a participant may ask is
+never changes under them, so going on misses nothing that was there and repeats nothing. A page of open orders may have
+fewer rows, or none, and more to come: it says itself `after` which order id to ask on. What a participant may ask is
 for the asker to decide: a shard answers about anybody.
 """
 
@@ -110,6 +111,12 @@ class Level(Struct, frozen=True):
 class OrdersFound(Struct, frozen=True, tag=True):
     orders: list[OrderStatus]
     more: bool
+    #: Where there is more: go on after this one, up to which all were looked at. 0: after the last row.
+    after: int = 0
+
+    def next_after(self) -> int:
+        """The `after_order_id` to ask on with, when there is more."""
+        return self.orders[-1].terms.order_id if self.orders and not self.after else self.after
 
 
 class OrderFound(Struct, frozen=True, tag=True):

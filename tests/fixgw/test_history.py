@@ -312,6 +312,13 @@ def test_pages_go_on_after_the_last_row_and_the_last_row_waits_for_the_next_page
     assert answer.question() is None
 
 
+def test_a_page_without_rows_says_itself_where_to_go_on() -> None:
+    answer = answer_to(inquiry(b"AF"))
+    none_yet = queries.OrdersFound([], more=True, after=16_000)
+    assert answer.receive(queries.encode(none_yet), NOW) == []
+    assert answer.question() == (1, queries.encode(queries.OpenOrders(5, 16_000)))
+
+
 def test_rows_of_another_firm_are_never_told() -> None:
     answer = answer_to(inquiry(b"AF"))
     assert answer.receive(queries.encode(queries.OrdersFound([order(1, 6)], more=False)), NOW) == []

@@ -31,11 +31,12 @@ def fill(match_number: int) -> Fill:
 
 
 def found(question: queries.Query, shard_id: int) -> queries.Answer:
-    """Shard 2 has two pages of orders and fills, shard 1 nothing."""
+    """Shard 2 has two pages of orders, and one before them without any, and two of fills; shard 1 has nothing."""
     match question:
         case queries.OpenOrders(1, after):
             later = status(ORDER_ID + 1, b"two\x1b")
-            pages = {0: OrdersFound([status()], more=True), ORDER_ID: OrdersFound([later], more=False)}
+            none_yet = OrdersFound([], more=True, after=5)
+            pages = {0: none_yet, 5: OrdersFound([status()], more=True), ORDER_ID: OrdersFound([later], more=False)}
             return pages[after] if shard_id == 2 else OrdersFound([], more=False)
         case queries.Fills(1, after):
             pages = {0: FillsFound([fill(11), fill(12)], more=True), 12: FillsFound([fill(13)], more=False)}

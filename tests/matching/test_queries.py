@@ -1,10 +1,13 @@
 """Questions and answers: what an order, a day's trades and a book look like to who asks, and that nothing breaks it."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching import queries
+from matching import answers, queries
 from matching.engine import Engine
 from matching.messages import (
     CancelOrder,
@@ -12,10 +15,12 @@ from matching.messages import (
     DefineInstrument,
     EndDay,
     NewOrder,
+    OrderTerms,
     OrdStatus,
     ReplaceOrder,
     StartDay,
 )
+from matching.order import Order
 from matching.queries import (
     MAX_ITEMS,
     BookDepth,
@@ -162,6 +167,72 @@ def test_the_order_of_a_session_that_now_has_another_participant_is_still_told()
 
 
 # --- many -------------------------------------------------------------------------------------------------------------
+
+
+class _Looked(list[OrderTerms]):
+    """The day's orders, counting who looks."""
+
+    count = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.count += 1
+        return super().__getitem__(place)
+
+    def __iter__(self) -> Iterator[OrderTerms]:
+        raise AssertionError("nobody looks at all orders of a day")
+
+
+class _Orders(dict[int, Order]):
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("nobody looks at all orders of a firm that has many")
+
+
+def test_a_page_of_a_firm_with_many_orders_looks_at_no_more_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MAX_ITEMS", 5)
+    monkeypatch.setattr(answers, "_MAX_SORTED", 10)
+    monkeypatch.setattr(answers, "_MAX_LOOKED_AT", 20)
+    engine = opened()
+    for number in range(40):
+        enter(engine, b"o%d" % number, BUY, 1, who=2)
+    for number in range(30):
+        enter(engine, b"a%d" % number, BUY, 1, price=PRICE - number % 7 * 100)
+        enter(engine, b"p%d" % number, BUY, 1, who=2)
+    engine.apply(CancelOrder(1, 1, BUY, 0, 0, b"c", b"a3"), 0, 10)
+    participant = engine._state.participants[1]
+    live = sorted(participant.orders)
+    assert len(live) == 29
+    participant.orders = _Orders(participant.orders)
+    accepted = engine._state.accepted = _Looked(engine._state.accepted)
+    ids: list[int] = []
+    pages = []
+    after = 0
+    while True:
+        accepted.count = 0
+        page = engine.answer(OpenOrders(1, after))
+        assert isinstance(page, OrdersFound)
+        assert accepted.count <= 20
+        assert decode_answer(encode(page)) == page
+        pages.append(len(page.orders))
+        ids += [each.terms.order_id for each in page.orders]
+        if not page.more:
+            break
+        after = page.next_after()
+    assert ids == live
+    assert pages[:3] == [0, 0, 5]
+
+
+def test_an_order_that_has_more_to_trade_stands_among_the_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = opened(8)
+    for number in range(10):
+        enter(engine, b"s%d" % number, SELL, 1, who=2)
+        enter(engine, b"a%d" % number, BUY, 1, price=PRICE - 100)
+    engine.apply(NewOrder(1, 1, BUY, 2, 0, PRICE, 20, 0, b"sweep", b""), 0, 10)
+    assert engine.pending
+    few = engine.answer(OpenOrders(1))
+    monkeypatch.setattr(answers, "_MAX_SORTED", 1)
+    assert engine.answer(OpenOrders(1)) == few
+    assert isinstance(few, OrdersFound)
+    assert len(few.orders) == 11
 
 
 def test_open_orders_come_by_order_id_and_in_pages() -> None:
