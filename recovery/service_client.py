@@ -13,6 +13,7 @@ from typing import TypeVar
 import trio
 
 from recovery.alarm import Alarm, now_ns
+from recovery.command_log import Point
 from recovery.frames import LinkError
 from recovery.member import Role
 from recovery.multicast import Address
@@ -31,6 +32,7 @@ from recovery.service_frames import (
     Taken,
     TakeSnapshot,
 )
+from recovery.snapshot import SnapshotDamaged, check_snapshot
 
 RECEIVE_BYTES = 262_144
 CONNECT_SECONDS = 2
@@ -231,10 +233,11 @@ async def _position(
     return f"no answer within {timeout:g} s"
 
 
-async def fetch_snapshot(addresses: Sequence[Address], key: bytes, shard_id: int, min_tx: int) -> bytes:
-    """The newest snapshot of a replica that has one of at least `min_tx`. Raises SnapshotUnavailable.
+async def fetch_snapshot(addresses: Sequence[Address], key: bytes, shard_id: int, min_tx: int) -> tuple[bytes, Point]:
+    """The newest snapshot of a replica that has a whole one of at least `min_tx`. Raises SnapshotUnavailable.
 
     Backups are asked before a primary, which has more to do. If none has one, a backup is asked to make it first.
+    What comes is checked in a thread, for it may be large; what is damaged is as good as none, and the next is asked.
     """
     backups: list[Address] = []
     others: list[Address] = []
@@ -248,15 +251,25 @@ async def fetch_snapshot(addresses: Sequence[Address], key: bytes, shard_id: int
     for take, asked in ((False, [*backups, *others]), (True, backups)):
         for address in asked:
             try:
-                return await _fetch(shard_id, address, key, min_tx, take=take)
-            except LinkError as error:
+                pieces = await _fetch(shard_id, address, key, min_tx, take=take)
+                return await trio.to_thread.run_sync(_checked, pieces, shard_id, min_tx)
+            except (LinkError, SnapshotDamaged) as error:
                 reasons.append(f"{_where(address)}: {error}")
     why = "; ".join(reasons) or "there is nobody to ask"
     raise SnapshotUnavailable(f"shard {shard_id}: no snapshot of transaction {min_tx} or later: {why}")
 
 
-async def _fetch(shard_id: int, address: Address, key: bytes, min_tx: int, *, take: bool) -> bytes:
-    """Raises LinkError."""
+def _checked(pieces: list[bytes], shard_id: int, min_tx: int) -> tuple[bytes, Point]:
+    """Raises SnapshotDamaged."""
+    data = b"".join(pieces)
+    point = check_snapshot(data, shard_id)
+    if point.tx < min_tx:
+        raise SnapshotDamaged(f"it is of transaction {point.tx}")
+    return data, point
+
+
+async def _fetch(shard_id: int, address: Address, key: bytes, min_tx: int, *, take: bool) -> list[bytes]:
+    """In pieces. Raises LinkError."""
     try:
         async with _connected(shard_id, None, address, key) as connection:
             if take:
@@ -264,11 +277,12 @@ async def _fetch(shard_id: int, address: Address, key: bytes, min_tx: int, *, ta
                     _expect(Taken, await connection.ask(TakeSnapshot()))
             with trio.fail_after(SNAPSHOT_SILENCE_SECONDS):
                 head = _expect(SnapshotHead, await connection.ask(AskSnapshot(min_tx)))
-            data = bytearray()
-            while len(data) < head.size:
+            pieces, missing = [], head.size
+            while missing > 0:
                 with trio.fail_after(SNAPSHOT_SILENCE_SECONDS):
-                    data += _expect(Chunk, await connection.next_reply()).data
-            return bytes(data)
+                    pieces.append(_expect(Chunk, await connection.next_reply()).data)
+                missing -= len(pieces[-1])
+            return pieces
     except trio.TooSlowError as error:
         raise LinkError("no answer in time") from error
 

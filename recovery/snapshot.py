@@ -26,10 +26,13 @@ from struct import Struct
 from typing import NamedTuple
 
 from recovery.checksum import crc32c, crc32c_extend
+from recovery.command_log import Point
 from recovery.execution import Execution, StateMachine
 from recovery.record import Position
 from recovery.sources import Sources
 
+PIECE_BYTES = 1 << 20
+"""Checked in one go, so that a thread that checks hundreds of megabytes keeps no other from running."""
 MAGIC = b"FXSNAP01"
 VERSION = 2
 
@@ -108,35 +111,58 @@ def _section_head(section: bytes) -> bytes:
 
 def decode_snapshot(data: bytes) -> Snapshot:
     """Raises SnapshotDamaged, which says what is wrong, and at which byte."""
+    shard_id, epoch, tx, next_seq, chain, last_timestamp, digest = _read_header(data)
+    tables, state = _check_sections(data)
+    place = (shard_id, tx, epoch, Position(next_seq, chain), last_timestamp)
+    return Snapshot(*place, *_read_tables(data[tables]), digest, data[state])
+
+
+def check_snapshot(data: bytes, shard_id: int) -> Point:
+    """What it is a snapshot of, once it is known to be whole: without a copy of the state. Raises SnapshotDamaged."""
+    found, epoch, tx, *_ = _read_header(data)
+    if found != shard_id:
+        raise SnapshotDamaged(f"it is of shard {found}, not {shard_id}")
+    _check_sections(data)
+    return Point(tx, epoch)
+
+
+def _read_header(data: bytes) -> tuple[int, ...]:
+    """From shard_id on."""
     if len(data) < _HEADER_BYTES:
         raise SnapshotDamaged(f"cut short at byte {len(data)}: the header alone has {_HEADER_BYTES}")
-    magic, version, shard_id, epoch, tx, next_seq, chain, last_timestamp, digest = _HEADER.unpack_from(data)
+    magic, version, *fields = _HEADER.unpack_from(data)
     if magic != MAGIC:
         raise SnapshotDamaged("at byte 0: this is no snapshot")
     if crc32c(data[: _HEADER.size]) != _U32.unpack_from(data, _HEADER.size)[0]:
         raise SnapshotDamaged("at byte 0: the header's checksum is wrong")
     if version != VERSION:
         raise SnapshotDamaged(f"at byte 8: version {version}; this program reads version {VERSION}")
-    tables, end = _read_section(data, _HEADER_BYTES, "tables of sources")
-    state, end = _read_section(data, end, "state")
-    if end != len(data):
-        raise SnapshotDamaged(f"at byte {end}: {len(data) - end} bytes after the end")
-    place = (shard_id, tx, epoch, Position(next_seq, chain), last_timestamp)
-    return Snapshot(*place, *_read_tables(tables), digest, state)
+    return tuple(fields)
 
 
-def _read_section(data: bytes, offset: int, name: str) -> tuple[bytes, int]:
-    """A section's bytes, and where the next one begins."""
+def _check_sections(data: bytes) -> tuple[slice, slice]:
+    """Where the tables are, and the state."""
+    tables = _check_section(data, _HEADER_BYTES, "tables of sources")
+    state = _check_section(data, tables.stop, "state")
+    if state.stop != len(data):
+        raise SnapshotDamaged(f"at byte {state.stop}: {len(data) - state.stop} bytes after the end")
+    return tables, state
+
+
+def _check_section(data: bytes, offset: int, name: str) -> slice:
     start = offset + _SECTION.size
     if start > len(data):
         raise SnapshotDamaged(f"cut short at byte {len(data)}, before the {name}")
-    length = _LENGTH.unpack_from(data, offset)[0]
-    section = data[start : start + length]
-    if len(section) != length:
-        raise SnapshotDamaged(f"at byte {offset}: the {name} should have {length} bytes, {len(section)} are left")
-    if _section_head(section) != data[offset:start]:
+    length, checksum = _SECTION.unpack_from(data, offset)
+    end = start + length
+    if end > len(data):
+        raise SnapshotDamaged(f"at byte {offset}: the {name} should have {length} bytes, {len(data) - start} are left")
+    found = crc32c(_LENGTH.pack(length))
+    for each in range(start, end, PIECE_BYTES):
+        found = crc32c_extend(found, data[each : min(each + PIECE_BYTES, end)])
+    if found != checksum:
         raise SnapshotDamaged(f"at byte {offset}: wrong checksum of the {name}, {length} bytes")
-    return section, start + length
+    return slice(start, end)
 
 
 def _read_tables(data: bytes) -> tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int], ...]]:

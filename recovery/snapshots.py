@@ -19,14 +19,13 @@ import trio
 
 from recovery import snapshot_files
 from recovery.alarm import now_ns
-from recovery.command_log import Point
 from recovery.forked import Child, WorkFailed
 from recovery.history import ReplicaDiverged
 from recovery.journal import Journal
 from recovery.journal_reader import JournalError
 from recovery.multicast import Address
 from recovery.replayed_log import LogIncomplete
-from recovery.replica import Replica
+from recovery.replica import Replica, Role
 from recovery.service_client import SnapshotUnavailable, fetch_snapshot
 from recovery.service_host import Unavailable
 from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot, encode_snapshot
@@ -241,13 +240,14 @@ class SnapshotKeeper:
             return
         async with self._one_at_a_time:
             try:
-                data = await fetch_snapshot(list(self._peers.values()), self._key, replica.shard_id, least_tx)
-                snapshot = decode_snapshot(data)
-                await trio.to_thread.run_sync(snapshot_files.save, self.directory, data, snapshot.tx)
-                installed = self._install(snapshot)
-                if not installed and snapshot.tx <= replica.commit_tx:
-                    replica.snapshot_saved(Point(snapshot.tx, snapshot.epoch))
-                _log.info("shard %d: a peer's snapshot of tx %d is here", replica.shard_id, snapshot.tx)
+                data, point = await fetch_snapshot(list(self._peers.values()), self._key, replica.shard_id, least_tx)
+                await trio.to_thread.run_sync(snapshot_files.save, self.directory, data, point.tx)
+                # A primary keeps a copy. It must not look into hundreds of megabytes: its heartbeats would stop.
+                leading = replica.role is Role.PRIMARY
+                installed = not leading and self._install(await trio.to_thread.run_sync(decode_snapshot, data))
+                if not installed and point.tx <= replica.commit_tx:
+                    replica.snapshot_saved(point)
+                _log.info("shard %d: a peer's snapshot of tx %d is here", replica.shard_id, point.tx)
                 await self._let_go()
             except (SnapshotUnavailable, SnapshotDamaged, OSError) as error:
                 _log.warning("shard %d: no snapshot of tx %d or later: %s", replica.shard_id, least_tx, error)

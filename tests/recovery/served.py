@@ -6,8 +6,15 @@ from pathlib import Path
 import trio
 
 from recovery.member import Role
+from recovery.record import Position as Place
 from recovery.service_frames import Position
 from recovery.service_host import Unavailable
+from recovery.snapshot import Snapshot, encode_snapshot
+
+
+def encoded(tx: int, state: bytes) -> bytes:
+    """A snapshot."""
+    return encode_snapshot(Snapshot(1, tx, 1, Place(2 * tx + 1, 0), 0, (), (), 0, state))
 
 
 class FakeReplica:
@@ -74,5 +81,5 @@ class FakeReplica:
             raise Unavailable("a primary takes none")
         assert self.snapshot is not None
         self.snapshot = self.snapshot.with_name(f"{self.commit_tx}.snapshot")
-        self.snapshot.write_bytes(b"state at %d" % self.commit_tx)
+        self.snapshot.write_bytes(encoded(self.commit_tx, b"state"))
         return self.commit_tx

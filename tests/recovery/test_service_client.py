@@ -1,11 +1,14 @@
 """Asking replicas over loopback: quorum reads and snapshots, with replicas that are dead, hung, wrong or behind."""
 
+import threading
 from collections.abc import Mapping
 
 import pytest
 import trio
 import trio.testing
 
+from recovery import service_client
+from recovery.command_log import Point
 from recovery.member import Role
 from recovery.multicast import Address
 from recovery.query import NoQuorum
@@ -18,7 +21,8 @@ from recovery.service_client import (
 )
 from recovery.service_frames import Answer
 from recovery.service_host import Service, Unavailable
-from tests.recovery.served import FakeReplica
+from recovery.snapshot import check_snapshot, decode_snapshot, encode_snapshot
+from tests.recovery.served import FakeReplica, encoded
 
 KEY = b"the venue's key"
 PLENTY = 20
@@ -159,12 +163,14 @@ def snapshot(tmp_path, replica: FakeReplica, tx: int) -> bytes:
     directory = tmp_path / str(replica.replica_id)
     directory.mkdir()
     replica.snapshot = directory / f"{tx}.snapshot"
-    replica.snapshot.write_bytes(f"of {replica.replica_id} at {tx} ".encode() * 100_000)
+    replica.snapshot.write_bytes(encoded(tx, f"of {replica.replica_id} at {tx} ".encode() * 100_000))
     return replica.snapshot.read_bytes()
 
 
 async def fetch(shard: Shard, min_tx: int) -> bytes:
-    return await fetch_snapshot(list(shard.controls.values()), KEY, 1, min_tx)
+    data, point = await fetch_snapshot(list(shard.controls.values()), KEY, 1, min_tx)
+    assert point == check_snapshot(data, 1)
+    return data
 
 
 async def test_a_snapshot_comes_from_a_backup_if_one_has_it(shard, tmp_path):
@@ -182,7 +188,58 @@ async def test_the_primarys_is_taken_if_no_backups_is_new_enough(shard, tmp_path
 async def test_a_backup_makes_one_when_nobody_has_it(shard, tmp_path):
     snapshot(tmp_path, shard.replicas[1], 6)
     snapshot(tmp_path, shard.replicas[2], 5)
-    assert await fetch(shard, 7) == b"state at 7"
+    assert await fetch(shard, 7) == encoded(7, b"state")
+
+
+def spoilt(replica: FakeReplica) -> None:
+    """A bit of its file flips."""
+    assert replica.snapshot is not None
+    data = bytearray(replica.snapshot.read_bytes())
+    data[len(data) // 2] ^= 1
+    replica.snapshot.write_bytes(data)
+
+
+async def test_a_damaged_snapshot_is_as_good_as_none_and_another_replica_is_asked(shard, tmp_path):
+    snapshot(tmp_path, shard.replicas[2], 6)
+    wanted = snapshot(tmp_path, shard.replicas[3], 5)
+    spoilt(shard.replicas[2])
+    assert await fetch(shard, 5) == wanted
+    await shard.kill(3)
+    assert await fetch(shard, 5) == encoded(7, b"state"), "a whole one is made"
+
+
+async def test_a_snapshot_of_another_shard_or_tx_than_was_said_is_refused(shard, tmp_path):
+    for number in (2, 3):
+        snapshot(tmp_path, shard.replicas[number], 6)
+    assert shard.replicas[2].snapshot is not None
+    shard.replicas[2].snapshot.write_bytes(encoded(5, b"state"))
+    other = decode_snapshot(encoded(6, b"state"))._replace(shard_id=2)
+    assert shard.replicas[3].snapshot is not None
+    shard.replicas[3].snapshot.write_bytes(encode_snapshot(other))
+
+    async def full() -> int:
+        raise Unavailable("the disk is full")
+
+    for number in (2, 3):
+        shard.replicas[number].take_snapshot = full
+    with pytest.raises(SnapshotUnavailable) as failure:
+        await fetch(shard, 6)
+    assert all(why in str(failure.value) for why in ("it is of transaction 5", "it is of shard 2, not 1"))
+
+
+async def test_a_snapshot_is_checked_while_the_loop_goes_on(shard, tmp_path, monkeypatch):
+    threads: list[threading.Thread] = []
+    checked = service_client.check_snapshot
+
+    def check(data: bytes, shard_id: int) -> Point:
+        threads.append(threading.current_thread())
+        return checked(data, shard_id)
+
+    monkeypatch.setattr(service_client, "check_snapshot", check)
+    snapshot(tmp_path, shard.replicas[3], 5)
+    await fetch(shard, 5)
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
 
 
 async def test_no_snapshot_says_why_of_each(shard):

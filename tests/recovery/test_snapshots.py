@@ -1,12 +1,16 @@
+import threading
+from pathlib import Path
+
 import pytest
 
-from recovery import snapshot_files
-from recovery.command_log import COMMAND_RECORD, PROMISE_RECORD, make_entry
+from recovery import snapshot_files, snapshots
+from recovery.command_log import COMMAND_RECORD, PROMISE_RECORD, Point, make_entry
 from recovery.record import CommandHeader
 from recovery.replica import Replica
-from recovery.snapshot import encode_snapshot, take
-from recovery.snapshots import ReplicaUnusable, started_replica
+from recovery.snapshot import Snapshot, check_snapshot, decode_snapshot, encode_snapshot, take
+from recovery.snapshots import ReplicaUnusable, SnapshotKeeper, started_replica
 from tests.recovery.adder import Adder, Shard
+from tests.recovery.test_follower import backups, started
 
 
 def made() -> Replica:
@@ -33,3 +37,59 @@ def test_a_journal_of_which_no_log_can_be_made_is_told_to_the_operator_once(tmp_
     assert str(caught.value) == f"{directory.parent}: {text}"
     started = started_replica(directory, [promise], made, lambda replica: replica.start(0))
     assert started.last_tx == snapshot.tx - 1, "the older one is preferred"
+
+
+class _Journal:
+    """One of which nothing is asked but to let go."""
+
+    async def commit(self) -> None: ...
+
+    async def prune(self, number: int) -> None: ...
+
+
+def keeper(replica: Replica, directory: Path) -> SnapshotKeeper:
+    return SnapshotKeeper(replica, _Journal(), directory, {2: ("127.0.0.1", 1)}, b"key", lambda: None)
+
+
+def giving(monkeypatch, data: bytes) -> list[threading.Thread]:
+    """The peers have this snapshot. Gives the threads in which it is decoded."""
+    threads: list[threading.Thread] = []
+
+    async def fetch(*_: object) -> tuple[bytes, Point]:
+        return data, check_snapshot(data, 1)
+
+    def decode(data: bytes) -> Snapshot:
+        threads.append(threading.current_thread())
+        return decode_snapshot(data)
+
+    monkeypatch.setattr(snapshots, "fetch_snapshot", fetch)
+    monkeypatch.setattr(snapshots, "decode_snapshot", decode)
+    return threads
+
+
+async def test_a_primary_keeps_a_copy_of_a_peers_and_does_not_look_into_it(tmp_path, monkeypatch):
+    cluster = started(every=10)
+    cluster.add(12)
+    leader = cluster.leader
+    data = cluster.files[backups(cluster)[0]][10]
+    threads = giving(monkeypatch, data)
+    await keeper(leader, tmp_path)._fetch()
+    assert leader.stable.points == [Point(10, leader.epoch)]
+    assert snapshot_files.load(snapshot_files.snapshot_path(tmp_path, 10)) == decode_snapshot(data)
+    assert threads == []
+
+
+async def test_who_goes_on_from_a_peers_decodes_it_in_a_thread(tmp_path, monkeypatch):
+    cluster = started(every=10)
+    cluster.add(35)
+    leader = cluster.leader
+    for tx in (20, 30):
+        leader.snapshot_saved(Point(tx, leader.epoch))
+    gone, other = backups(cluster)
+    replica = cluster.restart(gone, empty=True)
+    cluster.run(300_000_000)
+    threads = giving(monkeypatch, cluster.files[other][30])
+    await keeper(replica, tmp_path)._fetch()
+    assert replica.commit_tx == 30
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
