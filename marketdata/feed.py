@@ -17,6 +17,8 @@ Rules:
   again and said under another name, which the present epoch gives (`session_in_epoch`). A shard that may lose what it
   has released (mode async) has its feeds do so at every epoch that begins within a day: a feed remembers nothing, and
   does not know what its last life or the other line has said. So all lines have one name, whenever they were started.
+  And a day that starts in a later epoch than the first has that epoch's name from the beginning: an earlier epoch may
+  have started the same day, and said other things in it.
 
 Pure: the owner reads the stream, sends, tells the time and calls `handle_deadline` when it is due.
 """
@@ -44,6 +46,8 @@ SESSIONS_KEPT: Final = 2
 
 _DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTERS: Final = 26
+#: Nothing was lost before it.
+FIRST_EPOCH: Final = 1
 
 
 class Epoch(NamedTuple):
@@ -54,7 +58,8 @@ class Epoch(NamedTuple):
 
 
 def session_in_epoch(session: bytes, epoch: int) -> bytes:
-    """What a day's session is called when it is said again in this epoch: a letter and a digit or letter for the year.
+    """What a day's session is called when it is said again, or only, in this epoch: a letter and a digit or letter for
+    the year.
 
     Another name for each of 936 epochs in a row, and none of them a day's own.
     """
@@ -81,11 +86,15 @@ class Feed:
         *,
         request_server: "RequestServer | None" = None,
         attributions: "Mapping[int, bytes] | None" = None,
+        may_fork: bool = False,
         max_payload: int = moldudp64.MAX_PAYLOAD,
         heartbeat_interval: int = moldudp64.HEARTBEAT_INTERVAL,
         end_of_session_duration: int = moldudp64.END_OF_SESSION_DURATION,
     ) -> None:
-        """`request_server` is given a store for every session; `attributions` are the translator's; times in ns."""
+        """`request_server` is given a store for every session; `attributions` are the translator's; times in ns.
+
+        `may_fork`: the shard may lose what it has released; `enter_epoch` comes ahead of an epoch's messages.
+        """
         self.live = False
         self.sender: DownstreamSender | None = None
         #: Before the batch in which the session's day started; the beginning of the stream before any day.
@@ -96,6 +105,7 @@ class Feed:
         self._day_session = b""
         self._request_server = request_server
         self._attributions = attributions
+        self._may_fork = may_fork
         self._max_payload = max_payload
         self._heartbeat_interval = heartbeat_interval
         self._end_of_session_duration = end_of_session_duration
@@ -129,7 +139,7 @@ class Feed:
         self._day_seq = seq
         self._day_session = event.feed_session.ljust(moldudp64.SESSION_LENGTH)
         session = self._day_session
-        if seq < self._epoch.first_seq:
+        if seq < self._epoch.first_seq or (self._may_fork and self._epoch.number > FIRST_EPOCH):
             session = session_in_epoch(session, self._epoch.number)
         self._translator = Translator(self._attributions)
         if self.sender is None or session != self.sender.session or self.sender.ended:

@@ -73,7 +73,7 @@ class ChannelPublisher:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.requests = RequestServer(channel.networks)
-        self.feed = Feed(request_server=self.requests, attributions=channel.attributions)
+        self.feed = Feed(request_server=self.requests, attributions=channel.attributions, may_fork=channel.may_fork)
         self.reader = Reader(channel.shard_id, Position(), len(channel.servers), past=Past())
         self._position = self.reader.position
         #: Canceled when the feed has begun again without a message that showed it.

@@ -216,7 +216,8 @@ def test_after_a_fork_the_day_is_said_again_under_a_new_name(stream: ShardStream
 
 
 def test_an_epoch_within_the_day_begins_the_session_again_and_one_before_it_does_not(stream: ShardStream) -> None:
-    feed = live_feed()
+    feed = Feed(may_fork=True)
+    feed.go_live(0)
     assert not feed.enter_epoch(Epoch(1, 1), 0)
     read(feed, stream)
     assert not feed.enter_epoch(Epoch(1, 1), 0)
@@ -230,7 +231,33 @@ def test_an_epoch_within_the_day_begins_the_session_again_and_one_before_it_does
     stream.command(messages.EndDay(20251121))
     stream.start_day(20251122, b"251122A001")
     read(feed, stream, middle)
-    assert feed.statistics().session == b"251122A001"
+    assert feed.statistics().session == b"A21122A001"
+
+
+def test_a_day_that_is_started_again_after_a_fork_has_another_name_on_every_line() -> None:
+    """The fork lies before the day's start: the day of the first epoch is lost whole."""
+    lost, true = ShardStream(), ShardStream()
+    fork = true.sequencer.next_seq
+    lost.start_day()
+    lost.enter(Side.BUY, 300, 100_0000)
+    true.start_day()
+    true.enter(Side.SELL, 700, 102_0000)
+    saw_it, started_later = Feed(may_fork=True), Feed(may_fork=True)
+    assert not saw_it.enter_epoch(Epoch(1, 1), 0)
+    read(saw_it, lost)
+    assert saw_it.statistics().session == SESSION
+    saw_it.begin_again(Epoch(2, fork), 0)
+    assert not started_later.enter_epoch(Epoch(2, fork), 0)
+    for feed in (saw_it, started_later):
+        read(feed, true)
+        assert feed.statistics().session == b"A21121A001"
+
+
+def test_where_nothing_can_be_lost_a_day_has_its_own_name_in_every_epoch(stream: ShardStream) -> None:
+    feed = live_feed()
+    feed.begin_again(Epoch(2, 1), 0)
+    read(feed, stream)
+    assert feed.statistics().session == SESSION
 
 
 @given(st.integers(0, 0xFFFFFFFF))
