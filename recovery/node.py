@@ -41,7 +41,7 @@ from recovery.retransmitter import Retransmitter
 from recovery.served import ServedReplica
 from recovery.service_host import Service
 from recovery.snapshots import SnapshotKeeper, check_not_diverged, mark_diverged, started_replica
-from recovery.stable import Durability
+from recovery.stable import Durability, first_record
 
 MAX_UNSENT = 4096
 """Datagrams waiting for room in the send buffer; beyond it the oldest are dropped, and readers ask for them."""
@@ -448,6 +448,9 @@ async def _run_replica(
         forgot, highest_epoch = config.durability == "memory" and not config.alone and not is_new, 0
         if is_new:
             forgot, highest_epoch = await _new_journal(config, coordinator)
+            if config.alone:  # or, killed between its first epoch and the promise of it, it would seem to have lost it
+                journal.append(*first_record())
+                await journal.commit()
         given_out = 0  # the highest epoch that the journal has of the coordinator's
 
         def start(replica: Replica) -> None:

@@ -57,6 +57,11 @@ _U32 = Struct(">I")
 _U64 = Struct(">Q")
 
 
+def first_record() -> tuple[int, bytes]:
+    """What says only that there is a journal: nothing is committed yet."""
+    return COMMITTED_RECORD, _U64.pack(0)
+
+
 class _Mark:
     """What is safe when the records up to `number` are."""
 

@@ -4,12 +4,13 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from recovery import node, snapshot_files
-from recovery.coordinator import FileCoordinator, RecordLost
+from recovery.coordinator import FileCoordinator, RecordLost, raise_epoch
 from recovery.link import LinkClient
 from recovery.multicast import Destination, open_receiver
 from recovery.node import JournalLost, ReplicaAddresses, ReplicaConfig, ReplicaNode, run_replica
@@ -224,6 +225,27 @@ async def test_a_lone_shard_whose_journal_is_gone_does_not_begin_anew(tmp_path, 
     with pytest.raises(ExceptionGroup) as caught:
         await start_again()
     assert caught.value.subgroup(JournalLost) is not None
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_lone_shard_killed_before_it_could_write_its_first_promise_starts_again(tmp_path, nursery, monkeypatch):
+    group = Group(tmp_path, nursery, 1, "memory")
+    raised = trio.Event()
+
+    async def raise_and_say_nothing(*arguments: Any) -> None:
+        await raise_epoch(*arguments)
+        raised.set()
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(node, "raise_epoch", raise_and_say_nothing)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as life:
+            life.start_soon(run_replica, group.config(1), group.coordinator(), Adder)
+            await raised.wait()
+            life.cancel_scope.cancel()
+        monkeypatch.undo()
+        await group.start(1)
+    assert group.nodes[1].replica.epoch == 2
     nursery.cancel_scope.cancel()
 
 
