@@ -47,10 +47,10 @@ def newest(directory: Path) -> Path | None:
 
 
 def load(path: Path) -> Snapshot:
-    """Raises SnapshotDamaged with the file's name."""
+    """Raises SnapshotDamaged with the file's name; also when it cannot be read: as good as a damaged one."""
     try:
         return decode_snapshot(path.read_bytes())
-    except SnapshotDamaged as error:
+    except (OSError, SnapshotDamaged) as error:
         raise SnapshotDamaged(f"{path}: {error}") from error
 
 

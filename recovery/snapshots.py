@@ -160,13 +160,21 @@ class SnapshotKeeper:
         while True:
             await self._to_do.wait()
             self._to_do = trio.Event()
-            void = self._replica.snapshots_void_above()
-            if void is not None:
-                snapshot_files.drop_above(self.directory, void)
+            self._drop_void()
             if self._replica.snapshot_due is not None or self._asked:
                 await self._take_as_asked()
             elif self._peers:
                 await self._fetch()
+
+    def _drop_void(self) -> None:
+        """A file that cannot be deleted is no reason to stop: whoever uses it finds that it does not fit the log."""
+        void = self._replica.snapshots_void_above()
+        if void is None:
+            return
+        try:
+            snapshot_files.drop_above(self.directory, void)
+        except OSError as error:
+            _log.error("shard %d: snapshots above tx %d stay: %s", self._replica.shard_id, void, error)
 
     async def take(self) -> int:
         """Have one made of what is applied then; gives its tx. Raises Unavailable."""

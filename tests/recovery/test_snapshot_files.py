@@ -54,3 +54,15 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path):
     with pytest.raises(IsADirectoryError):
         save(tmp_path, second)
     assert list(snapshot_files.load_all(tmp_path)) == [first]
+
+
+def test_one_that_cannot_be_read_is_passed_over_like_a_damaged_one(tmp_path):
+    first, second, third = snapshots(1, 2, 3)
+    save(tmp_path, first)
+    snapshot_files.snapshot_path(tmp_path, second.tx).mkdir()
+    save(tmp_path, third)
+    assert list(snapshot_files.load_all(tmp_path)) == [third, first]
+    assert snapshot_files.load_at_most(tmp_path, second.tx) == first
+    assert list(snapshot_files.load_for_start(tmp_path)) == [third, first]
+    with pytest.raises(SnapshotDamaged, match=f"{second.tx}.snapshot: .*Is a directory"):
+        snapshot_files.load(snapshot_files.snapshot_path(tmp_path, second.tx))

@@ -2,6 +2,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import trio
 
 from recovery import snapshot_files, snapshots
 from recovery.command_log import COMMAND_RECORD, PROMISE_RECORD, Point, make_entry
@@ -93,3 +94,46 @@ async def test_who_goes_on_from_a_peers_decodes_it_in_a_thread(tmp_path, monkeyp
     assert replica.commit_tx == 30
     assert len(threads) == 1
     assert threading.main_thread() not in threads
+
+
+async def test_files_that_cannot_be_deleted_are_logged_and_the_replica_goes_on(tmp_path, monkeypatch, nursery, caplog):
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    cluster = started(every=10, mode="async")
+    cluster.add(12)
+    leader = cluster.leader
+    data = cluster.files[backups(cluster)[0]][10]
+    giving(monkeypatch, data)
+    leader.snapshot_saved(Point(10, leader.epoch + 1))
+    assert leader.snapshots_are_void
+    monkeypatch.setattr(snapshot_files, "drop_above", fail)
+    running = keeper(leader, tmp_path)
+    running.look()
+    nursery.start_soon(running.run)
+    with trio.fail_after(5):
+        while not leader.stable.points:
+            await trio.lowlevel.checkpoint()
+    assert "snapshots above tx 9 stay: [Errno 30] Read-only file system" in caplog.text
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_peers_snapshot_that_is_unusable_and_cannot_be_deleted_is_tried_again(
+    tmp_path, monkeypatch, autojump_clock, caplog
+):
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    cluster = started(every=10)
+    cluster.add(35)
+    leader = cluster.leader
+    for tx in (20, 30):
+        leader.snapshot_saved(Point(tx, leader.epoch))
+    gone, other = backups(cluster)
+    replica = cluster.restart(gone, empty=True)
+    cluster.run(300_000_000)
+    giving(monkeypatch, encode_snapshot(decode_snapshot(cluster.files[other][30])._replace(state=b"none")))
+    monkeypatch.setattr(snapshot_files, "drop", fail)
+    await keeper(replica, tmp_path)._fetch()
+    assert "no snapshot of tx 20 or later: [Errno 30]" in caplog.text
+    assert replica.snapshot_wanted() == 20
