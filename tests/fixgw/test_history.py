@@ -269,6 +269,21 @@ def test_what_is_too_long_to_be_repeated_is_declined_and_not_repeated(msg_type: 
     assert "is longer than" not in heard
 
 
+def test_however_long_an_answer_and_its_requests_name_are_each_record_is_one_that_a_journal_takes() -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    for number in range(1000):
+        amber.send("D", f"11=a{number:019}|1={'x' * 16}|55=ALPHA|54=2|60=NOW|38=1|40=2|44=199999.55|")
+    venue.settle()
+    before = len(venue.gateway.batches)
+    for name in ("m" * 7000, "m" * MAX_NAME_BYTES):
+        amber.send("AF", f"584={name}|585=7|")
+        venue.settle()
+    records = [len(batch.record) for batch in venue.gateway.batches[before:]]
+    assert sum(report.get(tags.MassStatusReqID) == name.encode() for report in amber.reports()) == 1000
+    assert max(records) < MAX_PAYLOAD_BYTES / 2
+
+
 def test_portions_have_their_number_and_their_bytes() -> None:
     small, large, huge = (Report(1, b"8", bytes(size)) for size in (10, MAX_TOLD_BYTES // 2, 2 * MAX_TOLD_BYTES))
     assert [len(each) for each in portions([small] * (2 * MAX_TOLD + 1))] == [MAX_TOLD, MAX_TOLD, 1]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from fixgw import history
 from fixgw.codec import Framer, decode
 from fixgw.logon import Identity
 from fixgw.reports import DIALECTS
@@ -347,10 +348,11 @@ class Venue:
                 reports = answer.receive(self.machines[shard_id].read(query), self.now)
             else:
                 reports = answer.failed(self.now)
-            router.tell(reports, self.now)
-            self._guarded(self.flush)
-            if not self.gateway_is_up:
-                return
+            for portion in history.portions(reports):
+                router.tell(portion, self.now)
+                self._guarded(self.flush)
+                if not self.gateway_is_up:
+                    return
         router.inquiries.done(inquiry.session_id)
 
     def _resend(self, gateway: Gateway, session_id: int) -> None:
