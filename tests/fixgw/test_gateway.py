@@ -189,6 +189,33 @@ async def test_who_wants_it_has_its_orders_canceled_when_its_connection_is_lost(
         await birch.close()
 
 
+@pytest.mark.parametrize("sync", ["write", "disk"])
+async def test_who_wants_it_has_its_orders_canceled_when_its_gateway_is_started_again(
+    tmp_path: Path, sync: str
+) -> None:
+    async with open_exchange(tmp_path, sync=sync, cancel_on_disconnect=["BROKER1"]) as exchange:
+        amber, birch = await logged_on(exchange, "BROKER1", "BROKER3")
+        for peer, name in ((amber, "a1"), (birch, "b1")):
+            peer.broker.order(name, "sell", 10, "100")
+            await peer.until(lambda: len(peer.broker.reports()) == 1)  # noqa: B023
+        await exchange.stop("g1")
+        for peer in (amber, birch):
+            await peer.read_to_end()
+        await exchange.start("g1")
+        await amber.connect()
+        await amber.log_on()
+        await amber.until(lambda: len(amber.broker.reports()) == 2)
+        assert amber.broker.reports()[-1][tags.ExecType] == b"4"
+        await birch.connect()
+        await birch.log_on()
+        birch.broker.cancel("b2", "b1", "sell")
+        await birch.until(lambda: len(birch.broker.reports()) == 2)
+        assert birch.broker.reports()[-1][tags.ClOrdID] == b"b2", "its order was there to be canceled by itself"
+        assert birch.broker.reports()[-1][tags.ExecType] == b"4"
+        await amber.close()
+        await birch.close()
+
+
 async def test_after_a_while_orders_for_a_lost_shard_are_refused_until_it_is_back(exchange: Exchange) -> None:
     [amber] = await logged_on(exchange, "BROKER1")
     exchange.gateway.router.shards[1].pause = 0
