@@ -10,9 +10,8 @@ from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumber
 from fixgw.router import ORDER_LIFETIME, PAUSE, Batch
 from fixgw.session_state import State
 from fixgw.timestamps import SECOND, format_timestamp
-from matching.messages import CancelSession, OrderAccepted
-from matching.wire import KINDS, decode_command, decode_event
-from recovery import link
+from matching.messages import OrderAccepted
+from matching.wire import KINDS, decode_event
 from recovery.link import MAX_UNSEEN
 from recovery.segment import MAX_PAYLOAD_BYTES
 from tests.fixgw.broker_in_memory import Broker
@@ -293,104 +292,15 @@ def test_more_than_a_shard_answers_is_not_taken() -> None:
     amber, _ = trading(venue)
     venue.kill_shard(1)
     venue.settle()
-    client = venue.router.shards[1].link
+    link = venue.router.shards[1].link
     for number in range(MAX_UNSEEN - 1):
-        client.forward(1, 0, 20, b"", number)
+        link.forward(1, 0, 20, b"", number)
     amber.order("a1", "buy", 1, "1")
     amber.order("a2", "buy", 1, "1")
     venue.settle()
     assert amber.take() == [
         "8 11=a2 150=8 39=8 151=0 14=0 103=99 58=the market does not answer now: too many requests wait for it"
     ]
-
-
-# --- cancel on disconnect ---------------------------------------------------------------------------------------------
-
-GONE = "58=Cancel on disconnect: the session was disconnected"
-
-
-def test_the_orders_of_a_session_that_wants_it_are_canceled_on_all_shards_when_its_connection_is_lost() -> None:
-    venue = Venue(shard_count=2, cancel_on_disconnect={"AMBER"})
-    amber, birch = trading(venue)
-    amber.order("a1", "buy", 10, "1")
-    amber.order("a2", "buy", 10, "1", symbol="GAMMA")
-    birch.order("b1", "buy", 10, "1")
-    venue.settle()
-    amber.take()
-    birch.take()
-    venue.disconnect("BIRCH")
-    venue.disconnect("AMBER")
-    venue.settle()
-    venue.connect("AMBER")
-    venue.connect("BIRCH")
-    venue.settle()
-    assert sorted(amber.take()[1:3]) == [f"8 11=a{n} 150=4 39=4 151=0 14=0 {GONE}" for n in (1, 2)]
-    amber.order("a3", "buy", 10, "1")
-    venue.settle()
-    assert amber.take() == ["8 11=a3 150=0 39=0 151=10 14=0"]
-    assert [order.terms.cl_ord_id for order in venue.machines[1].engine.orders()] == [b"b1", b"a3"]
-
-
-def test_a_cancel_on_disconnect_is_written_as_nobodys_message_before_it_is_sent() -> None:
-    venue = Venue(cancel_on_disconnect={"AMBER"})
-    trading(venue)
-    before = len(venue.gateway.batches)
-    venue.disconnect("AMBER")
-    [batch] = venue.gateway.batches[before:]
-    [forwarded] = written(batch)
-    assert isinstance(forwarded, Forwarded)
-    assert forwarded[2:4] == (0, 0)
-    assert decode_command(forwarded.kind, forwarded.body) == CancelSession(1)
-    assert [shard_id for shard_id, _ in batch.commands] == [1]
-
-
-def test_who_is_back_before_its_cancel_could_be_sent_is_canceled_and_what_it_sends_then_stays(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    venue = Venue(cancel_on_disconnect={"AMBER"})
-    amber, _ = trading(venue)
-    amber.order("a1", "buy", 10, "1")
-    venue.settle()
-    monkeypatch.setattr(link, "MAX_UNSEEN", 0)
-    venue.disconnect("AMBER")
-    assert venue.router.shards[1].to_cancel == {1}
-    monkeypatch.undo()
-    venue.connect("AMBER")
-    amber.order("a2", "buy", 10, "1")
-    venue.settle()
-    assert [order.terms.cl_ord_id for order in venue.machines[1].engine.orders()] == [b"a2"]
-
-
-def test_a_cancel_that_had_to_wait_goes_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    venue = Venue(cancel_on_disconnect={"AMBER"})
-    amber, _ = trading(venue)
-    amber.order("a1", "buy", 10, "1")
-    venue.settle()
-    monkeypatch.setattr(link, "MAX_UNSEEN", 0)
-    venue.disconnect("AMBER")
-    venue.settle()
-    assert list(venue.machines[1].engine.orders())
-    monkeypatch.undo()
-    venue.wait(0.1)
-    assert not venue.router.shards[1].to_cancel
-    assert list(venue.machines[1].engine.orders()) == []
-
-
-@pytest.mark.parametrize("down", ["shard", "gateway"])
-def test_a_cancel_on_disconnect_outlives_the_processes(down: str) -> None:
-    venue = Venue(cancel_on_disconnect={"AMBER"})
-    amber, _ = trading(venue)
-    amber.order("a1", "buy", 10, "1")
-    venue.settle()
-    if down == "shard":
-        venue.kill_shard(1)
-        venue.disconnect("AMBER")
-        venue.settle()
-        venue.start_shard(1)
-        venue.wait(0.1)
-    else:
-        venue.restart_gateway()
-    assert list(venue.machines[1].engine.orders()) == []
 
 
 # --- what is written before anything leaves ---------------------------------------------------------------------------
