@@ -6,11 +6,13 @@
 
 All three are operators' commands and say nothing but the `OrderCanceled` of each order, by order id. An order belongs
 to the session that entered it, or last replaced it. Halted instruments are no exception: cancels are always taken.
-More orders than one transaction may say become a `Cancellation` and go on at the next `Continue`. Repeated, the
-commands find nothing left to cancel; about a source or session that nobody defined they say nothing.
+More orders than one transaction may say, or look at, become a `Cancellation` and go on at the next `Continue`, which
+may find none. Repeated, the commands find nothing left to cancel; about a source or session that nobody defined they
+say nothing.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from matching.messages import (
     CancelReason,
@@ -21,8 +23,12 @@ from matching.messages import (
     RefusalReason,
     SourceLost,
 )
+from matching.order import Order
 from matching.state import Cancellation, State
 from matching.trade import CANCELED, close
+
+#: Orders that one transaction looks at: a millisecond's worth, where a lost gateway may have had a million.
+MAX_LOOKED_AT: Final = 4096
 
 
 def define_session(state: State, command: DefineSession) -> int:
@@ -44,29 +50,19 @@ def cancel_session(state: State, command: CancelSession, events: list[Event]) ->
 
 
 def _start(state: State, events: list[Event], reason: int, is_lost: Callable[[DefineSession], bool]) -> int:
-    lost = {each.session_id for each in state.definitions.values() if each.cancel_on_disconnect and is_lost(each)}
-    owners = {each.participant_id: each.participant for session_id, each in state.all_sessions() if session_id in lost}
-    found = sorted(
-        (
-            order_id
-            for owner in owners.values()
-            for order_id, order in owner.orders.items()
-            if order.terms.session_id in lost
-        ),
-        reverse=True,
-    )
-    go_on_canceling(state, Cancellation(int(reason), found), events)
+    lost = sorted(each.session_id for each in state.definitions.values() if each.cancel_on_disconnect and is_lost(each))
+    go_on_canceling(state, Cancellation(int(reason), 0, lost), events)
     return 0
 
 
 def go_on_canceling(state: State, work: Cancellation, events: list[Event]) -> None:
-    """Cancel as many of the orders as one transaction may say."""
-    while work.ids:
+    """Cancel as many of the orders as one transaction may say, or as there are among those that it may look at."""
+    orders, last_id = _next_orders(state, work)
+    for order in orders:
         if len(events) >= state.max_events:
+            work.after = order.terms.order_id - 1
             state.work = work
             return
-        order = state.order(work.ids.pop())
-        assert order is not None, "nothing else is taken before these are canceled"
         close(order, CANCELED)
         participant = order.session.participant
         participant.seq += 1
@@ -83,3 +79,24 @@ def go_on_canceling(state: State, work: Cancellation, events: list[Event]) -> No
                 order.cum_notional,
             )
         )
+    if last_id < state.last_order_id:
+        work.after = last_id
+        state.work = work
+
+
+def _next_orders(state: State, work: Cancellation) -> tuple[list[Order], int]:
+    """Orders to cancel, by order id; and the order id up to which these are all.
+
+    Where more rest than may be looked at, the day's orders are walked: they stand by order id.
+    """
+    lost, after = set(work.session_ids), work.after
+    owners = {each.participant_id: each.participant for session_id, each in state.all_sessions() if session_id in lost}
+    if sum(len(owner.orders) for owner in owners.values()) <= MAX_LOOKED_AT:
+        resting = (order for owner in owners.values() for order in owner.orders.values())
+        found = [each for each in resting if each.terms.session_id in lost and each.terms.order_id > after]
+        return sorted(found, key=lambda each: each.terms.order_id), state.last_order_id
+    before_first = state.last_order_id - len(state.accepted)
+    first = max(after - before_first, 0)
+    looked_at = state.accepted[first : first + MAX_LOOKED_AT]
+    rests = (owners[each.participant_id].orders.get(each.order_id) for each in looked_at if each.session_id in lost)
+    return [order for order in rests if order is not None], before_first + first + len(looked_at)

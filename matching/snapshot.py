@@ -41,7 +41,7 @@ from matching.state import (
 from matching.trade import rest
 
 MAGIC: Final = b"FIXGWENG"
-VERSION: Final = 1
+VERSION: Final = 2
 
 _T = TypeVar("_T")
 
@@ -228,7 +228,7 @@ def _work(state: State, table: _Table[OrderTerms]) -> tuple[str, list[int]] | No
         return "listing", work.ids
     if isinstance(work, Expiry):
         return "expiry", work.ids
-    return "cancellation", [work.reason, *work.ids]
+    return "cancellation", [work.reason, work.after, *work.session_ids]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -319,5 +319,5 @@ def _pending(body: _Body, state: State) -> Sweep | Listing | Expiry | Cancellati
         terms = body.terms[place]
         return Sweep(_owner(state, terms), terms, leaves_qty, cum_qty, cum_notional)
     if name == "cancellation":
-        return Cancellation(figures[0], figures[1:])
+        return Cancellation(figures[0], figures[1], figures[2:])
     return Listing(figures) if name == "listing" else Expiry(figures)

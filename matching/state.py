@@ -127,12 +127,14 @@ class Expiry:
 class Cancellation:
     """The orders that have yet to be canceled, since their session is gone."""
 
-    __slots__ = ("ids", "reason")
+    __slots__ = ("after", "reason", "session_ids")
 
-    def __init__(self, reason: int, ids: list[int]) -> None:
+    def __init__(self, reason: int, after: int, session_ids: list[int]) -> None:
         self.reason = reason
-        #: Descending: the next one is the last.
-        self.ids = ids
+        #: The order id up to which it is done.
+        self.after = after
+        #: The sessions that are gone, ascending.
+        self.session_ids = session_ids
 
 
 class State:

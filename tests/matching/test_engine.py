@@ -3,9 +3,11 @@
 import gc
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 import pytest
 
+from matching import sessions
 from matching.engine import Engine
 from matching.ids import MAX_PRICE, MAX_QUANTITY, shard_of
 from matching.messages import (
@@ -26,12 +28,14 @@ from matching.messages import (
     OrderExpired,
     OrderReduced,
     OrderReplaced,
+    OrderTerms,
     RefusalReason,
     ReplaceOrder,
     SetTradingState,
     SourceLost,
     StartDay,
 )
+from matching.order import Order
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 from tests.matching.books import ledger_of
 
@@ -130,6 +134,51 @@ def test_splitting_changes_nothing_but_the_cuts(large: Callable[[Engine], tuple[
     assert len(parts) > 1
     assert list(chain.from_iterable(parts)) == said[0]
     assert split.digest() == whole.digest()
+
+
+class Looked(list[OrderTerms]):
+    """The day's orders, counting those that somebody looks at."""
+
+    count = 0
+
+    def __getitem__(self, places: Any) -> Any:
+        found = super().__getitem__(places)
+        self.count += len(found) if isinstance(places, slice) else 1
+        return found
+
+    def __iter__(self) -> Iterator[OrderTerms]:
+        raise AssertionError("nobody looks at all orders of a day")
+
+
+class ManyOrders(dict[int, Order]):
+    def values(self) -> Any:
+        raise AssertionError("nobody looks at all orders of a firm that has many")
+
+    items = values
+
+
+def test_a_lost_gateway_is_dealt_with_in_transactions_that_look_at_few_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = opened(), opened()
+    for engine in (few, many):
+        engine.apply(DefineSession(1, 1, 7, 1), 0, 0)
+        engine.apply(DefineSession(2, 1, 7, 0), 0, 0)
+        for number in range(90):
+            stays = number < 30 or number % 3 == 0
+            engine.apply(order(f"o{number}", BUY, 100 * (1 + number % 5), 1), 0, 2 if stays else 1)
+        engine.apply(CancelOrder(1, 1, BUY, 0, 0, b"c", b"o31"), 0, 1)
+    whole = list(transactions(few, SourceLost(7), 0))
+    assert [len(part) for part in whole] == [39]
+    monkeypatch.setattr(sessions, "MAX_LOOKED_AT", 20)
+    accepted = many._state.accepted = Looked(many._state.accepted)
+    participant = many._state.participants[1]
+    participant.orders = ManyOrders(participant.orders)
+    parts = []
+    for part in transactions(many, SourceLost(7), 0):
+        assert accepted.count <= 20
+        accepted.count = 0
+        parts.append(part)
+    assert [len(part) for part in parts] == [0, 5, 14, 13, 7]
+    assert list(chain.from_iterable(parts)) == whole[0]
 
 
 def test_an_order_that_just_fits_its_transaction_needs_no_continuation() -> None:

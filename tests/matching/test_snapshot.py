@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from matching import book, instruments, order, state
+from matching import book, instruments, order, sessions, state
 from matching.engine import Engine
 from matching.messages import (
     CancelSession,
@@ -141,6 +141,25 @@ def test_work_that_is_pending_goes_on_where_it_stood(begin: Any) -> None:
         same(first, second)
 
 
+def test_who_looks_at_few_orders_at_a_time_goes_on_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = full(128)
+    said = at_once.apply(SourceLost(7), 0, 0)
+    assert not at_once.pending
+    monkeypatch.setattr(sessions, "MAX_LOOKED_AT", 3)
+    first = full(128)
+    told = first.apply(SourceLost(7), 0, 0)
+    assert first.pending
+    while first.pending:
+        second = restored(first, 128)
+        same(first, second)
+        events = first.apply(Continue(), 9, 0)
+        assert second.apply(Continue(), 9, 0) == events
+        same(first, second)
+        told += events
+    assert told == said
+    same(first, at_once)
+
+
 # --- nothing is left out ----------------------------------------------------------------------------------------------
 
 
@@ -159,7 +178,7 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
     }
     assert found == {
         "BookSide": "best levels opposite others sign",
-        "Cancellation": "ids reason",
+        "Cancellation": "after reason session_ids",
         "ClosedOrder": "terms status cum_qty cum_notional",
         "Expiry": "ids",
         "Instrument": "book definition lot_size state tick_size",
