@@ -2,8 +2,10 @@
 
 In mode "async", and wherever less is made safe than is lost, what a reader has released may turn out not to be history.
 To go on, it must know from where: the last end of a transaction at which its own chain is the stream's. It keeps the
-ends it has passed, the latest all and older ones ever more thinly, in bounded memory; and finds the place by halving:
-a place is history if the chain there is the one that the next message of the stream says.
+ends it has passed, the latest all and older ones ever more thinly, in bounded memory; and finds the place by going back
+in steps that double, and halving the last one: a place is history if the chain there is the one that the next message
+of the stream says. The steps, because that message must be had from somebody: replicas keep the latest, while what is
+older may be kept by nobody but servers that look for the fork as well, and answer nothing meanwhile.
 
 What is thinned out makes the answer earlier than the truth, never later: then some of what was released comes again.
 """
@@ -52,6 +54,8 @@ class ForkSearch:
         self._ends = [Position(), *ends]
         self._good = 0
         self._bad = len(self._ends)
+        self._step = 1
+        """How far back next; 0 once a place is known to be history."""
         self._probe = self._bad - 1
         """Most forks are where the epoch began, so the latest is tried first."""
 
@@ -68,6 +72,11 @@ class ForkSearch:
         """Whether `probe` is history."""
         if history:
             self._good = self._probe
+            self._step = 0
         else:
             self._bad = self._probe
-        self._probe = self._good if self.found else (self._good + self._bad) // 2
+            self._step *= 2
+        if self._step and self._bad > self._step:
+            self._probe = self._bad - self._step
+        else:
+            self._probe = self._good if self.found else (self._good + self._bad) // 2

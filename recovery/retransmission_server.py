@@ -2,8 +2,12 @@
 
 A server is a reader like any other: it keeps in a journal what its reader releases, so it never has anything above the
 commit, and fills its own gaps from the other servers; one with an empty journal has the whole day from them. It serves
-under the epoch in which its history is proven. When what it has kept turns out not to be history, it puts the journal
-aside, for whoever wants to know what was lost, and begins anew by itself.
+under the epoch in which its history is proven.
+
+When the end of what it has kept turns out not to be history, it puts the journal aside, for whoever wants to know what
+was lost, and goes on by itself with a copy of what lies below the fork: it may be alone in having that, for replicas
+keep what their snapshots do not hold. The copy is made beside, and is whole before the journal is moved: what is there
+without a journal was to take its place when the machine died.
 """
 
 import logging
@@ -21,7 +25,7 @@ from recovery.journal import Journal, Sync, open_journal
 from recovery.journal_store import JournalStore
 from recovery.multicast import Address, drain_with_addresses, open_receiver, send_to
 from recovery.reader import Reader, StreamForked
-from recovery.record import END, Message, remake
+from recovery.record import END, Message, Position, remake
 from recovery.retransmitter import Retransmitter
 from recovery.stream import read_stream
 
@@ -56,12 +60,12 @@ async def answer_requests(
 
 
 class KeptStream:
-    """One shard's stream as a server keeps it. `epoch`: a stream that begins anew hears none below it."""
+    """One shard's stream as a server keeps it. `reader`: one that goes on from where the journal ends, after a fork."""
 
-    def __init__(self, shard_id: int, journal: Journal, server_count: int, *, epoch: int = 0) -> None:
+    def __init__(self, shard_id: int, journal: Journal, server_count: int, reader: Reader | None = None) -> None:
         self.shard_id = shard_id
-        self.store = JournalStore(journal)
-        self.reader = Reader(shard_id, self.store.position, server_count, epoch=max(self.store.epoch, epoch))
+        store = self.store = JournalStore(journal)
+        self.reader = reader or Reader(shard_id, store.position, server_count, epoch=store.epoch, past=store.past)
         self._journal = journal
 
     @property
@@ -116,13 +120,16 @@ class _Keeper:
         self.stack = ExitStack()
         self._stream = stream
         self._streams = streams
-        self._open(epoch=0)
+        anew = _anew(stream.journal)
+        if anew.exists() and not stream.journal.exists():
+            anew.rename(stream.journal)
+        streams[stream.shard_id] = self._open()
 
-    def _open(self, epoch: int) -> None:
+    def _open(self, reader: Reader | None = None) -> KeptStream:
         shard_id, _, directory, servers = self._stream
         # What a dead machine loses of it, the other servers have.
         journal = self.stack.enter_context(open_journal(directory, sync=_SYNC))
-        self._streams[shard_id] = KeptStream(shard_id, journal, len(servers), epoch=epoch)
+        return KeptStream(shard_id, journal, len(servers), reader)
 
     async def run(self, receiver: socket.socket, asking: socket.socket) -> None:
         stream = self._stream
@@ -131,10 +138,36 @@ class _Keeper:
             try:
                 await read_stream(kept.reader, receiver, asking, stream.servers, kept.keep)
             except StreamForked as forked:
-                self.stack.close()
-                aside = _put_aside(stream.journal)
-                _log.error("shard %d: %s; what was kept is now in %s, and begins anew", stream.shard_id, forked, aside)
-                self._open(kept.reader.epoch)
+                fork = forked.fork
+                assert fork is not None, "the reader has a past"
+                _log.error("shard %d: %s", stream.shard_id, forked)
+                # In a thread, for it may be a day that is copied. Meanwhile nothing is answered: nothing is proven.
+                self._streams[stream.shard_id] = await trio.to_thread.run_sync(self._replace, kept, fork)
+                kept.reader.go_back()
+
+    def _replace(self, kept: KeptStream, fork: Position) -> KeptStream:
+        """Put the journal aside, and begin one with what lies below the fork."""
+        directory = self._stream.journal
+        self.stack.close()
+        anew = _anew(directory)
+        if anew.exists():
+            shutil.rmtree(anew)
+        with open_journal(anew, sync="disk") as journal:  # and the machine may die before others have it
+            kept.store.copy_below(fork, journal)
+        aside = _put_aside(directory)
+        anew.rename(directory)
+        _log.error(
+            "shard %d: what was kept is in %s; it begins anew with the messages below %d",
+            self._stream.shard_id,
+            aside,
+            fork.next_seq,
+        )
+        return self._open(kept.reader)
+
+
+def _anew(directory: Path) -> Path:
+    """Where what takes a journal's place is made."""
+    return directory.with_name(f"{directory.name}.anew")
 
 
 def _put_aside(directory: Path) -> Path:

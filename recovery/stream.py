@@ -77,6 +77,8 @@ async def read_stream(
     def take(datagrams: Callable[[], list[bytes]]) -> bool:
         """False: reading has failed, and ends."""
         nonlocal failure
+        if failure is not None:
+            return False  # woken together with the one that failed: after a fork the reader is not to be fed
         try:
             read_batch(datagrams())
         except Exception as error:  # raised as itself once the other tasks have ended, and not in a group

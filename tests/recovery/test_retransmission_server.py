@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from recovery import catch_up, packet, reader
+from recovery import catch_up, packet, reader, record
 from recovery.alarm import now_ns
 from recovery.catch_up import LongAnswers
 from recovery.journal import Journal, JournalFailed
@@ -270,11 +270,12 @@ async def test_an_answer_ends_when_the_history_is_not_proven_any_more(source):
 # Forks and disks
 
 
-async def test_a_server_whose_stream_forked_begins_anew_by_itself(tmp_path, port, caplog):
-    """As often as it happens; of the journals put aside the latest are kept."""
+async def test_a_server_whose_stream_forked_goes_on_with_what_lies_below_by_itself(tmp_path, port, caplog):
+    """As often as it happens; of the journals put aside the latest are kept. Nobody else has what lies below."""
     history = History()
     for number in range(3):
         history.add(b"common %d" % number)
+    common = list(history.messages)
     start = EpochStart()
     with Sender(Destination(((GROUP, port),))) as sender:
         async with serving(tmp_path / "s1", port, ()) as server:
@@ -287,14 +288,86 @@ async def test_a_server_whose_stream_forked_begins_anew_by_itself(tmp_path, port
                 assert server.streams[1].store.messages(1, 10**6) == lost.messages
                 start = history.start
                 sender.send_nowait([history.heartbeat(epoch + 1, 9, start)])
-                await until(lambda: server.streams[1].store.next_seq == 1)
-                assert server.streams[1].store.position == Position()
-            sender.send_nowait([history.heartbeat(5, 9, start), *history.packets(5, 1, 9, 9)])
+                await until(lambda: server.streams[1].store.next_seq == 10)
+                assert server.streams[1].proven_epoch == epoch + 1
+                packets, _ = packet.cut_packets(await ask(server.request_address, request(epoch=epoch + 1)))
+                assert kept_in(packets) == common
+            history.add(b"what is true")
+            sender.send_nowait([history.heartbeat(5, 12, start), *history.packets(5, 10, 12, 12)])
             await until(lambda: server.streams[1].store.messages(1, 10**6) == history.messages)
+        async with serving(tmp_path / "s1", port, ()) as server:
+            assert server.streams[1].store.messages(1, 10**6) == history.messages
             assert server.streams[1].proven_epoch == 5
     aside = sorted(path.name for path in tmp_path.iterdir())
     assert aside == ["s1", *(f"s1.forked-{number:06}" for number in range(5 - FORKED_KEPT, 5))]
     assert caplog.text.count("begins anew") == 4
+
+
+def kept_in(packets: list[bytes]) -> list[bytes]:
+    return [message for data in packets for message in record.split(data, record.PACKET_HEADER_BYTES)]
+
+
+async def test_a_restarted_server_finds_the_fork_among_the_ends_of_its_records(tmp_path, port):
+    history = History()
+    history.add(b"common")
+    lost = History(other=history)
+    with Sender(Destination(((GROUP, port),))) as sender:
+        async with serving(tmp_path / "s1", port, ()) as server:
+            for data in (b"lost", b"lost as well"):
+                commit = len(lost.messages)
+                sender.send_nowait(
+                    [lost.heartbeat(1, commit, EpochStart()), *lost.packets(1, commit - 2, commit, commit)]
+                )
+                await until(lambda: server.streams[1].store.next_seq == len(lost.messages) + 1)
+                lost.add(data)
+        async with serving(tmp_path / "s1", port, ()) as server:
+            assert server.streams[1].store.next_seq == 7
+            sender.send_nowait([history.heartbeat(2, 3, history.start)])
+            await until(lambda: server.streams[1].proven_epoch == 2)
+            assert server.streams[1].store.messages(1, 10**6) == history.messages
+
+
+async def test_a_server_that_has_nothing_below_the_fork_begins_at_1(tmp_path, port):
+    history, lost = History(), History()
+    history.add(b"true")
+    lost.add(b"lost")
+    lost.add(b"lost as well")
+    with Sender(Destination(((GROUP, port),))) as sender:
+        async with serving(tmp_path / "s1", port, ()) as server:
+            sender.send_nowait([lost.heartbeat(1, 6, EpochStart()), *lost.packets(1, 1, 6, 6)])
+            await until(lambda: server.streams[1].store.next_seq == 7)
+            sender.send_nowait([history.heartbeat(2, 3, history.start)])
+            await until(lambda: server.streams[1].store.position == Position())
+            sender.send_nowait(history.packets(2, 1, 3, 3))
+            await until(lambda: server.streams[1].store.messages(1, 10**6) == history.messages)
+
+
+async def test_a_machine_that_dies_between_two_journals_has_the_new_one(tmp_path, port, monkeypatch):
+    history = History()
+    history.add(b"common")
+    lost = History(other=history)
+    lost.add(b"lost")
+    rename = Path.rename
+
+    def die(path: Path, target: Path) -> Path:
+        if path.name == "s1.anew":
+            raise OSError("the machine dies")
+        return rename(path, target)
+
+    with Sender(Destination(((GROUP, port),))) as sender:
+        with pytest.RaisesGroup(pytest.RaisesGroup(OSError)):
+            async with serving(tmp_path / "s1", port, ()) as server:
+                sender.send_nowait([lost.heartbeat(1, 6, EpochStart()), *lost.packets(1, 1, 6, 6)])
+                await until(lambda: server.streams[1].store.next_seq == 7)
+                monkeypatch.setattr(Path, "rename", die)
+                sender.send_nowait([history.heartbeat(2, 3, history.start)])
+                with trio.fail_after(10):
+                    await trio.sleep_forever()
+        monkeypatch.undo()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["s1.anew", "s1.forked-000001"]
+        async with serving(tmp_path / "s1", port, ()) as server:
+            assert server.streams[1].store.messages(1, 10**6) == history.messages
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s1", "s1.forked-000001"]
 
 
 async def test_a_disk_that_fails_ends_its_server_and_no_other(tmp_path, port, source, monkeypatch):

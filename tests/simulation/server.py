@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from recovery.past import Past
 from recovery.reader import Reader, StreamForked
 from recovery.record import Message, remake
 from recovery.store import MemoryStore
@@ -21,12 +22,9 @@ class ServerHost:
         self.address = address
         self.alive = True
         self.store = MemoryStore(1 << 30)
-        self.reader = self._reader()
+        self.reader = Reader(SHARD, server_count=len(cluster.servers_for(address)), past=Past())
         self.retransmitter = cluster.shape.retransmitter_class({SHARD: self})
         self._wake_at = -1
-
-    def _reader(self) -> Reader:
-        return Reader(SHARD, server_count=len(self.cluster.servers_for(self.address)))
 
     @property
     def proven_epoch(self) -> int:
@@ -49,8 +47,10 @@ class ServerHost:
             released = self.reader.receive_datagram(data, self.world.now)
         except StreamForked:
             self.cluster.forked(self.address, f"server {self.address}")
+            self.reader.go_back()
+            kept = self.store.messages(1, 1 << 30)[: self.reader.position.next_seq - 1]
             self.store = MemoryStore(1 << 30)
-            self.reader = self._reader()
+            self.store.append(kept)
             return
         self.cluster.witness.check_stale(data, epoch, released)
         if released:
