@@ -47,62 +47,85 @@ async def read_stream(
     `receiver` hears the stream; requests leave by `request_socket`, to which the answers come. `servers` are the
     retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard.
     """
-    look_for_epoch = _watch_epoch(reader, on_epoch)
-    failure: Exception | None = None
+    await _Reading(reader, receiver, request_socket, servers, deliver, on_epoch).run()
 
-    def send_requests() -> None:
-        for server, request in reader.datagrams_to_send():
-            send_to(request_socket, [request], servers[server])
 
-    def ring(now: int) -> None:
+class _Reading:
+    """One run of `read_stream`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        receiver: socket.socket,
+        request_socket: socket.socket,
+        servers: Sequence[Address],
+        deliver: Callable[[list[Message]], None],
+        on_epoch: Callable[[int], None] | None,
+    ) -> None:
+        self._reader = reader
+        self._receiver = receiver
+        self._request_socket = request_socket
+        self._servers = servers
+        self._deliver = deliver
+        self._look_for_epoch = _watch_epoch(reader, on_epoch)
+        self._alarm = Alarm(reader.next_deadline, self._ring)
+        self._catch_up = CatchUp(reader, servers, lambda packets: self._take(lambda: packets), self._alarm.moved)
+        self._scope = trio.CancelScope()
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Raises the first failure as itself, and not in a group."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read, self._request_socket)
+                    nursery.start_soon(self._read, self._receiver)
+                    nursery.start_soon(self._alarm.run)
+                    nursery.start_soon(self._catch_up.run)
+        finally:
+            _log.info("shard %d: %s", self._reader.shard_id, self._reader.statistics())
+        if self._failure is not None:
+            raise self._failure
+
+    async def _read(self, source: socket.socket) -> None:
+        await trio.lowlevel.wait_readable(source)
+        while self._receive(source):
+            await trio.lowlevel.wait_readable(source)
+
+    def _ring(self, now: int) -> None:
         # While we were busy the answer may have come: look before asking again.
-        if receive(request_socket) and receive(receiver):
-            reader.handle_deadline(now)
-            send_requests()
+        if self._receive(self._request_socket) and self._receive(self._receiver):
+            self._reader.handle_deadline(now)
+            self._send_requests()
 
-    def read_batch(datagrams: list[bytes]) -> None:
+    def _receive(self, source: socket.socket) -> bool:
+        return self._take(lambda: drain(source))
+
+    def _take(self, datagrams: Callable[[], list[bytes]]) -> bool:
+        """False: reading has failed, and ends."""
+        if self._failure is not None:
+            return False  # woken together with the one that failed: after a fork the reader is not to be fed
+        try:
+            self._read_batch(datagrams())
+        except Exception as error:
+            self._failure = error
+            self._scope.cancel()
+        return self._failure is None
+
+    def _read_batch(self, datagrams: list[bytes]) -> None:
         now = now_ns()
         released: list[Message] = []
         try:
             for data in datagrams:
-                released += reader.receive_datagram(data, now)
+                released += self._reader.receive_datagram(data, now)
         finally:  # what was released before a fork was found is as good as ever; and a fork shows a higher epoch
-            look_for_epoch()
+            self._look_for_epoch()
             if released:
-                deliver(released)
-        send_requests()
-        alarm.moved()
-        catch_up.look()
+                self._deliver(released)
+        self._send_requests()
+        self._alarm.moved()
+        self._catch_up.look()
 
-    def take(datagrams: Callable[[], list[bytes]]) -> bool:
-        """False: reading has failed, and ends."""
-        nonlocal failure
-        if failure is not None:
-            return False  # woken together with the one that failed: after a fork the reader is not to be fed
-        try:
-            read_batch(datagrams())
-        except Exception as error:  # raised as itself once the other tasks have ended, and not in a group
-            failure = error
-            nursery.cancel_scope.cancel()
-        return failure is None
-
-    def receive(source: socket.socket) -> bool:
-        return take(lambda: drain(source))
-
-    async def read(source: socket.socket) -> None:
-        await trio.lowlevel.wait_readable(source)
-        while receive(source):
-            await trio.lowlevel.wait_readable(source)
-
-    alarm = Alarm(reader.next_deadline, ring)
-    catch_up = CatchUp(reader, servers, lambda packets: take(lambda: packets), alarm.moved)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read, request_socket)
-            nursery.start_soon(read, receiver)
-            nursery.start_soon(alarm.run)
-            nursery.start_soon(catch_up.run)
-    finally:
-        _log.info("shard %d: %s", reader.shard_id, reader.statistics())
-    if failure is not None:
-        raise failure
+    def _send_requests(self) -> None:
+        for server, request in self._reader.datagrams_to_send():
+            send_to(self._request_socket, [request], self._servers[server])
