@@ -98,9 +98,10 @@ class Snapshots:
         here, there = self.host.address, peer.address
 
         def give() -> None:
-            newest = max(peer.disk.snapshots, default=0)
-            if peer.alive and not peer.paused and newest >= least_tx:
-                data = peer.disk.snapshots[newest]
+            # Of damaged ones the real client lets a backup make another; here that is one which is whole.
+            whole = [snapshot.tx for snapshot in peer.disk.whole() if snapshot.tx >= least_tx]
+            if peer.alive and not peer.paused and whole:
+                data = peer.disk.snapshots[whole[0]]
                 network.carry(there, here, lambda: self._fetched(attempt, data))
 
         network.carry(here, there, give)
