@@ -17,7 +17,7 @@ from tests.integration.failover import Replicated, StreamTap, one_shard, open_re
 from tests.venue import ROOT, ProcessFailed
 
 
-@pytest.mark.parametrize("durability", ["disk", "memory"])
+@pytest.mark.parametrize("durability", ["disk", pytest.param("memory", marks=pytest.mark.slow)])
 async def test_primaries_killed_under_load_lose_nothing(tmp_path, durability):
     async with open_replicated(one_shard(tmp_path / "venue", durability=durability)) as market:
         async with market.trading():
@@ -70,6 +70,7 @@ async def pause_primary(market: Replicated, seconds: float = 3.0) -> float:
     return outage
 
 
+@pytest.mark.slow
 async def test_everything_killed_at_once_comes_back_from_the_disks(tmp_path):
     async with open_replicated(one_shard(tmp_path / "venue")) as market:
         async with market.trading():

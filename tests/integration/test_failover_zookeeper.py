@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import trio
 
 from recovery.member import Role
@@ -35,6 +36,7 @@ async def goes_on(market: Replicated) -> None:
     assert len(market.acknowledged()) > before + 100
 
 
+@pytest.mark.slow
 async def test_trading_does_not_notice_what_happens_to_zookeeper(tmp_path):
     async with open_venue(tmp_path) as (market, ensemble):
         async with market.trading():
@@ -79,6 +81,7 @@ async def test_the_primary_and_zookeepers_leader_die_together(tmp_path):
         market.check(tmp_path / "recordings")
 
 
+@pytest.mark.slow
 async def test_a_primary_that_dies_while_zookeeper_is_down_has_a_successor_when_it_is_back(tmp_path):
     async with open_venue(tmp_path) as (market, ensemble):
         async with market.trading():

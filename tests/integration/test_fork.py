@@ -118,7 +118,7 @@ def kept_journals(market: Replicated) -> list[str]:
     return sorted(each.name for each in (market.venue.directory / "var" / "retransmitter-r1").iterdir())
 
 
-@pytest.mark.parametrize("disk", ["lost", "kept"])
+@pytest.mark.parametrize("disk", ["lost", pytest.param("kept", marks=pytest.mark.slow)])
 async def test_a_tail_that_only_readers_heard_is_void_and_everybody_goes_on(tmp_path, disk):
     async with open_replicated(asynchronous(tmp_path / "venue"), ForkBroker) as market:
         first, second, third = market.brokers
@@ -144,6 +144,7 @@ async def test_a_tail_that_only_readers_heard_is_void_and_everybody_goes_on(tmp_
         assert kept_journals(market) == ["s1", "s1.forked-000001"]
 
 
+@pytest.mark.slow
 async def test_a_tail_that_a_retransmitter_heard_stays_and_nobody_is_told_of_anything(tmp_path):
     async with open_replicated(asynchronous(tmp_path / "venue"), ForkBroker) as market:
         tail = await die_with_tail(market)

@@ -193,6 +193,7 @@ async def test_closing_waits_for_no_hung_server(lone, settings, caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+@pytest.mark.slow
 async def test_one_server_of_three_may_die_or_hang_and_all_may_come_back(tmp_path):
     ensemble = start_ensemble(tmp_path, 3)
     try:
