@@ -68,6 +68,9 @@ class Election(Member):
         campaign = self.campaign
         if campaign is None or campaign.phase is not Phase.RAISING or epoch <= self.epoch:
             return
+        if epoch <= self._known_epoch:
+            self.epoch_not_raised(now)  # somebody has promised a later one meanwhile: nobody would follow us in it
+            return
         self._promise_epoch(epoch, self.replica_id)
         self.become_fenced(now)
         self._begin_campaign(Phase.PREPARING, now)

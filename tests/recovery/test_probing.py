@@ -1,7 +1,7 @@
 """Logs that do not agree are compared by one question at a time, however many datagrams say that they do not."""
 
 from recovery.command_log import COMMAND_RECORD, make_entry
-from recovery.control import Batch, Prepare, Promise, Pull, is_control, make_control, parse_control
+from recovery.control import Batch, Prepare, Promise, Pull, Reject, is_control, make_control, parse_control
 from recovery.record import CommandHeader
 from recovery.replica import Replica
 from recovery.view_change import RESEND_INTERVAL, Phase
@@ -66,3 +66,15 @@ def test_a_candidate_asks_once_and_again_after_a_while():
     replica.handle_deadline(RESEND_INTERVAL)
     assert len(alone.turn(RESEND_INTERVAL)) == 1
     assert len(alone.answer(5, RESEND_INTERVAL, serving=False)) == 1
+
+
+def test_an_epoch_that_came_too_late_is_left_to_nobody():
+    alone = Alone()
+    replica = alone.replica
+    replica._begin_campaign(Phase.RAISING, 0)
+    replica.receive_datagram(make_control(1, Reject(2, 9)), 0)
+    replica._begin_campaign(Phase.RAISING, 0)
+    replica.epoch_raised(5, 0)
+    alone.turn(0)
+    assert replica.campaign is None
+    assert replica.epoch == 1
