@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from marketdata.requests import RequestServer
 
-_DAY_STARTED: Final = wire.KINDS[messages.DayStarted]
 _DAY_ENDED: Final = wire.KINDS[messages.DayEnded]
 #: Sessions the request server goes on answering about: today's and the one before.
 SESSIONS_KEPT: Final = 2

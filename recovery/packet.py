@@ -44,7 +44,6 @@ RETRANSMITTED = 2
 
 MAX_ANSWER_DATAGRAMS = 32
 """The most datagrams one request is answered by: a burst of 44 kB, which any receive buffer holds many of."""
-MAX_COUNT = 0xFFFF
 
 _HEADER = Struct(">HBBHHIQQI")
 _EPOCH_START = Struct(">QQI")
