@@ -14,7 +14,7 @@ from recovery.frames import LinkError
 from recovery.journal import JournalFailed, Sync
 from recovery.link import LinkClient
 from recovery.links import MAX_STRANGERS
-from recovery.multicast import Destination, drain, open_receiver, send_to
+from recovery.multicast import Address, Destination, drain, open_receiver, send_to
 from recovery.node import ReplicaAddresses, ReplicaConfig, ReplicaNode, run_replica
 from recovery.packet import Request
 from recovery.reader import Reader
@@ -23,10 +23,16 @@ from recovery.retransmission_server import ServedStream, ServerConfig, ServerNod
 from recovery.stream import read_stream
 from tests.recovery.adder import ADD, COUNTDOWN, STEP, STEPPED, Adder
 from tests.recovery.client_link import ClientLink
+from tests.venue import free_ports
 
 GROUP = "239.77.2.1"
 KEYS = {7: b"key of 7", 8: b"key of 8"}
 LOCAL = ("127.0.0.1", 0)
+
+
+def free_address() -> Address:
+    """For a server: its UDP port's number must be free for TCP, too."""
+    return ("127.0.0.1", *free_ports(1))
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def port() -> int:
 @asynccontextmanager
 async def running(node_path: Path, port: int, sync: Sync = "write") -> AsyncIterator[ReplicaNode]:
     destination = Destination(((GROUP, port),))
-    addresses = ReplicaAddresses(LOCAL, LOCAL, LOCAL, (GROUP, port))
+    addresses = ReplicaAddresses(LOCAL, free_address(), free_address(), (GROUP, port))
     config = ReplicaConfig(
         1,
         1,
@@ -276,7 +282,7 @@ async def test_a_state_machine_that_fails_stops_the_primary_and_leaves_a_journal
 
 @asynccontextmanager
 async def serving(path: Path, port: int, servers: tuple[tuple[str, int], ...]) -> AsyncIterator[ServerNode]:
-    config = ServerConfig((ServedStream(1, (GROUP, port), path, servers),), LOCAL)
+    config = ServerConfig((ServedStream(1, (GROUP, port), path, servers),), free_address())
     async with trio.open_nursery() as nursery:
         yield await nursery.start(run_retransmitter, config)
         nursery.cancel_scope.cancel()

@@ -27,9 +27,15 @@ from recovery.retransmitter import Drop, Retransmitter
 from recovery.stream import read_stream
 from tests.recovery.adder import Shard
 from tests.recovery.history import History
+from tests.venue import free_ports
 
 GROUP = "239.77.2.3"
 LOCAL = ("127.0.0.1", 0)
+
+
+def free_address() -> Address:
+    """For a server: its UDP port's number must be free for TCP, too."""
+    return ("127.0.0.1", *free_ports(1))
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def source(port, monkeypatch):
 @asynccontextmanager
 async def answering(source: Source) -> AsyncIterator[Address]:
     """The shard itself as the server of last resort."""
-    with closing(open_receiver(LOCAL)) as requests:
+    with closing(open_receiver(free_address())) as requests:
         async with trio.open_nursery() as nursery:
             await nursery.start(answer_requests, source.retransmitter, requests)
             yield requests.getsockname()
@@ -90,7 +96,7 @@ async def answering(source: Source) -> AsyncIterator[Address]:
 
 @asynccontextmanager
 async def serving(path: Path, port: int, servers: tuple[Address, ...]) -> AsyncIterator[ServerNode]:
-    config = ServerConfig((ServedStream(1, (GROUP, port), path, servers),), LOCAL)
+    config = ServerConfig((ServedStream(1, (GROUP, port), path, servers),), free_address())
     async with trio.open_nursery() as nursery:
         yield await nursery.start(run_retransmitter, config)
         nursery.cancel_scope.cancel()
