@@ -10,7 +10,8 @@ from typing import Final
 from fixgw.config import Config
 from fixgw.reports import format_average, format_price
 from fixgw.timestamps import format_timestamp
-from matching.messages import OrderTerms, OrdStatus, OrdType, Side, TimeInForce, TradingState
+from matching.codes import OrdStatus, OrdType, Side, TimeInForce, TradingState
+from matching.events import OrderTerms
 from matching.queries import BookFound, DigestFound, Fill, OrderStatus
 from recovery.service_frames import Position
 

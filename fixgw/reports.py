@@ -23,9 +23,8 @@ from typing import Any, Final, NamedTuple
 
 from fixgw.timestamps import format_timestamp
 from fixgw.translate import Refused, TradedInstrument
-from matching.ids import PRICE_SCALE
-from matching.messages import (
-    CancelReason,
+from matching.codes import CancelReason, OrdStatus, OrdType, RejectReason
+from matching.events import (
     CancelRejected,
     Event,
     OrderAccepted,
@@ -36,10 +35,8 @@ from matching.messages import (
     OrderRejected,
     OrderReplaced,
     OrderTerms,
-    OrdStatus,
-    OrdType,
-    RejectReason,
 )
+from matching.ids import PRICE_SCALE
 from matching.wire import KINDS
 
 EXECUTION_REPORT: Final = b"8"

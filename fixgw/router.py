@@ -37,7 +37,8 @@ from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
 from fixgw.translate import Refused, TradedInstrument, Translator
-from matching.messages import CancelSession, Command, OrdStatus
+from matching.codes import OrdStatus
+from matching.commands import CancelSession, Command
 from matching.wire import decode, encode
 from recovery.link import Command as LinkCommand
 from recovery.link import LinkClient

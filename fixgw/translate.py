@@ -18,8 +18,9 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from fixgw import tags
+from matching.codes import OrdType, RejectReason, TimeInForce
+from matching.commands import CancelOrder, NewOrder, ReplaceOrder
 from matching.ids import ACCOUNT_LENGTH, CL_ORD_ID_LENGTH, MAX_PRICE, MAX_QUANTITY, PRICE_SCALE
-from matching.messages import CancelOrder, NewOrder, OrdType, RejectReason, ReplaceOrder, TimeInForce
 
 _LIMIT: Final = int(OrdType.LIMIT)
 _DECIMALS: Final = 4

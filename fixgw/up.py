@@ -37,8 +37,8 @@ from fixgw.session import Session
 from fixgw.throttle import TokenBucket
 from fixgw.translate import TradedInstrument
 from marketdata.publisher import Channel, ChannelPublisher, run_publisher
+from matching.commands import DefineInstrument, DefineSession
 from matching.host import ShardHost, ShardSettings
-from matching.messages import DefineInstrument, DefineSession
 from recovery.coordinator import RecordLost, ReplicaSetDiffers
 from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import open_journal

@@ -30,7 +30,7 @@ from marketdata import moldudp64
 from marketdata.moldudp64 import DownstreamSender
 from marketdata.requests import SessionStore
 from marketdata.translate import PUBLIC_KINDS, Translator
-from matching import messages, wire
+from matching import events, wire
 from recovery.record import FIRST, CommandHeader, Message, Position
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from marketdata.requests import RequestServer
 
-_DAY_ENDED: Final = wire.KINDS[messages.DayEnded]
+_DAY_ENDED: Final = wire.KINDS[events.DayEnded]
 #: Sessions the request server goes on answering about: today's and the one before.
 SESSIONS_KEPT: Final = 2
 
@@ -125,7 +125,7 @@ class Feed:
                 self._timestamp = CommandHeader.unpack_from(message.body).timestamp
             elif message.kind in PUBLIC_KINDS:
                 event = wire.decode_event(message.kind, message.body)
-                if type(event) is messages.DayStarted:
+                if type(event) is events.DayStarted:
                     self._start_day(event, message.seq, before, now)
                 if self._translator is not None:
                     self._say(self._translator.translate(event, self._timestamp))
@@ -134,7 +134,7 @@ class Feed:
         if self.sender is not None:
             self.sender.flush(now)
 
-    def _start_day(self, event: messages.DayStarted, seq: int, before: Position, now: int) -> None:
+    def _start_day(self, event: events.DayStarted, seq: int, before: Position, now: int) -> None:
         self._day_seq = seq
         self._day_session = event.feed_session.ljust(moldudp64.SESSION_LENGTH)
         session = self._day_session

@@ -27,29 +27,29 @@ Source: "Nasdaq TotalView-ITCH 5.0" sections 4.1 to 4.5.
 from typing import TYPE_CHECKING, Any, Final
 
 from marketdata import itch
-from matching import messages, wire
+from matching import codes, events, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 BUY: Final = b"B"
 SELL: Final = b"S"
-_SIDES: Final = {int(messages.Side.BUY): BUY, int(messages.Side.SELL): SELL}
+_SIDES: Final = {int(codes.Side.BUY): BUY, int(codes.Side.SELL): SELL}
 
 #: Wire kinds of the events that have a row in the table above; the feed leaves all others undecoded.
 PUBLIC_KINDS: Final = frozenset(
     wire.KINDS[event]
     for event in (
-        messages.DayStarted,
-        messages.InstrumentListed,
-        messages.SystemEventOccurred,
-        messages.TradingStateChanged,
-        messages.OrderBooked,
-        messages.OrderExecuted,
-        messages.OrderReduced,
-        messages.OrderReplaced,
-        messages.OrderCanceled,
-        messages.OrderExpired,
+        events.DayStarted,
+        events.InstrumentListed,
+        events.SystemEventOccurred,
+        events.TradingStateChanged,
+        events.OrderBooked,
+        events.OrderExecuted,
+        events.OrderReduced,
+        events.OrderReplaced,
+        events.OrderCanceled,
+        events.OrderExpired,
     )
 )
 
@@ -66,21 +66,21 @@ class Translator:
         self.midnight = 0
         self._stocks: dict[int, bytes] = {}
         self._translations: dict[type, Callable[[Any, int], list[bytes]]] = {
-            messages.DayStarted: self._day_started,
-            messages.InstrumentListed: self._instrument_listed,
-            messages.SystemEventOccurred: self._system_event_occurred,
-            messages.TradingStateChanged: self._trading_state_changed,
-            messages.OrderBooked: self._order_booked,
-            messages.OrderExecuted: self._order_executed,
-            messages.OrderReduced: self._order_reduced,
-            messages.OrderReplaced: self._order_replaced,
-            messages.OrderCanceled: self._order_gone,
-            messages.OrderExpired: self._order_gone,
+            events.DayStarted: self._day_started,
+            events.InstrumentListed: self._instrument_listed,
+            events.SystemEventOccurred: self._system_event_occurred,
+            events.TradingStateChanged: self._trading_state_changed,
+            events.OrderBooked: self._order_booked,
+            events.OrderExecuted: self._order_executed,
+            events.OrderReduced: self._order_reduced,
+            events.OrderReplaced: self._order_replaced,
+            events.OrderCanceled: self._order_gone,
+            events.OrderExpired: self._order_gone,
         }
 
-    def translate(self, event: "messages.Event", timestamp_ns: int) -> list[bytes]:
+    def translate(self, event: "events.Event", timestamp_ns: int) -> list[bytes]:
         """The messages that say `event` to the public; `timestamp_ns` is its command's, ns since the Unix epoch."""
-        if type(event) is messages.DayStarted:
+        if type(event) is events.DayStarted:
             self.midnight = event.midnight
             self._stocks.clear()
         translation = self._translations.get(type(event))
@@ -88,10 +88,10 @@ class Translator:
             return []
         return translation(event, min(max(timestamp_ns - self.midnight, 0), itch.TIMESTAMP_MASK))
 
-    def _day_started(self, _: "messages.DayStarted", timestamp: int) -> list[bytes]:
+    def _day_started(self, _: "events.DayStarted", timestamp: int) -> list[bytes]:
         return [itch.encode(itch.SystemEvent(0, 0, timestamp, b"O"))]
 
-    def _instrument_listed(self, event: "messages.InstrumentListed", timestamp: int) -> list[bytes]:
+    def _instrument_listed(self, event: "events.InstrumentListed", timestamp: int) -> list[bytes]:
         stock = self._stocks[event.instrument_id] = event.symbol.ljust(8)
         only_round_lots = event.lot_size > 1 and event.lot_size % event.round_lot_size == 0
         return [
@@ -120,10 +120,10 @@ class Translator:
             itch.encode(itch.RegSHORestriction(event.instrument_id, 0, timestamp, stock, b"0")),
         ]
 
-    def _system_event_occurred(self, event: "messages.SystemEventOccurred", timestamp: int) -> list[bytes]:
+    def _system_event_occurred(self, event: "events.SystemEventOccurred", timestamp: int) -> list[bytes]:
         return [itch.encode(itch.SystemEvent(0, 0, timestamp, bytes([event.event_code])))]
 
-    def _trading_state_changed(self, event: "messages.TradingStateChanged", timestamp: int) -> list[bytes]:
+    def _trading_state_changed(self, event: "events.TradingStateChanged", timestamp: int) -> list[bytes]:
         return [self._trading_action(event.instrument_id, timestamp, event.state, event.reason)]
 
     def _trading_action(self, instrument_id: int, timestamp: int, state: int, reason: bytes) -> bytes:
@@ -131,7 +131,7 @@ class Translator:
         action = itch.StockTradingAction(instrument_id, 0, timestamp, stock, bytes([state]), b" ", reason.ljust(4))
         return itch.encode(action)
 
-    def _order_booked(self, event: "messages.OrderBooked", timestamp: int) -> list[bytes]:
+    def _order_booked(self, event: "events.OrderBooked", timestamp: int) -> list[bytes]:
         instrument_id = event.instrument_id
         mpid = self.attributions.get(event.participant_id)
         side = _SIDES[event.side]
@@ -148,7 +148,7 @@ class Translator:
             )
         ]
 
-    def _order_executed(self, event: "messages.OrderExecuted", timestamp: int) -> list[bytes]:
+    def _order_executed(self, event: "events.OrderExecuted", timestamp: int) -> list[bytes]:
         instrument_id = event.resting.instrument_id
         order_ref, quantity, price, match_number = (
             event.resting_order_ref,
@@ -168,12 +168,12 @@ class Translator:
             )
         ]
 
-    def _order_reduced(self, event: "messages.OrderReduced", timestamp: int) -> list[bytes]:
+    def _order_reduced(self, event: "events.OrderReduced", timestamp: int) -> list[bytes]:
         if event.canceled_qty == 0:
             return []
         return [itch.encode_order_cancel(event.terms.instrument_id, timestamp, event.order_ref, event.canceled_qty)]
 
-    def _order_replaced(self, event: "messages.OrderReplaced", timestamp: int) -> list[bytes]:
+    def _order_replaced(self, event: "events.OrderReplaced", timestamp: int) -> list[bytes]:
         terms = event.terms
         if event.order_ref == 0:
             return [itch.encode_order_delete(terms.instrument_id, timestamp, event.orig_order_ref)]
@@ -183,7 +183,7 @@ class Translator:
             )
         ]
 
-    def _order_gone(self, event: "messages.OrderCanceled | messages.OrderExpired", timestamp: int) -> list[bytes]:
+    def _order_gone(self, event: "events.OrderCanceled | events.OrderExpired", timestamp: int) -> list[bytes]:
         if event.order_ref == 0:
             return []
         return [itch.encode_order_delete(event.terms.instrument_id, timestamp, event.order_ref)]

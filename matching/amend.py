@@ -24,21 +24,18 @@ its participant replaced belongs to that session from then on.
 from typing import Final
 
 from matching.book import unlink
+from matching.codes import CancelReason, OrdStatus, RejectReason
+from matching.commands import CancelOrder, ReplaceOrder
 from matching.entry import figures_fault
-from matching.instruments import TRADING
-from matching.messages import (
-    CancelOrder,
-    CancelReason,
+from matching.events import (
     CancelRejected,
     Event,
     OrderCanceled,
     OrderReduced,
     OrderReplaced,
     OrderTerms,
-    OrdStatus,
-    RejectReason,
-    ReplaceOrder,
 )
+from matching.instruments import TRADING
 from matching.order import Order
 from matching.state import ClosedOrder, Entry, Session, State
 from matching.trade import CANCELED, close, rest, trade

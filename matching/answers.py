@@ -10,7 +10,8 @@ from operator import attrgetter
 from typing import Final
 
 from matching.book import BookSide
-from matching.messages import OrderTerms, OrdStatus
+from matching.codes import OrdStatus
+from matching.events import OrderTerms
 from matching.order import Order
 from matching.queries import (
     MAX_ITEMS,

@@ -9,22 +9,18 @@ closed orders and trades. Orders and trading states are told to the public only 
 says them at its start.
 """
 
-from matching.ids import FEED_SESSION_LENGTH
-from matching.instruments import is_trading_state
-from matching.messages import (
+from matching.codes import RefusalReason, SystemEventCode
+from matching.commands import DefineInstrument, EndDay, SetTradingState, StartDay
+from matching.events import (
     DayEnded,
     DayStarted,
-    DefineInstrument,
-    EndDay,
     Event,
     OrderExpired,
-    RefusalReason,
-    SetTradingState,
-    StartDay,
-    SystemEventCode,
     SystemEventOccurred,
     TradingStateChanged,
 )
+from matching.ids import FEED_SESSION_LENGTH
+from matching.instruments import is_trading_state
 from matching.sessions import go_on_canceling
 from matching.state import CLOSING_EVENTS, Cancellation, Expiry, Listing, State, Sweep
 from matching.trade import BUY, EXPIRED, close, trade

@@ -17,27 +17,26 @@ from collections.abc import Iterator
 from matching.amend import cancel_order, replace_order
 from matching.answers import answer
 from matching.book import OrderBook
-from matching.day import define_instrument, end_day, go_on, set_trading_state, start_day
-from matching.entry import enter_order
-from matching.ids import COUNTER_MASK
-from matching.instruments import Instrument
-from matching.messages import (
+from matching.codes import RefusalReason
+from matching.commands import (
     CancelOrder,
     CancelSession,
     Command,
-    CommandRefused,
     Continue,
     DefineInstrument,
     DefineSession,
     EndDay,
-    Event,
     NewOrder,
-    RefusalReason,
     ReplaceOrder,
     SetTradingState,
     SourceLost,
     StartDay,
 )
+from matching.day import define_instrument, end_day, go_on, set_trading_state, start_day
+from matching.entry import enter_order
+from matching.events import CommandRefused, Event
+from matching.ids import COUNTER_MASK
+from matching.instruments import Instrument
 from matching.order import Order
 from matching.queries import Answer, Query
 from matching.sessions import cancel_session, define_session, source_lost
@@ -95,8 +94,9 @@ class Engine:
             return source_lost(state, command, events)
         if isinstance(command, CancelSession):
             return cancel_session(state, command, events)
-        assert isinstance(command, SetTradingState)
-        return set_trading_state(state, command, events)
+        if isinstance(command, SetTradingState):
+            return set_trading_state(state, command, events)
+        return RefusalReason.UNKNOWN_KIND
 
     @property
     def pending(self) -> bool:

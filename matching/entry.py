@@ -15,9 +15,11 @@ A rejected order leaves nothing behind but its `participant_seq`; its ClOrdID ma
 """
 
 from matching.book import MARKET_RANK
+from matching.codes import RejectReason
+from matching.commands import NewOrder
+from matching.events import Event, OrderAccepted, OrderRejected, OrderTerms
 from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.instruments import TRADING, Instrument
-from matching.messages import Event, NewOrder, OrderAccepted, OrderRejected, OrderTerms, RejectReason
 from matching.state import State
 from matching.trade import BUY, DAY, FOK, IOC, LIMIT, MARKET, SELL, settle, trade
 

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 import trio
 
+from matching.commands import DefineInstrument, DefineSession, SourceLost
 from matching.engine import Engine
-from matching.messages import DefineInstrument, DefineSession, SourceLost
 from matching.operations import TradingDay, due_commands, trading_day
 from matching.shard import Shard
 from matching.wire import encode

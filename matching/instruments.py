@@ -7,8 +7,10 @@ accepted under must not change below them: tick size, lot size and symbol are fi
 from typing import Final
 
 from matching.book import OrderBook
+from matching.codes import RefusalReason, TradingState
+from matching.commands import DefineInstrument
+from matching.events import InstrumentListed
 from matching.ids import MAX_INSTRUMENT_ID, MAX_PRICE, MAX_QUANTITY, SYMBOL_LENGTH
-from matching.messages import DefineInstrument, InstrumentListed, RefusalReason, TradingState
 
 TRADING: Final = int(TradingState.TRADING)
 _STATES: Final = frozenset(int(state) for state in TradingState)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from matching.commands import Command, DefineInstrument, DefineSession, EndDay, StartDay
 from matching.engine import Engine
-from matching.messages import Command, DefineInstrument, DefineSession, EndDay, StartDay
 
 _SECOND: Final = 1_000_000_000
 

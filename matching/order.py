@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matching.book import BookSide
-    from matching.messages import OrderTerms
+    from matching.events import OrderTerms
     from matching.state import Session
 
 

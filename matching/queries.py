@@ -1,7 +1,7 @@
 """Questions about a shard's state and what is answered, as values and as MessagePack.
 
-Part of the exchange's language, like `messages`: who asks knows this module and not the engine. A question changes
-nothing and takes no number of the stream. `answers` gives the answers.
+Part of the exchange's language, like `commands` and `events`: who asks knows this module and not the engine. A question
+changes nothing and takes no number of the stream. `answers` gives the answers.
 
     question                            answer
     OpenOrders, of a participant        OrdersFound: by order id
@@ -22,7 +22,7 @@ from typing import Final
 from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
-from matching.messages import OrderTerms
+from matching.events import OrderTerms
 
 #: Some 120 KB of orders: a page that takes a shard a few milliseconds.
 MAX_ITEMS: Final = 1_000
@@ -81,7 +81,7 @@ class OrderStatus(Struct, frozen=True):
     """An order as it is now, or as it ended."""
 
     terms: OrderTerms
-    #: `messages.OrdStatus`.
+    #: `codes.OrdStatus`.
     ord_status: int
     leaves_qty: int
     cum_qty: int
@@ -134,7 +134,7 @@ class FillsFound(Struct, frozen=True, tag=True):
 class BookFound(Struct, frozen=True, tag=True):
     instrument_id: int
     symbol: bytes
-    #: `messages.TradingState`.
+    #: `codes.TradingState`.
     state: int
     bids: list[Level]
     asks: list[Level]

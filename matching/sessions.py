@@ -14,15 +14,9 @@ say nothing.
 from collections.abc import Callable
 from typing import Final
 
-from matching.messages import (
-    CancelReason,
-    CancelSession,
-    DefineSession,
-    Event,
-    OrderCanceled,
-    RefusalReason,
-    SourceLost,
-)
+from matching.codes import CancelReason, RefusalReason
+from matching.commands import CancelSession, DefineSession, SourceLost
+from matching.events import Event, OrderCanceled
 from matching.order import Order
 from matching.state import Cancellation, State
 from matching.trade import CANCELED, close

@@ -7,8 +7,10 @@ event like any other mistake: they have consumed a number of the stream.
 
 from typing import Final
 
+from matching.codes import RefusalReason
+from matching.commands import Continue
 from matching.engine import Engine
-from matching.messages import CommandRefused, Continue, RefusalReason
+from matching.events import CommandRefused
 from matching.queries import QueryError, QueryRefused, StateDigest, decode_query
 from matching.queries import encode as encode_answer
 from matching.wire import COMMAND_KINDS, WireError, decode_command, encode

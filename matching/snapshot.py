@@ -24,8 +24,9 @@ from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from matching.book import BookSide
+from matching.commands import DefineInstrument, DefineSession
+from matching.events import OrderTerms
 from matching.ids import shard_of
-from matching.messages import DefineInstrument, DefineSession, OrderTerms
 from matching.order import Order
 from matching.state import (
     Cancellation,

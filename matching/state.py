@@ -21,14 +21,17 @@ Work that is too large for one transaction stands in `work` and is drained by `C
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from matching.events import OrderTerms
 from matching.ids import first_id
 from matching.instruments import Instruments
-from matching.messages import DefineSession, OrderTerms
 from matching.order import Order
+
+if TYPE_CHECKING:
+    from matching.commands import DefineSession
 
 #: Bounds what one command can make a shard do and send before it looks at anything else: about 25 KB of events.
 MAX_EVENTS_PER_TRANSACTION: Final = 128
@@ -55,7 +58,7 @@ class ClosedOrder(Struct, frozen=True, gc=False):
     """What became of an order."""
 
     terms: OrderTerms
-    #: FILLED, CANCELED or EXPIRED of `messages.OrdStatus`.
+    #: FILLED, CANCELED or EXPIRED of `codes.OrdStatus`.
     status: int
     cum_qty: int
     cum_notional: int

@@ -9,18 +9,8 @@ on, unchanged, at the next `Continue`.
 from typing import Final
 
 from matching.book import MARKET_RANK, BookSide, unlink
-from matching.messages import (
-    CancelReason,
-    Event,
-    OrderBooked,
-    OrderCanceled,
-    OrderExecuted,
-    OrderTerms,
-    OrdStatus,
-    OrdType,
-    Side,
-    TimeInForce,
-)
+from matching.codes import CancelReason, OrdStatus, OrdType, Side, TimeInForce
+from matching.events import Event, OrderBooked, OrderCanceled, OrderExecuted, OrderTerms
 from matching.order import Order
 from matching.state import ClosedOrder, Session, State, Sweep, Trade
 

@@ -22,8 +22,8 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
-        amend answers book day engine entry ids instruments messages operations order queries sessions shard
-        snapshot state trade wire
+        amend answers book codes commands day engine entry events ids instruments operations order queries
+        sessions shard snapshot state trade wire
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate
@@ -59,7 +59,9 @@ FORBIDDEN_IN_PURE = (
     "threading time trio uuid"
 )
 
-LANGUAGE = {f"matching{name}" for name in ("", ".ids", ".instruments", ".messages", ".queries", ".wire")}
+LANGUAGE = {
+    f"matching{name}" for name in ("", ".codes", ".commands", ".events", ".ids", ".instruments", ".queries", ".wire")
+}
 COMPOSITION = ("fixgw/up.py", "fixgw/demo.py", "fixgw/console/")  # may import everything of ours
 
 MAX_FILE_LINES = 600
@@ -188,10 +190,10 @@ def may_import(importer: str, name: str) -> bool:
 @pytest.mark.parametrize(
     ("importer", "name", "allowed"),
     [
-        ("recovery/reader.py", "matching.messages", False),
+        ("recovery/reader.py", "matching.events", False),
         ("matching/engine.py", "recovery.record", False),
         ("matching/host.py", "recovery.record", True),
-        ("marketdata/translate.py", "matching.messages", True),
+        ("marketdata/translate.py", "matching.events", True),
         ("marketdata/translate.py", "matching.engine", False),
         ("fixgw/gateway.py", "recovery.reader", True),
         ("fixgw/gateway.py", "marketdata.itch", False),

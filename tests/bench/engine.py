@@ -16,22 +16,17 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from matching.engine import Engine
-from matching.messages import (
+from matching.codes import OrdType, Side, TimeInForce
+from matching.commands import (
     CancelOrder,
     Command,
     DefineInstrument,
     NewOrder,
-    OrderBooked,
-    OrderCanceled,
-    OrderExecuted,
-    OrderReplaced,
-    OrdType,
     ReplaceOrder,
-    Side,
     StartDay,
-    TimeInForce,
 )
+from matching.engine import Engine
+from matching.events import OrderBooked, OrderCanceled, OrderExecuted, OrderReplaced
 from matching.shard import Shard
 from matching.wire import encode
 from tests.bench.figures import Figure, machine

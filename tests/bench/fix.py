@@ -22,7 +22,8 @@ from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND, format_timestamp
 from fixgw.translate import TradedInstrument
 from fixgw.up import GC_ALLOCATIONS
-from matching.messages import DefineInstrument, OrderAccepted, OrderTerms, StartDay
+from matching.commands import DefineInstrument, StartDay
+from matching.events import OrderAccepted, OrderTerms
 from matching.shard import Shard
 from matching.wire import encode
 from recovery.link import LinkServer, Login

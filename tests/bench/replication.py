@@ -28,7 +28,8 @@ from typing import NamedTuple
 
 import trio
 
-from matching.messages import NewOrder, OrdType, Side, TimeInForce
+from matching.codes import OrdType, Side, TimeInForce
+from matching.commands import NewOrder
 from matching.shard import Shard
 from matching.wire import encode
 from recovery.execution import Execution

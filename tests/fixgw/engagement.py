@@ -11,14 +11,14 @@ from fixgw import tags
 from fixgw.codec import FixMessage, Framer, decode
 from fixgw.inquiries import INQUIRY_BURST, MAX_OPEN
 from fixgw.router import ORDER_LIFETIME
-from matching.messages import (
+from matching.codes import TradingState
+from matching.commands import (
     CancelSession,
     Command,
     DefineSession,
     EndDay,
     SetTradingState,
     SourceLost,
-    TradingState,
 )
 from matching.wire import encode
 from tests.fixgw.broker_in_memory import Broker

@@ -9,8 +9,8 @@ from fixgw.inquiries import INQUIRIES_PER_SECOND, INQUIRY_BURST, MAX_NAME_BYTES,
 from fixgw.reports import DIALECTS, Report, Reporter
 from fixgw.timestamps import SECOND
 from matching import queries
+from matching.events import OrderTerms
 from matching.ids import first_id
-from matching.messages import OrderTerms
 from recovery.segment import MAX_PAYLOAD_BYTES
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import NOW

@@ -10,8 +10,9 @@ import trio
 from fixgw import cli, config
 from fixgw.up import link_key
 from matching import queries
+from matching.codes import OrdStatus, OrdType, Side, TimeInForce, TradingState
+from matching.events import OrderTerms
 from matching.ids import first_id
-from matching.messages import OrderTerms, OrdStatus, OrdType, Side, TimeInForce, TradingState
 from matching.queries import BookFound, DigestFound, Fill, FillsFound, Level, OrderFound, OrdersFound, OrderStatus
 from recovery.member import Role
 from recovery.service_host import Service

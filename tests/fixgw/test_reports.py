@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fixgw.reports import DIALECTS, Report, Reporter, cancel_rejection, format_average, format_price, rejection
 from fixgw.translate import Refused, TradedInstrument
-from matching.messages import (
-    CancelReason,
+from matching.codes import CancelReason, OrdStatus, RejectReason
+from matching.events import (
     CancelRejected,
     Event,
     OrderAccepted,
@@ -22,8 +22,6 @@ from matching.messages import (
     OrderRejected,
     OrderReplaced,
     OrderTerms,
-    OrdStatus,
-    RejectReason,
 )
 
 #: 2026-11-21 10:00:00.123 UTC.

@@ -10,7 +10,7 @@ from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumber
 from fixgw.router import ORDER_LIFETIME, PAUSE, Batch
 from fixgw.session_state import State
 from fixgw.timestamps import SECOND, format_timestamp
-from matching.messages import OrderAccepted
+from matching.events import OrderAccepted
 from matching.wire import KINDS, decode_event
 from recovery.link import MAX_UNSEEN
 from recovery.segment import MAX_PAYLOAD_BYTES

@@ -3,7 +3,7 @@
 import pytest
 
 from fixgw.entries import Forwarded
-from matching.messages import CancelSession
+from matching.commands import CancelSession
 from matching.wire import decode_command
 from recovery import link
 from tests.fixgw.test_router import trading, written

@@ -15,7 +15,7 @@ import pytest
 from fixgw import router, tags
 from fixgw.reports import DIALECTS, Reporter
 from fixgw.timestamps import SECOND
-from matching.messages import NewOrder
+from matching.commands import NewOrder
 from matching.shard import Shard
 from matching.wire import KINDS, decode_command, decode_event
 from recovery.primary import Primary

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixgw.translate import Refused, TradedInstrument, Translator, parse_price, parse_quantity
+from matching.codes import RejectReason
+from matching.commands import CancelOrder, NewOrder, ReplaceOrder
 from matching.ids import MAX_PRICE
-from matching.messages import CancelOrder, NewOrder, RejectReason, ReplaceOrder
 
 ALPHA = TradedInstrument(1, b"ALPHA", 7, 100, 1)
 

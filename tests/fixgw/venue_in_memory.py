@@ -20,7 +20,7 @@ from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
 from fixgw.translate import TradedInstrument
-from matching.messages import DefineInstrument, DefineSession, StartDay
+from matching.commands import DefineInstrument, DefineSession, StartDay
 from matching.shard import Shard
 from matching.wire import encode
 from recovery.link import LinkServer, Login

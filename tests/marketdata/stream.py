@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from matching import messages, wire
+from matching import codes, commands, events, wire
 from matching.engine import Engine
 from recovery.record import CommandHeader, Message, Position, Sequencer, parse_all
 
@@ -22,7 +22,7 @@ class ShardStream:
         self.requests = 0
         self.transactions: list[tuple[Position, list[Message]]] = []
 
-    def command(self, command: messages.Command, session_id: int = 0) -> list[messages.Event]:
+    def command(self, command: commands.Command, session_id: int = 0) -> list[events.Event]:
         """Apply a command, and what it leaves pending; gives its events."""
         before = self.sequencer.position
         self.now += 1000
@@ -33,39 +33,39 @@ class ShardStream:
         released = [message for message, _, _ in parse_all(SHARD_ID, before.next_seq, len(data), b"".join(data))]
         self.transactions.append((before, released))
         if self.engine.pending:
-            events += self.command(messages.Continue())
+            events += self.command(commands.Continue())
         return events
 
     def start_day(self, day: int = 20251121, feed_session: bytes = b"251121A001") -> None:
         if not self.engine.instruments():
             for instrument_id, symbol in ((AAPL, b"AAPL"), (MSFT, b"MSFT")):
-                self.command(messages.DefineInstrument(instrument_id, symbol, 100, 1, 100))
-        self.command(messages.StartDay(day, feed_session, MIDNIGHT))
+                self.command(commands.DefineInstrument(instrument_id, symbol, 100, 1, 100))
+        self.command(commands.StartDay(day, feed_session, MIDNIGHT))
 
     def enter(
         self,
-        side: messages.Side,
+        side: codes.Side,
         quantity: int,
         price: int,
         *,
         instrument_id: int = AAPL,
-        time_in_force: messages.TimeInForce = messages.TimeInForce.DAY,
+        time_in_force: codes.TimeInForce = codes.TimeInForce.DAY,
     ) -> bytes:
         """A limit order of participant 7; gives its ClOrdID."""
         cl_ord_id = self._cl_ord_id()
-        limit = messages.OrdType.LIMIT
-        order = messages.NewOrder(7, instrument_id, side, limit, time_in_force, price, quantity, 0, cl_ord_id, b"")
+        limit = codes.OrdType.LIMIT
+        order = commands.NewOrder(7, instrument_id, side, limit, time_in_force, price, quantity, 0, cl_ord_id, b"")
         self.command(order, session_id=70)
         return cl_ord_id
 
-    def cancel(self, order: messages.OrderTerms) -> None:
-        request = messages.CancelOrder(
+    def cancel(self, order: events.OrderTerms) -> None:
+        request = commands.CancelOrder(
             7, order.instrument_id, order.side, order.order_id, 0, self._cl_ord_id(), order.cl_ord_id
         )
         self.command(request, session_id=70)
 
-    def replace(self, order: messages.OrderTerms, quantity: int, price: int) -> list[messages.Event]:
-        request = messages.ReplaceOrder(
+    def replace(self, order: events.OrderTerms, quantity: int, price: int) -> list[events.Event]:
+        request = commands.ReplaceOrder(
             7,
             order.instrument_id,
             order.side,

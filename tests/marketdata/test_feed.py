@@ -11,8 +11,8 @@ from marketdata.feed import Epoch, Feed, session_in_epoch
 from marketdata.moldudp64 import DownstreamPacket, decode_downstream, encode_request
 from marketdata.receiver import Receiver, SequencedMessage, SessionEnded, SessionStarted, State
 from marketdata.requests import RequestServer
-from matching import messages
-from matching.messages import Side
+from matching import commands
+from matching.codes import Side
 from recovery.record import Position
 from tests.marketdata.stream import MIDNIGHT, SECOND, ShardStream
 
@@ -130,7 +130,7 @@ def test_no_answer_runs_ahead_of_the_multicast(stream: ShardStream) -> None:
 
 def test_the_days_end_is_the_sessions_end(stream: ShardStream) -> None:
     feed = live_feed()
-    stream.command(messages.EndDay(20251121))
+    stream.command(commands.EndDay(20251121))
     read(feed, stream)
     packets = sent(feed)
     assert said(packets) == "SRHYRHYSSAAESDDSS"
@@ -143,10 +143,10 @@ def test_the_days_end_is_the_sessions_end(stream: ShardStream) -> None:
 def test_the_next_day_is_a_new_session(stream: ShardStream) -> None:
     requests = server()
     feed = live_feed(requests)
-    stream.command(messages.EndDay(20251121))
+    stream.command(commands.EndDay(20251121))
     second_day = len(stream.transactions)
     stream.start_day(20251122, b"251122A001")
-    stream.command(messages.EndDay(20251122))
+    stream.command(commands.EndDay(20251122))
     third_day = len(stream.transactions)
     stream.start_day(20251123, b"251123A001")
     read(feed, stream)
@@ -164,7 +164,7 @@ def test_the_next_day_is_a_new_session(stream: ShardStream) -> None:
 
 
 def test_a_feed_restarted_at_the_days_start_goes_on_with_the_session(stream: ShardStream) -> None:
-    stream.command(messages.EndDay(20251121))
+    stream.command(commands.EndDay(20251121))
     stream.start_day(20251122, b"251122A001")
     first_life = live_feed()
     read(first_life, stream)
@@ -180,7 +180,7 @@ def test_what_comes_before_the_first_day_is_passed_over() -> None:
     stream = ShardStream()
     stream.start_day()
     stream.enter(Side.BUY, 300, 100_0000)
-    stream.command(messages.EndDay(20251121))
+    stream.command(commands.EndDay(20251121))
     middle = len(stream.transactions) - 2
     stream.start_day(20251122, b"251122A001")
     feed = live_feed()
@@ -228,7 +228,7 @@ def test_an_epoch_within_the_day_begins_the_session_again_and_one_before_it_does
     assert feed.statistics()[:2] == (b"A21121A001", 13)
 
     middle = len(stream.transactions)
-    stream.command(messages.EndDay(20251121))
+    stream.command(commands.EndDay(20251121))
     stream.start_day(20251122, b"251122A001")
     read(feed, stream, middle)
     assert feed.statistics().session == b"A21122A001"
@@ -286,7 +286,7 @@ def test_a_listener_that_joins_late_has_the_whole_day(stream: ShardStream) -> No
             answer = requests.receive_request(request, VENDOR, deadline)
             assert answer is not None
             events += receiver.receive_datagram(answer, deadline)
-    stream.command(messages.EndDay(20251121))
+    stream.command(commands.EndDay(20251121))
     read(feed, stream, len(stream.transactions) - 1)
     events += [event for datagram in feed.datagrams_to_send() for event in receiver.receive_datagram(datagram, 0)]
     delivered = [event for event in events if isinstance(event, SequencedMessage)]

@@ -9,7 +9,7 @@ import trio
 
 from marketdata.moldudp64 import END_OF_SESSION, DownstreamPacket, decode_downstream, encode_request
 from marketdata.publisher import Channel, run_publisher
-from matching.messages import Side
+from matching.codes import Side
 from recovery import packet
 from recovery.multicast import Address, Destination, Sender, drain, open_receiver, send_to
 from recovery.packet import EpochStart

@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 from marketdata import itch, moldudp64, requests
-from matching import messages
-from matching.messages import Side
+from matching.codes import Side
 from tests.marketdata.stream import ShardStream
 
 README = (Path(itch.__file__).parent / "README.md").read_text(encoding="utf-8")
@@ -63,4 +62,4 @@ def test_a_replace_that_trades_is_told_as_described() -> None:
     buy = next(order.terms for order in stream.engine.orders() if order.terms.side == Side.BUY)
     events = stream.replace(buy, 300, 101_0000)
     public = [type(event) for event in events]
-    assert public == [messages.OrderReplaced, messages.OrderExecuted, messages.OrderBooked]
+    assert public == [events.OrderReplaced, events.OrderExecuted, events.OrderBooked]

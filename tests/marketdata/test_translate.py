@@ -7,37 +7,37 @@ from hypothesis import strategies as st
 from marketdata import itch, translate
 from marketdata.book import BookBuilder
 from marketdata.translate import Translator
-from matching import messages, wire
-from matching.messages import Side
+from matching import codes, events, wire
+from matching.codes import Side
 from tests.marketdata.stream import AAPL, MIDNIGHT, MSFT, ShardStream
 
 NOW = MIDNIGHT + 5
 STOCK = b"AAPL    "
 
 
-def terms(price: int = 100_0000, side: Side = Side.BUY) -> messages.OrderTerms:
-    return messages.OrderTerms(77, 7, 70, AAPL, side, 2, 0, price, 500, b"C1", b"")
+def terms(price: int = 100_0000, side: Side = Side.BUY) -> events.OrderTerms:
+    return events.OrderTerms(77, 7, 70, AAPL, side, 2, 0, price, 500, b"C1", b"")
 
 
-def executed(price: int, resting_order_ref: int, resting_price: int = 100_0000) -> messages.OrderExecuted:
-    return messages.OrderExecuted(
+def executed(price: int, resting_order_ref: int, resting_price: int = 100_0000) -> events.OrderExecuted:
+    return events.OrderExecuted(
         9, price, 300, terms(resting_price), resting_order_ref, 1, 300, 200, 0, terms(side=Side.SELL), 2, 300, 0, 0
     )
 
 
-def translated(event: messages.Event, translator: Translator | None = None) -> list[itch.Message]:
+def translated(event: events.Event, translator: Translator | None = None) -> list[itch.Message]:
     """What a translator says that knows the day and AAPL."""
     translator = translator or Translator()
-    translator.translate(messages.DayStarted(20251121, b"251121A001", MIDNIGHT), MIDNIGHT)
-    translator.translate(messages.InstrumentListed(AAPL, b"AAPL", 100, 1, 100, ord("T")), MIDNIGHT)
+    translator.translate(events.DayStarted(20251121, b"251121A001", MIDNIGHT), MIDNIGHT)
+    translator.translate(events.InstrumentListed(AAPL, b"AAPL", 100, 1, 100, ord("T")), MIDNIGHT)
     return [itch.decode(data) for data in translator.translate(event, NOW)]
 
 
 CASES = {
-    "day started": (messages.DayStarted(20251122, b"251122A001", MIDNIGHT), [itch.SystemEvent(0, 0, 5, b"O")]),
-    "system event": (messages.SystemEventOccurred(ord("Q")), [itch.SystemEvent(0, 0, 5, b"Q")]),
+    "day started": (events.DayStarted(20251122, b"251122A001", MIDNIGHT), [itch.SystemEvent(0, 0, 5, b"O")]),
+    "system event": (events.SystemEventOccurred(ord("Q")), [itch.SystemEvent(0, 0, 5, b"Q")]),
     "instrument listed": (
-        messages.InstrumentListed(MSFT, b"MSFT", 100, 100, 100, ord("H")),
+        events.InstrumentListed(MSFT, b"MSFT", 100, 100, 100, ord("H")),
         [
             itch.StockDirectory(
                 MSFT, 0, 5, b"MSFT    ", b" ", b" ", 100, b"Y", b"C", b"Z ", b"P", b" ", b" ", b" ", b" ", 0, b"N"
@@ -47,20 +47,20 @@ CASES = {
         ],
     ),
     "trading state changed": (
-        messages.TradingStateChanged(AAPL, ord("H"), b"T1"),
+        events.TradingStateChanged(AAPL, ord("H"), b"T1"),
         [itch.StockTradingAction(AAPL, 0, 5, STOCK, b"H", b" ", b"T1  ")],
     ),
-    "order accepted": (messages.OrderAccepted(terms(), 1), []),
-    "order rejected": (messages.OrderRejected(terms(), 1, 1), []),
-    "cancel rejected": (messages.CancelRejected(7, 70, 1, 0, b"C2", b"C1", 1, 14, ord("8")), []),
-    "command refused": (messages.CommandRefused(20, 2), []),
-    "day ended": (messages.DayEnded(20251121), []),
+    "order accepted": (events.OrderAccepted(terms(), 1), []),
+    "order rejected": (events.OrderRejected(terms(), 1, 1), []),
+    "cancel rejected": (events.CancelRejected(7, 70, 1, 0, b"C2", b"C1", 1, 14, ord("8")), []),
+    "command refused": (events.CommandRefused(20, 2), []),
+    "day ended": (events.DayEnded(20251121), []),
     "order booked": (
-        messages.OrderBooked(5, 77, 7, AAPL, Side.BUY, 100_0000, 200),
+        events.OrderBooked(5, 77, 7, AAPL, Side.BUY, 100_0000, 200),
         [itch.AddOrder(AAPL, 0, 5, 5, b"B", 200, STOCK, 100_0000)],
     ),
     "sell order booked": (
-        messages.OrderBooked(5, 77, 7, AAPL, Side.SELL, 100_0000, 200),
+        events.OrderBooked(5, 77, 7, AAPL, Side.SELL, 100_0000, 200),
         [itch.AddOrder(AAPL, 0, 5, 5, b"S", 200, STOCK, 100_0000)],
     ),
     "executed at the displayed price": (executed(100_0000, 5), [itch.OrderExecuted(AAPL, 0, 5, 5, 300, 9)]),
@@ -73,24 +73,24 @@ CASES = {
         [itch.Trade(AAPL, 0, 5, 0, b"B", 300, STOCK, 100_0000, 9)],
     ),
     "order reduced": (
-        messages.OrderReduced(terms(), b"C0", 5, 100, 3, 0, 400, 0),
+        events.OrderReduced(terms(), b"C0", 5, 100, 3, 0, 400, 0),
         [itch.OrderCancel(AAPL, 0, 5, 5, 100)],
     ),
-    "only the name of an order changed": (messages.OrderReduced(terms(), b"C0", 5, 0, 3, 0, 500, 0), []),
+    "only the name of an order changed": (events.OrderReduced(terms(), b"C0", 5, 0, 3, 0, 500, 0), []),
     "order replaced": (
-        messages.OrderReplaced(terms(101_0000), b"C0", 5, 6, 3, 100, 400, 0),
+        events.OrderReplaced(terms(101_0000), b"C0", 5, 6, 3, 100, 400, 0),
         [itch.OrderReplace(AAPL, 0, 5, 5, 6, 400, 101_0000)],
     ),
     "order replaced and about to trade": (
-        messages.OrderReplaced(terms(101_0000), b"C0", 5, 0, 3, 100, 400, 0),
+        events.OrderReplaced(terms(101_0000), b"C0", 5, 0, 3, 100, 400, 0),
         [itch.OrderDelete(AAPL, 0, 5, 5)],
     ),
     "order canceled": (
-        messages.OrderCanceled(terms(), b"C2", 5, 200, 1, 3, 300, 0),
+        events.OrderCanceled(terms(), b"C2", 5, 200, 1, 3, 300, 0),
         [itch.OrderDelete(AAPL, 0, 5, 5)],
     ),
-    "order canceled that was never booked": (messages.OrderCanceled(terms(), b"C1", 0, 200, 2, 3, 300, 0), []),
-    "order expired": (messages.OrderExpired(terms(), 5, 200, 3, 300, 0), [itch.OrderDelete(AAPL, 0, 5, 5)]),
+    "order canceled that was never booked": (events.OrderCanceled(terms(), b"C1", 0, 200, 2, 3, 300, 0), []),
+    "order expired": (events.OrderExpired(terms(), 5, 200, 3, 300, 0), [itch.OrderDelete(AAPL, 0, 5, 5)]),
 }
 
 
@@ -111,7 +111,7 @@ def test_every_event_of_the_language_has_a_case() -> None:
 
 
 def test_an_attributed_order_shows_its_mpid() -> None:
-    booked = messages.OrderBooked(5, 77, 7, AAPL, Side.BUY, 100_0000, 200)
+    booked = events.OrderBooked(5, 77, 7, AAPL, Side.BUY, 100_0000, 200)
     assert translated(booked, Translator({7: b"FIRM"})) == [
         itch.AddOrderWithMPID(AAPL, 0, 5, 5, b"B", 200, STOCK, 100_0000, b"FIRM")
     ]
@@ -121,8 +121,8 @@ def test_an_attributed_order_shows_its_mpid() -> None:
 @pytest.mark.parametrize(("stamp", "shown"), [(MIDNIGHT - 1, 0), (MIDNIGHT, 0), (1 << 62, itch.TIMESTAMP_MASK)])
 def test_a_stamp_outside_of_the_day_shows_as_its_nearest_end(stamp: int, shown: int) -> None:
     translator = Translator()
-    translator.translate(messages.DayStarted(20251121, b"251121A001", MIDNIGHT), MIDNIGHT)
-    (data,) = translator.translate(messages.SystemEventOccurred(ord("Q")), stamp)
+    translator.translate(events.DayStarted(20251121, b"251121A001", MIDNIGHT), MIDNIGHT)
+    (data,) = translator.translate(events.SystemEventOccurred(ord("Q")), stamp)
     assert itch.decode(data) == itch.SystemEvent(0, 0, shown, b"Q")
 
 
@@ -151,7 +151,7 @@ def test_the_vendors_book_is_the_engines(actions: list[tuple[str, int, Side, int
         elif action == "replace" and chosen is not None:
             stream.replace(chosen, quantity, price * 1000)
         else:
-            tif = messages.TimeInForce.IOC if action == "IOC" else messages.TimeInForce.DAY
+            tif = codes.TimeInForce.IOC if action == "IOC" else codes.TimeInForce.DAY
             stream.enter(side, quantity, price * 1000, instrument_id=instrument_id, time_in_force=tif)
     translator, builder = Translator(), BookBuilder()
     for released, _ in stream.released():

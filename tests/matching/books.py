@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from matching.engine import Engine
-from matching.messages import (
+from matching.events import (
     CancelRejected,
     Event,
     OrderAccepted,

@@ -27,24 +27,38 @@ NAME is a participant, or PARTICIPANT/N another of its sessions. Ids are shown w
 """
 
 from matching.book import BookSide
-from matching.engine import Engine
-from matching.ids import COUNTER_MASK
-from matching.messages import (
-    CancelOrder,
+from matching.codes import (
     CancelReason,
-    CancelRejected,
+    OrdStatus,
+    OrdType,
+    RefusalReason,
+    RejectReason,
+    Side,
+    TimeInForce,
+    TradingState,
+)
+from matching.commands import (
+    CancelOrder,
     CancelSession,
     Command,
-    CommandRefused,
     Continue,
-    DayEnded,
-    DayStarted,
     DefineInstrument,
     DefineSession,
     EndDay,
+    NewOrder,
+    ReplaceOrder,
+    SetTradingState,
+    SourceLost,
+    StartDay,
+)
+from matching.engine import Engine
+from matching.events import (
+    CancelRejected,
+    CommandRefused,
+    DayEnded,
+    DayStarted,
     Event,
     InstrumentListed,
-    NewOrder,
     OrderAccepted,
     OrderBooked,
     OrderCanceled,
@@ -54,20 +68,10 @@ from matching.messages import (
     OrderRejected,
     OrderReplaced,
     OrderTerms,
-    OrdStatus,
-    OrdType,
-    RefusalReason,
-    RejectReason,
-    ReplaceOrder,
-    SetTradingState,
-    Side,
-    SourceLost,
-    StartDay,
     SystemEventOccurred,
-    TimeInForce,
-    TradingState,
     TradingStateChanged,
 )
+from matching.ids import COUNTER_MASK
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 from matching.wire import LAYOUTS
 

@@ -7,21 +7,22 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from matching import wire
-from matching.messages import (
+from matching.commands import (
     CancelOrder,
     CancelSession,
     Command,
+    Conditions,
     Continue,
     DefineInstrument,
     DefineSession,
     EndDay,
     NewOrder,
-    OrderTerms,
     ReplaceOrder,
     SetTradingState,
     SourceLost,
     StartDay,
 )
+from matching.events import OrderTerms
 
 _WIDTHS = {"B": 8, "H": 16, "I": 32, "Q": 64}
 
@@ -30,6 +31,8 @@ def _values(code: str) -> st.SearchStrategy[Any]:
     if code.endswith("s"):
         # Text is padded with NUL, so it cannot end in one.
         return st.binary(max_size=int(code[:-1])).map(lambda text: text.rstrip(b"\0"))
+    if code == "{conditions}":
+        return st.none() | _of(Conditions, wire.CONDITIONS_LAYOUT)
     if code == "q":
         return st.integers(-(1 << 63), (1 << 63) - 1)
     return st.integers(0, (1 << _WIDTHS[code]) - 1)

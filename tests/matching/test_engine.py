@@ -8,20 +8,26 @@ from typing import Any
 import pytest
 
 from matching import sessions
-from matching.engine import Engine
-from matching.ids import MAX_PRICE, MAX_QUANTITY, shard_of
-from matching.messages import (
+from matching.codes import RefusalReason
+from matching.commands import (
     CancelOrder,
     CancelSession,
     Command,
-    CommandRefused,
     Continue,
     DefineInstrument,
     DefineSession,
     EndDay,
+    NewOrder,
+    ReplaceOrder,
+    SetTradingState,
+    SourceLost,
+    StartDay,
+)
+from matching.engine import Engine
+from matching.events import (
+    CommandRefused,
     Event,
     InstrumentListed,
-    NewOrder,
     OrderBooked,
     OrderCanceled,
     OrderExecuted,
@@ -29,12 +35,8 @@ from matching.messages import (
     OrderReduced,
     OrderReplaced,
     OrderTerms,
-    RefusalReason,
-    ReplaceOrder,
-    SetTradingState,
-    SourceLost,
-    StartDay,
 )
+from matching.ids import MAX_PRICE, MAX_QUANTITY, shard_of
 from matching.order import Order
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 from tests.matching.books import ledger_of

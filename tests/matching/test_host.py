@@ -9,8 +9,9 @@ import pytest
 import trio
 
 from matching import host
+from matching.codes import OrdType, Side, TimeInForce
+from matching.commands import DefineInstrument, DefineSession, NewOrder
 from matching.host import ShardSettings, run_shard
-from matching.messages import DefineInstrument, DefineSession, NewOrder, OrdType, Side, TimeInForce
 from matching.wire import encode
 from recovery import frames, node, primary
 from recovery.coordinator import FileCoordinator

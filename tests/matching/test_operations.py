@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from matching.commands import DefineInstrument, DefineSession, EndDay, StartDay
 from matching.engine import Engine
-from matching.messages import DefineInstrument, DefineSession, EndDay, StartDay
 from matching.operations import TradingDay, due_commands, feed_session, trading_day
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matching import answers, queries
-from matching.engine import Engine
-from matching.messages import (
+from matching.codes import OrdStatus
+from matching.commands import (
     CancelOrder,
     Continue,
     DefineInstrument,
     EndDay,
     NewOrder,
-    OrderTerms,
-    OrdStatus,
     ReplaceOrder,
     StartDay,
 )
+from matching.engine import Engine
+from matching.events import OrderTerms
 from matching.order import Order
 from matching.queries import (
     MAX_ITEMS,

@@ -5,28 +5,29 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching.engine import Engine
-from matching.messages import (
+from matching.codes import CancelReason, RejectReason
+from matching.commands import (
     CancelOrder,
-    CancelReason,
-    CancelRejected,
     Command,
     Continue,
     DefineInstrument,
     DefineSession,
     EndDay,
-    Event,
     NewOrder,
+    ReplaceOrder,
+    SourceLost,
+    StartDay,
+)
+from matching.engine import Engine
+from matching.events import (
+    CancelRejected,
+    Event,
     OrderAccepted,
     OrderBooked,
     OrderCanceled,
     OrderExecuted,
     OrderReduced,
     OrderReplaced,
-    RejectReason,
-    ReplaceOrder,
-    SourceLost,
-    StartDay,
 )
 from tests.matching.books import ledger_of
 from tests.matching.reference import BUY, DAY, FOK, IOC, LIMIT, MARKET, SELL, Market, Wish

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching.messages import (
+from matching.codes import RefusalReason
+from matching.commands import (
     CancelOrder,
     Command,
-    CommandRefused,
     Continue,
     DefineInstrument,
     DefineSession,
     EndDay,
     NewOrder,
-    RefusalReason,
     ReplaceOrder,
     StartDay,
 )
+from matching.events import CommandRefused
 from matching.shard import Shard
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 from matching.wire import decode_event, encode

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from matching import book, instruments, order, sessions, state
-from matching.engine import Engine
-from matching.messages import (
+from matching.commands import (
     CancelSession,
     Command,
     Continue,
@@ -22,6 +21,7 @@ from matching.messages import (
     SourceLost,
     StartDay,
 )
+from matching.engine import Engine
 from matching.shard import Shard
 from matching.snapshot import VERSION
 from tests.matching.graph import graph

@@ -7,7 +7,8 @@ was traded, canceled and expired. So an event lost, doubled or made differently 
 from collections import defaultdict
 from collections.abc import Iterable
 
-from matching.messages import (
+from matching.codes import OrdType, Side
+from matching.events import (
     CancelRejected,
     OrderAccepted,
     OrderCanceled,
@@ -17,8 +18,6 @@ from matching.messages import (
     OrderRejected,
     OrderReplaced,
     OrderTerms,
-    OrdType,
-    Side,
 )
 from matching.order import Order
 

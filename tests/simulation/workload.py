@@ -9,7 +9,8 @@ from collections.abc import Hashable, Sequence
 from random import Random
 from typing import Protocol
 
-from matching.messages import CancelOrder, Command, DefineInstrument, NewOrder, OrdType, ReplaceOrder, Side, TimeInForce
+from matching.codes import OrdType, Side, TimeInForce
+from matching.commands import CancelOrder, Command, DefineInstrument, NewOrder, ReplaceOrder
 from matching.operations import TradingDay, due_commands
 from matching.queries import StateDigest
 from matching.queries import encode as encode_query
