@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from matching import wire
-from matching.commands import CancelOrder, Command, Continue, NewOrder
+from matching.commands import CancelOrder, Command, Conditions, Continue, NewOrder
 from matching.events import Event, OrderAccepted, OrderExecuted, OrderTerms
 from tests.matching.strategies import of_kind
 
@@ -114,6 +115,18 @@ def test_a_kind_never_changes_its_meaning() -> None:
         24: "DefineSession",
         25: "SourceLost",
         26: "CancelSession",
+        27: "DefineParticipant",
+        28: "DefineRules",
+        29: "DefineTick",
+        30: "SetReferencePrice",
+        31: "SchedulePhase",
+        32: "SetPhase",
+        33: "Advance",
+        34: "MassCancel",
+        35: "SetEntryBlock",
+        36: "BustTrade",
+        37: "SetCircuitBreaker",
+        38: "BreachCircuitBreaker",
         96: "CommandRefused",
         97: "DayStarted",
         98: "DayEnded",
@@ -129,9 +142,35 @@ def test_a_kind_never_changes_its_meaning() -> None:
         108: "OrderCanceled",
         109: "OrderExpired",
         110: "CancelRejected",
+        111: "PhaseChanged",
+        112: "OrderTriggered",
+        113: "OrderRestated",
+        114: "AuctionExecuted",
+        115: "CrossExecuted",
+        116: "ImbalancePublished",
+        117: "CollarSet",
+        118: "MassCancelDone",
+        119: "MassCancelRejected",
+        120: "TradeBusted",
+        121: "EntryBlockChanged",
+        122: "CircuitBreakerSet",
+        123: "CircuitBreakerBreached",
     }
 
 
 def test_the_longest_command_leaves_room_in_a_packet() -> None:
     # 1400 bytes of datagram, less 32 of packet header and 54 of the message that carries the command.
     assert wire.MAX_COMMAND_BYTES <= 1400 - 32 - 54
+
+
+@pytest.mark.parametrize("tail", [b"\x00", b"\x04" + bytes(34), b"\x01" + bytes(33), b"\x03" + bytes(34)])
+def test_conditions_that_are_no_conditions_are_refused(tail: bytes) -> None:
+    kind, body = wire.encode(plain(105))
+    with pytest.raises(wire.WireError, match="conditions of 2 orders"):
+        wire.decode(kind, body + tail)
+
+
+def test_a_message_without_conditions_is_as_long_as_before_there_were_any() -> None:
+    order = plain(20)
+    assert len(wire.encode(order)[1]) == 66
+    assert len(wire.encode(structs.replace(order, conditions=Conditions(stop_price=5)))[1]) == 66 + 1 + 34
