@@ -172,5 +172,5 @@ def test_conditions_that_are_no_conditions_are_refused(tail: bytes) -> None:
 
 def test_a_message_without_conditions_is_as_long_as_before_there_were_any() -> None:
     order = plain(20)
-    assert len(wire.encode(order)[1]) == 66
-    assert len(wire.encode(structs.replace(order, conditions=Conditions(stop_price=5)))[1]) == 66 + 1 + 34
+    assert len(wire.encode(order)[1]) == 65
+    assert len(wire.encode(structs.replace(order, conditions=Conditions(stop_price=5)))[1]) == 65 + 1 + 34
