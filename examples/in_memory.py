@@ -32,7 +32,7 @@ from marketdata import itch
 from marketdata.book import BookBuilder
 from marketdata.feed import Feed
 from marketdata.receiver import Receiver, SequencedMessage
-from matching.messages import Command, DefineInstrument, StartDay
+from matching.commands import Command, DefineInstrument, StartDay
 from matching.shard import Shard
 from matching.wire import encode
 from recovery.link import LinkServer, Login
