@@ -31,6 +31,9 @@ class Election(Member):
             self._tell([canvass.sender], Reject(self.replica_id, self.epoch))
         elif self.role is not Role.PRIMARY and now - self._heard_at >= SILENCE:
             self._tell([canvass.sender], Silent(self.replica_id, canvass.epoch))
+        elif canvass.epoch > self.epoch:
+            # A later epoch was served, out of our hearing, and its primary is gone: without us nobody may follow it.
+            self._step_reject(Reject(canvass.sender, canvass.epoch), now)
 
     def _step_reject(self, reject: Reject, now: int) -> None:
         """Somebody has promised a higher epoch: whoever leads, or wants to, needs a still higher one."""
