@@ -12,16 +12,25 @@ and the instruments' symbols, and both are said by the events of the day itself.
 | `TradingStateChanged` | H |
 | `OrderBooked` | A; F where the participant's orders are attributed |
 | `OrderExecuted` | E; C where the price is not the resting order's displayed one; P where that is not displayed |
-| `OrderReduced` | X; nothing when no quantity was taken away |
-| `OrderReplaced` | U; D when the order left the book to trade |
-| `OrderCanceled`, `OrderExpired` | D, if the order was on the book |
+| `AuctionExecuted` | C, not printable, for each side that is displayed |
+| `CrossExecuted` | Q: it prints the auction's trades together |
+| `OrderReduced`, `OrderRestated` | X; nothing when no displayed quantity was taken away |
+| `OrderReplaced` | U; D when the order left the book to trade; nothing when it was not displayed and is not |
+| `OrderCanceled`, `OrderExpired` | D, if the order was displayed |
+| `TradeBusted` | B |
+| `ImbalancePublished` | I |
+| `CollarSet` | J |
+| `CircuitBreakerSet`, `CircuitBreakerBreached` | V, W |
 | all others | nothing: they are between the exchange and one participant |
+
+What is not displayed has no reference number: `order_ref` 0 in its events. Stop orders, pegged orders, market orders
+and orders for an auction alone never are; of a reserve order the displayed part is.
 
 `timestamp` in a message is nanoseconds since the day's midnight, which `DayStarted` says: this module knows no time
 zone. All events of a transaction have their command's timestamp. A stamp outside of the field's 48 bits (three days)
 shows as its nearest end: a wrong midnight must not stop the feed.
 
-Source: "Nasdaq TotalView-ITCH 5.0" sections 4.1 to 4.5.
+Source: "Nasdaq TotalView-ITCH 5.0" sections 4.1 to 4.7.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +43,9 @@ if TYPE_CHECKING:
 
 BUY: Final = b"B"
 SELL: Final = b"S"
+PRINTABLE: Final = b"Y"
+#: The cross prints it; whoever counts this one, too, counts it twice.
+NOT_PRINTABLE: Final = b"N"
 _SIDES: Final = {int(codes.Side.BUY): BUY, int(codes.Side.SELL): SELL}
 
 #: Wire kinds of the events that have a row in the table above; the feed leaves all others undecoded.
@@ -50,8 +62,29 @@ PUBLIC_KINDS: Final = frozenset(
         events.OrderReplaced,
         events.OrderCanceled,
         events.OrderExpired,
+        events.OrderRestated,
+        events.AuctionExecuted,
+        events.CrossExecuted,
+        events.ImbalancePublished,
+        events.CollarSet,
+        events.TradeBusted,
+        events.CircuitBreakerSet,
+        events.CircuitBreakerBreached,
     )
 )
+
+#: Price Variation Indicator (section 4.7) by whole per cent: of 10 and more it is one letter for every ten.
+_VARIATIONS: Final = b"L123456789" + b"A" * 10 + b"B" * 10
+_FROM_30_PER_CENT: Final = b"C"
+_NO_VARIATION: Final = b" "
+
+
+def price_variation(near_price: int, reference_price: int) -> bytes:
+    """How far an auction's price would be from the reference price, as a code; a space where one of them is missing."""
+    if near_price == 0 or reference_price == 0:
+        return _NO_VARIATION
+    per_cent = abs(near_price - reference_price) * 100 // reference_price
+    return _VARIATIONS[per_cent : per_cent + 1] or _FROM_30_PER_CENT
 
 
 class Translator:
@@ -76,6 +109,14 @@ class Translator:
             events.OrderReplaced: self._order_replaced,
             events.OrderCanceled: self._order_gone,
             events.OrderExpired: self._order_gone,
+            events.OrderRestated: self._order_reduced,
+            events.AuctionExecuted: self._auction_executed,
+            events.CrossExecuted: self._cross_executed,
+            events.ImbalancePublished: self._imbalance_published,
+            events.CollarSet: self._collar_set,
+            events.TradeBusted: self._trade_busted,
+            events.CircuitBreakerSet: self._circuit_breaker_set,
+            events.CircuitBreakerBreached: self._circuit_breaker_breached,
         }
 
     def translate(self, event: "events.Event", timestamp_ns: int) -> list[bytes]:
@@ -132,21 +173,35 @@ class Translator:
         return itch.encode(action)
 
     def _order_booked(self, event: "events.OrderBooked", timestamp: int) -> list[bytes]:
-        instrument_id = event.instrument_id
-        mpid = self.attributions.get(event.participant_id)
-        side = _SIDES[event.side]
-        stock = self._stocks[instrument_id]
-        if mpid is None:
-            return [
-                itch.encode_add_order(
-                    instrument_id, timestamp, event.order_ref, side, event.quantity, stock, event.price
-                )
-            ]
         return [
-            itch.encode_add_order_with_mpid(
-                instrument_id, timestamp, event.order_ref, side, event.quantity, stock, event.price, mpid
+            self._add_order(
+                event.instrument_id,
+                timestamp,
+                event.order_ref,
+                event.participant_id,
+                event.side,
+                event.quantity,
+                event.price,
             )
         ]
+
+    def _add_order(
+        self,
+        instrument_id: int,
+        timestamp: int,
+        order_ref: int,
+        participant_id: int,
+        side: int,
+        quantity: int,
+        price: int,
+    ) -> bytes:
+        mpid = self.attributions.get(participant_id)
+        stock = self._stocks[instrument_id]
+        if mpid is None:
+            return itch.encode_add_order(instrument_id, timestamp, order_ref, _SIDES[side], quantity, stock, price)
+        return itch.encode_add_order_with_mpid(
+            instrument_id, timestamp, order_ref, _SIDES[side], quantity, stock, price, mpid
+        )
 
     def _order_executed(self, event: "events.OrderExecuted", timestamp: int) -> list[bytes]:
         instrument_id = event.resting.instrument_id
@@ -160,30 +215,104 @@ class Translator:
             # Section 4.5.1: the reference number is zero since 2010, and the side is always B since 2014.
             stock = self._stocks[instrument_id]
             return [itch.encode_trade(instrument_id, timestamp, 0, BUY, quantity, stock, price, match_number)]
-        if price == event.resting.price:
+        # What rests of a market order as a limit order has no price in its terms: it trades at the displayed one.
+        if price == event.resting.price or event.resting.price == 0:
             return [itch.encode_order_executed(instrument_id, timestamp, order_ref, quantity, match_number)]
         return [
             itch.encode_order_executed_with_price(
-                instrument_id, timestamp, order_ref, quantity, match_number, b"Y", price
+                instrument_id, timestamp, order_ref, quantity, match_number, PRINTABLE, price
             )
         ]
 
-    def _order_reduced(self, event: "events.OrderReduced", timestamp: int) -> list[bytes]:
-        if event.canceled_qty == 0:
+    def _auction_executed(self, event: "events.AuctionExecuted", timestamp: int) -> list[bytes]:
+        return [
+            itch.encode_order_executed_with_price(
+                event.buy.instrument_id,
+                timestamp,
+                order_ref,
+                event.quantity,
+                event.match_number,
+                NOT_PRINTABLE,
+                event.price,
+            )
+            for order_ref in (event.buy_order_ref, event.sell_order_ref)
+            if order_ref
+        ]
+
+    def _cross_executed(self, event: "events.CrossExecuted", timestamp: int) -> list[bytes]:
+        cross = itch.CrossTrade(
+            stock_locate=event.instrument_id,
+            tracking_number=0,
+            timestamp=timestamp,
+            cross_shares=event.quantity,
+            stock=self._stocks[event.instrument_id],
+            cross_price=event.price,
+            match_number=event.match_number,
+            cross_type=bytes([event.cross_type]),
+        )
+        return [itch.encode(cross)]
+
+    def _order_reduced(self, event: "events.OrderReduced | events.OrderRestated", timestamp: int) -> list[bytes]:
+        if event.canceled_qty == 0 or event.order_ref == 0:
             return []
         return [itch.encode_order_cancel(event.terms.instrument_id, timestamp, event.order_ref, event.canceled_qty)]
 
     def _order_replaced(self, event: "events.OrderReplaced", timestamp: int) -> list[bytes]:
         terms = event.terms
         if event.order_ref == 0:
-            return [itch.encode_order_delete(terms.instrument_id, timestamp, event.orig_order_ref)]
+            return self._delete(terms.instrument_id, timestamp, event.orig_order_ref)
+        displayed = event.leaves_qty
+        if terms.conditions is not None and terms.conditions.display_qty:
+            displayed = min(displayed, terms.conditions.display_qty)
         return [
             itch.encode_order_replace(
-                terms.instrument_id, timestamp, event.orig_order_ref, event.order_ref, event.leaves_qty, terms.price
+                terms.instrument_id, timestamp, event.orig_order_ref, event.order_ref, displayed, terms.price
             )
         ]
 
     def _order_gone(self, event: "events.OrderCanceled | events.OrderExpired", timestamp: int) -> list[bytes]:
-        if event.order_ref == 0:
+        return self._delete(event.terms.instrument_id, timestamp, event.order_ref)
+
+    def _delete(self, instrument_id: int, timestamp: int, order_ref: int) -> list[bytes]:
+        if order_ref == 0:
             return []
-        return [itch.encode_order_delete(event.terms.instrument_id, timestamp, event.order_ref)]
+        return [itch.encode_order_delete(instrument_id, timestamp, order_ref)]
+
+    def _trade_busted(self, event: "events.TradeBusted", timestamp: int) -> list[bytes]:
+        return [itch.encode(itch.BrokenTrade(event.buy.instrument_id, 0, timestamp, event.match_number))]
+
+    def _imbalance_published(self, event: "events.ImbalancePublished", timestamp: int) -> list[bytes]:
+        imbalance = itch.NetOrderImbalance(
+            stock_locate=event.instrument_id,
+            tracking_number=0,
+            timestamp=timestamp,
+            paired_shares=event.paired_qty,
+            imbalance_shares=event.imbalance_qty,
+            imbalance_direction=bytes([event.direction]),
+            stock=self._stocks[event.instrument_id],
+            far_price=event.far_price,
+            near_price=event.near_price,
+            current_reference_price=event.reference_price,
+            cross_type=bytes([event.cross_type]),
+            price_variation_indicator=price_variation(event.near_price, event.reference_price),
+        )
+        return [itch.encode(imbalance)]
+
+    def _collar_set(self, event: "events.CollarSet", timestamp: int) -> list[bytes]:
+        collar = itch.LULDAuctionCollar(
+            stock_locate=event.instrument_id,
+            tracking_number=0,
+            timestamp=timestamp,
+            stock=self._stocks[event.instrument_id],
+            auction_collar_reference_price=event.reference_price,
+            upper_auction_collar_price=event.upper_price,
+            lower_auction_collar_price=event.lower_price,
+            auction_collar_extension=event.extension,
+        )
+        return [itch.encode(collar)]
+
+    def _circuit_breaker_set(self, event: "events.CircuitBreakerSet", timestamp: int) -> list[bytes]:
+        return [itch.encode(itch.MWCBDeclineLevel(0, 0, timestamp, event.level_1, event.level_2, event.level_3))]
+
+    def _circuit_breaker_breached(self, event: "events.CircuitBreakerBreached", timestamp: int) -> list[bytes]:
+        return [itch.encode(itch.MWCBStatus(0, 0, timestamp, b"%d" % event.level))]

@@ -9,19 +9,27 @@ from marketdata.book import BookBuilder
 from marketdata.translate import Translator
 from matching import codes, events, wire
 from matching.codes import Side
+from matching.commands import Conditions
 from tests.marketdata.stream import AAPL, MIDNIGHT, MSFT, ShardStream
 
 NOW = MIDNIGHT + 5
 STOCK = b"AAPL    "
 
 
-def terms(price: int = 100_0000, side: Side = Side.BUY) -> events.OrderTerms:
-    return events.OrderTerms(77, 7, 70, AAPL, side, 2, 0, price, 500, b"C1", b"")
+def terms(price: int = 100_0000, side: Side = Side.BUY, conditions: Conditions | None = None) -> events.OrderTerms:
+    return events.OrderTerms(77, 7, 70, AAPL, side, 2, 0, price, 500, b"C1", b"", conditions)
 
 
 def executed(price: int, resting_order_ref: int, resting_price: int = 100_0000) -> events.OrderExecuted:
     return events.OrderExecuted(
         9, price, 300, terms(resting_price), resting_order_ref, 1, 300, 200, 0, terms(side=Side.SELL), 2, 300, 0, 0
+    )
+
+
+def auction_executed(buy_order_ref: int, sell_order_ref: int) -> events.AuctionExecuted:
+    sell = terms(side=Side.SELL)
+    return events.AuctionExecuted(
+        9, 99_5000, 300, terms(), buy_order_ref, 1, 300, 200, 0, sell, sell_order_ref, 2, 300, 0, 0
     )
 
 
@@ -33,7 +41,7 @@ def translated(event: events.Event, translator: Translator | None = None) -> lis
     return [itch.decode(data) for data in translator.translate(event, NOW)]
 
 
-CASES = {
+CASES: dict[str, tuple[events.Event, list[itch.Message]]] = {
     "day started": (events.DayStarted(20251122, b"251122A001", MIDNIGHT), [itch.SystemEvent(0, 0, 5, b"O")]),
     "system event": (events.SystemEventOccurred(ord("Q")), [itch.SystemEvent(0, 0, 5, b"Q")]),
     "instrument listed": (
@@ -91,6 +99,72 @@ CASES = {
     ),
     "order canceled that was never booked": (events.OrderCanceled(terms(), b"C1", 0, 200, 2, 3, 300, 0), []),
     "order expired": (events.OrderExpired(terms(), 5, 200, 3, 300, 0), [itch.OrderDelete(AAPL, 0, 5, 5)]),
+    "what rests of a market order executed": (
+        executed(100_0000, 5, resting_price=0),
+        [itch.OrderExecuted(AAPL, 0, 5, 5, 300, 9)],
+    ),
+    "reserve order replaced": (
+        events.OrderReplaced(terms(conditions=Conditions(display_qty=50)), b"C0", 5, 6, 3, 100, 400, 0),
+        [itch.OrderReplace(AAPL, 0, 5, 5, 6, 50, 100_0000)],
+    ),
+    "the last of a reserve order replaced": (
+        events.OrderReplaced(terms(conditions=Conditions(display_qty=50)), b"C0", 5, 6, 3, 470, 30, 0),
+        [itch.OrderReplace(AAPL, 0, 5, 5, 6, 30, 100_0000)],
+    ),
+    "order replaced that is not displayed": (events.OrderReplaced(terms(), b"C0", 0, 0, 3, 0, 500, 0), []),
+    "order reduced that is not displayed": (events.OrderReduced(terms(), b"C0", 0, 100, 3, 0, 400, 0), []),
+    "order triggered": (events.OrderTriggered(terms(), 1, 0, 500, 0), []),
+    "order restated that lost displayed quantity": (
+        events.OrderRestated(terms(), 5, 100, 5, 3, 0, 400, 0),
+        [itch.OrderCancel(AAPL, 0, 5, 5, 100)],
+    ),
+    "order restated for a new day": (events.OrderRestated(terms(), 5, 0, 1, 3, 0, 500, 0), []),
+    "order restated that is not displayed": (events.OrderRestated(terms(), 0, 100, 5, 3, 0, 400, 0), []),
+    "executed in an auction, both displayed": (
+        auction_executed(5, 6),
+        [
+            itch.OrderExecutedWithPrice(AAPL, 0, 5, 5, 300, 9, b"N", 99_5000),
+            itch.OrderExecutedWithPrice(AAPL, 0, 5, 6, 300, 9, b"N", 99_5000),
+        ],
+    ),
+    "executed in an auction, the seller displayed": (
+        auction_executed(0, 6),
+        [itch.OrderExecutedWithPrice(AAPL, 0, 5, 6, 300, 9, b"N", 99_5000)],
+    ),
+    "executed in an auction, neither displayed": (auction_executed(0, 0), []),
+    "cross executed": (
+        events.CrossExecuted(AAPL, 11, 99_5000, 1 << 33, ord("O")),
+        [itch.CrossTrade(AAPL, 0, 5, 1 << 33, STOCK, 99_5000, 11, b"O")],
+    ),
+    "auction without a trade": (
+        events.CrossExecuted(AAPL, 0, 0, 0, ord("C")),
+        [itch.CrossTrade(AAPL, 0, 5, 0, STOCK, 0, 0, b"C")],
+    ),
+    "imbalance published": (
+        events.ImbalancePublished(AAPL, 700, 300, ord("B"), 101_0000, 102_5000, 100_0000, ord("C")),
+        [itch.NetOrderImbalance(AAPL, 0, 5, 700, 300, b"B", STOCK, 101_0000, 102_5000, 100_0000, b"C", b"2")],
+    ),
+    "imbalance published without a price": (
+        events.ImbalancePublished(AAPL, 0, 0, ord("O"), 0, 0, 100_0000, ord("H")),
+        [itch.NetOrderImbalance(AAPL, 0, 5, 0, 0, b"O", STOCK, 0, 0, 100_0000, b"H", b" ")],
+    ),
+    "collar set": (
+        events.CollarSet(AAPL, 100_0000, 105_0000, 95_0000, 1),
+        [itch.LULDAuctionCollar(AAPL, 0, 5, STOCK, 100_0000, 105_0000, 95_0000, 1)],
+    ),
+    "trade busted": (
+        events.TradeBusted(9, 100_0000, 300, terms(), 3, 0, 200, 0, terms(side=Side.SELL), 4, 0, 0, 0),
+        [itch.BrokenTrade(AAPL, 0, 5, 9)],
+    ),
+    "phase changed": (events.PhaseChanged(AAPL, 2), []),
+    "mass cancel done": (events.MassCancelDone(7, 70, 3, b"M1", 70, 0, 0, 2), []),
+    "mass cancel rejected": (events.MassCancelRejected(7, 70, 3, b"M1", 70, 9, 0, 1), []),
+    "entry blocked": (events.EntryBlockChanged(7, 0, 1), []),
+    "circuit breaker set": (
+        events.CircuitBreakerSet(93 * 10**8, 87 * 10**8, 80 * 10**8),
+        [itch.MWCBDeclineLevel(0, 0, 5, 93 * 10**8, 87 * 10**8, 80 * 10**8)],
+    ),
+    "circuit breaker breached": (events.CircuitBreakerBreached(2), [itch.MWCBStatus(0, 0, 5, b"2")]),
 }
 
 
@@ -124,6 +198,27 @@ def test_a_stamp_outside_of_the_day_shows_as_its_nearest_end(stamp: int, shown: 
     translator.translate(events.DayStarted(20251121, b"251121A001", MIDNIGHT), MIDNIGHT)
     (data,) = translator.translate(events.SystemEventOccurred(ord("Q")), stamp)
     assert itch.decode(data) == itch.SystemEvent(0, 0, shown, b"Q")
+
+
+@pytest.mark.parametrize(
+    ("near", "reference", "code"),
+    [
+        (100_9999, 100_0000, b"L"),
+        (101_0000, 100_0000, b"1"),
+        (98_0001, 100_0000, b"1"),
+        (98_0000, 100_0000, b"2"),
+        (109_9999, 100_0000, b"9"),
+        (110_0000, 100_0000, b"A"),
+        (80_0001, 100_0000, b"A"),
+        (129_9999, 100_0000, b"B"),
+        (130_0000, 100_0000, b"C"),
+        (1_000_0000, 1, b"C"),
+        (0, 100_0000, b" "),
+        (100_0000, 0, b" "),
+    ],
+)
+def test_price_variation_indicator(near: int, reference: int, code: bytes) -> None:
+    assert translate.price_variation(near, reference) == code
 
 
 actions = st.lists(
