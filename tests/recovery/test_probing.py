@@ -1,9 +1,9 @@
 """Logs that do not agree are compared by one question at a time, however many datagrams say that they do not."""
 
 from recovery.command_log import COMMAND_RECORD, make_entry
-from recovery.control import Batch, Canvass, Prepare, Promise, Pull, Reject, is_control, make_control, parse_control
+from recovery.control import Batch, Prepare, Promise, Pull, Reject, is_control, make_control, parse_control
 from recovery.record import CommandHeader
-from recovery.replica import Replica, Role
+from recovery.replica import Replica
 from recovery.view_change import RESEND_INTERVAL, Phase
 from tests.recovery.adder import ADD, Adder
 
@@ -31,7 +31,7 @@ class Alone:
             said += [parse_control(1, data) for _, data in replica.datagrams_to_send(now) if is_control(data)]
         return [message for message in said if isinstance(message, Pull)]
 
-    def hear(self, message: Batch | Canvass | Promise | Prepare, now: int) -> list[Pull]:
+    def hear(self, message: Batch | Promise | Prepare, now: int) -> list[Pull]:
         self.replica.receive_datagram(make_control(1, message), now)
         return self.turn(now)
 
@@ -78,23 +78,3 @@ def test_an_epoch_that_came_too_late_is_left_to_nobody():
     alone.turn(0)
     assert replica.campaign is None
     assert replica.epoch == 1
-
-
-def test_a_primary_learns_from_a_canvass_that_a_later_epoch_has_been():
-    """Its primary is gone, and its only other replica waits for somebody to lead: nobody but us can be asked."""
-    alone = Alone()
-    replica = alone.replica
-    replica._begin_campaign(Phase.RAISING, 0)
-    assert replica.epoch_to_raise() == 1
-    replica.epoch_raised(2, 0)
-    alone.turn(0)
-    alone.hear(Promise(2, 2, 0, 20, False), 0)
-    while replica.role is not Role.PRIMARY:
-        deadline = replica.next_deadline()
-        assert deadline is not None
-        replica.handle_deadline(deadline)
-        alone.turn(deadline)
-    alone.hear(Canvass(3, 2), 0)
-    assert replica.epoch_to_raise() is None
-    alone.hear(Canvass(3, 4), 0)
-    assert replica.epoch_to_raise() == 4

@@ -176,3 +176,23 @@ def test_the_protocol_survives_the_schedule(schedule):
 def test_the_schedule_catches_its_mutant(name):
     with MUTANTS[name].applied(), pytest.raises(AssertionError):
         SCHEDULES[name]()
+
+
+def test_a_primary_that_an_epoch_passed_by_learns_of_it_from_who_waits():
+    """3 led with 2, unheard by 1, and is gone for good. 2 cannot follow 1 again, and nobody else can be elected.
+
+    (Found by seed 201146.)
+    """
+    trio = Trio()
+    assert trio.lead(1, 2, 3)
+    trio.deliver(trio.among(1, 2, 3))
+    assert trio.lead(3, 2)
+    trio.deliver(trio.among(2, 3))
+    trio.mail.clear()
+    first, second = trio.replicas[1], trio.replicas[2]
+    assert first.role is Role.PRIMARY
+    assert (first.epoch, second.epoch) == (1, 2)
+    while second.campaign is None:
+        trio.beat(2)
+    trio.deliver(lambda mail: (mail.source, mail.target) == (2, 1))
+    assert first.epoch_to_raise() == 2
