@@ -111,7 +111,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         command.account,
     )
     order.session.cl_ord_ids[old.cl_ord_id] = old.order_id
-    state.accepted[old.order_id - state.last_order_id - 1] = terms
+    state.revise(terms)
     if terms.price == old.price and terms.order_qty <= old.order_qty:
         return [_reduced(order, session, terms, seq)]
     return _requeued(state, order, session, terms, seq, timestamp)

@@ -43,6 +43,9 @@ _MAX_LEVELS: Final = MAX_ITEMS // 2
 _MAX_SORTED: Final = 4 * MAX_ITEMS
 _MAX_LOOKED_AT: Final = 16 * MAX_ITEMS
 
+#: Whoever never came has no orders and no trades.
+_NOBODY: Final = Participant(0)
+
 _match_number: Final = attrgetter("match_number")
 
 
@@ -61,26 +64,25 @@ def answer(state: State, query: Query) -> Answer:
     assert isinstance(query, StateDigest)
     count = sum(len(participant.orders) for participant in state.participants.values())
     return DigestFound(
-        digest(state), state.day, state.last_day, state.last_order_id, state.last_match_number, count + _sweeps(state)
+        digest(state),
+        state.day,
+        state.last_day,
+        state.last_order_id,
+        state.last_match_number,
+        count + len(state.sweeps()),
     )
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
-def _sweeps(state: State) -> bool:
-    return isinstance(state.work, Sweep)
-
-
 def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
     """A page costs what it may hold, however many orders there are: a query stops what it asks for that long."""
-    participant = state.participants.get(query.participant_id, Participant())
+    participant = state.participants.get(query.participant_id, _NOBODY)
     if len(participant.orders) > _MAX_SORTED:
         return _open_orders_of_many(state, query)
     ids = list(participant.orders)
-    work = state.work
-    if isinstance(work, Sweep) and work.terms.participant_id == query.participant_id:
-        ids.append(work.terms.order_id)
+    ids += [each.terms.order_id for each in state.sweeps() if each.terms.participant_id == query.participant_id]
     page = nsmallest(MAX_ITEMS + 1, (order_id for order_id in ids if order_id > query.after_order_id))
     found = [_order(state, order_id) for order_id in page[:MAX_ITEMS]]
     return OrdersFound([order for order in found if order is not None], len(page) > MAX_ITEMS)
@@ -107,20 +109,17 @@ def _open_orders_of_many(state: State, query: OpenOrders) -> OrdersFound:
 
 
 def _open_order(state: State, terms: OrderTerms) -> OrderStatus | None:
-    work = state.work
-    if isinstance(work, Sweep) and work.terms is terms:
-        return _open(terms, work)
+    sweep = state.sweep(terms.order_id)
+    if sweep is not None:
+        return _open(terms, sweep)
     order = state.participants[terms.participant_id].orders.get(terms.order_id)
     return None if order is None else _open(order.terms, order)
 
 
 def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | None:
-    work = state.work
-    if isinstance(work, Sweep) and (work.terms.session_id, work.terms.cl_ord_id) == (
-        query.session_id,
-        query.cl_ord_id,
-    ):
-        return _open(work.terms, work)
+    for sweep in state.sweeps():
+        if sweep.terms.session_id == query.session_id and sweep.terms.cl_ord_id == query.cl_ord_id:
+            return _open(sweep.terms, sweep)
     session = state.sessions.get(query.session_id)
     entry = None if session is None else session.cl_ord_ids.get(query.cl_ord_id)
     return _order(state, entry) if isinstance(entry, int) else _told(entry)
@@ -128,9 +127,9 @@ def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | No
 
 def _order(state: State, order_id: int) -> OrderStatus | None:
     """What is or became of an order."""
-    work = state.work
-    if isinstance(work, Sweep) and work.terms.order_id == order_id:
-        return _open(work.terms, work)
+    sweep = state.sweep(order_id)
+    if sweep is not None:
+        return _open(sweep.terms, sweep)
     terms = state.terms(order_id)
     session = None if terms is None else state.find_session(terms.session_id, terms.participant_id)
     if terms is None or session is None:
@@ -157,7 +156,7 @@ def _open(terms: OrderTerms, order: Order | Sweep) -> OrderStatus:
 
 
 def _fills(state: State, query: Fills) -> FillsFound:
-    trades = state.participants.get(query.participant_id, Participant()).trades
+    trades = state.participants.get(query.participant_id, _NOBODY).trades
     first = bisect_right(trades, query.after_match, key=_match_number)
     page = trades[first : first + _MAX_TRADES]
     fills = [fill for trade in page for fill in _sides(trade, query.participant_id)]

@@ -77,10 +77,9 @@ def set_trading_state(state: State, command: SetTradingState, events: list[Event
 
 def go_on(state: State, events: list[Event], timestamp: int) -> int:
     """Do the next part of the pending work. Gives a RefusalReason, or 0."""
-    work = state.work
-    state.work = None
-    if work is None:
+    if not state.work:
         return RefusalReason.NOTHING_TO_CONTINUE
+    work = state.work.pop(0)
     if isinstance(work, Sweep):
         terms = work.terms
         book = state.instruments.by_id[terms.instrument_id].book
@@ -98,7 +97,7 @@ def go_on(state: State, events: list[Event], timestamp: int) -> int:
 def _list(state: State, work: Listing, events: list[Event]) -> None:
     while work.ids:
         if len(events) >= state.max_events - CLOSING_EVENTS:
-            state.work = work
+            state.work.insert(0, work)
             return
         events.append(state.instruments.by_id[work.ids.pop()].listed())
     events.append(SystemEventOccurred(SystemEventCode.START_OF_SYSTEM_HOURS))
@@ -113,7 +112,7 @@ def _expire(state: State, work: Expiry, events: list[Event]) -> None:
             work.ids.pop()
             continue
         if len(events) >= state.max_events - CLOSING_EVENTS:
-            state.work = work
+            state.work.insert(0, work)
             return
         order = level.first
         assert order is not None

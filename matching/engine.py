@@ -63,7 +63,7 @@ class Engine:
         state = self._state
         if state.garbage:
             state.free_some()
-        if state.work is not None and not isinstance(command, Continue):
+        if state.work and not isinstance(command, Continue):
             return [_refused(command, RefusalReason.OTHER_WORK_PENDING)]
         if type(command) is NewOrder:
             return enter_order(state, command, timestamp, session_id)
@@ -101,7 +101,7 @@ class Engine:
     @property
     def pending(self) -> bool:
         """Whether work is left that only `Continue` goes on with."""
-        return self._state.work is not None
+        return bool(self._state.work)
 
     @property
     def last_day(self) -> int:

@@ -55,7 +55,7 @@ def go_on_canceling(state: State, work: Cancellation, events: list[Event]) -> No
     for order in orders:
         if len(events) >= state.max_events:
             work.after = order.terms.order_id - 1
-            state.work = work
+            state.work.insert(0, work)
             return
         close(order, CANCELED)
         participant = order.session.participant
@@ -75,7 +75,7 @@ def go_on_canceling(state: State, work: Cancellation, events: list[Event]) -> No
         )
     if last_id < state.last_order_id:
         work.after = last_id
-        state.work = work
+        state.work.insert(0, work)
 
 
 def _next_orders(state: State, work: Cancellation) -> tuple[list[Order], int]:

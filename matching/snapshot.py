@@ -17,7 +17,7 @@ an engine that remembers something else needs another number, and replicas of on
 from collections.abc import Iterator
 from operator import attrgetter
 from struct import Struct as Layout
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import google_crc32c
 from msgspec import MsgspecError, Struct
@@ -33,16 +33,16 @@ from matching.state import (
     ClosedOrder,
     Expiry,
     Listing,
-    Participant,
     Session,
     State,
     Sweep,
     Trade,
+    Work,
 )
 from matching.trade import rest
 
 MAGIC: Final = b"FIXGWENG"
-VERSION: Final = 2
+VERSION: Final = 3
 
 _T = TypeVar("_T")
 
@@ -67,8 +67,10 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     terms: list[OrderTerms]
     #: By id: definition, trading state, bids, asks.
     instruments: list[tuple[DefineInstrument, int, _Queue, _Queue]]
-    #: By id: participant_id, seq.
-    participants: list[tuple[int, int]]
+    #: By id: participant_id, seq, its self-match group (0: it alone), `SelfMatch`.
+    participants: list[tuple[int, int, int, int]]
+    #: By ids.
+    blocks: list[tuple[int, int]]
     #: How many orders the day has accepted.
     accepted: int
     #: In the order of the ClOrdIDs that name them.
@@ -78,8 +80,19 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     former: list[tuple[int, int, _Entries]]
     definitions: list[DefineSession]
     trades: _Trades
-    #: Which, and its figures.
-    work: tuple[str, list[int]] | None
+    #: The first one is next: its name and its fields, see `_WORKS`.
+    work: list[tuple[str, list[list[int]]]]
+
+
+#: Every kind of work under the name it has in a snapshot, with the fields that its constructor takes, in that order.
+#: Behind the colon stands how a field is written; that of one without is a number. So a new kind is a line here.
+_WORKS: Final[dict[str, tuple[type[Work], str]]] = {
+    "sweep": (Sweep, "session:session terms:terms leaves_qty cum_qty cum_notional"),
+    "listing": (Listing, "ids:numbers"),
+    "expiry": (Expiry, "ids:numbers"),
+    "cancellation": (Cancellation, "reason after session_ids:numbers"),
+}
+_NAMES: Final = {cls: name for name, (cls, _) in _WORKS.items()}
 
 
 _encode: Final = Encoder().encode
@@ -112,7 +125,7 @@ def restore(data: bytes, shard_id: int, max_events: int) -> State:
         raise ValueError(f"the snapshot's transactions have at most {of_events} events, this engine's {max_events}")
     try:
         return _state(_decode(memoryview(data)[_HEADER.size :]), State(shard_id, max_events))
-    except (MsgspecError, LookupError) as error:
+    except (MsgspecError, LookupError, ValueError) as error:
         raise ValueError(f"the snapshot of shard {shard_id} is damaged: {error!r}") from None
 
 
@@ -152,14 +165,18 @@ def _body(state: State) -> _Body:
         state.last_day,
         table.things,
         instruments,
-        [(number, each.seq) for number, each in sorted(state.participants.items())],
+        [
+            (number, each.seq, max(each.self_match_group, 0), each.self_match)
+            for number, each in sorted(state.participants.items())
+        ],
+        sorted(state.blocks),
         len(state.accepted),
         _closed(closed.things, table),
         sessions,
         former,
         [each for _, each in sorted(state.definitions.items())],
         _trades(state, table),
-        _work(state, table),
+        [_work(each, table) for each in state.work],
     )
 
 
@@ -219,17 +236,27 @@ def _trades(state: State, table: _Table[OrderTerms]) -> _Trades:
     )
 
 
-def _work(state: State, table: _Table[OrderTerms]) -> tuple[str, list[int]] | None:
-    work = state.work
-    if work is None:
-        return None
-    if isinstance(work, Sweep):
-        return "sweep", [table.place(work.terms), work.leaves_qty, work.cum_qty, work.cum_notional]
-    if isinstance(work, Listing):
-        return "listing", work.ids
-    if isinstance(work, Expiry):
-        return "expiry", work.ids
-    return "cancellation", [work.reason, work.after, *work.session_ids]
+def _work(work: Work, table: _Table[OrderTerms]) -> tuple[str, list[list[int]]]:
+    name = _NAMES[type(work)]
+    return name, [_written(getattr(work, field), form, table) for field, form in _fields(name)]
+
+
+def _fields(work: str) -> list[tuple[str, str]]:
+    """(name, form) of what a kind of work consists of."""
+    fields = (field.partition(":") for field in _WORKS[work][1].split())
+    return [(name, form or "number") for name, _, form in fields]
+
+
+def _written(value: Any, form: str, table: _Table[OrderTerms]) -> list[int]:
+    """A field of work as numbers."""
+    if form == "number":
+        return [int(value)]
+    if form == "terms":
+        return [table.place(value)]
+    if form == "session":
+        return []  # the owner of the terms, which every such work has
+    assert form in ("numbers", "text"), f"no field of work is written as {form}"
+    return list(value)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -237,14 +264,16 @@ def _work(state: State, table: _Table[OrderTerms]) -> tuple[str, list[int]] | No
 
 def _state(body: _Body, state: State) -> State:
     terms = body.terms
-    for participant_id, seq in body.participants:
-        state.participants[participant_id] = Participant()
-        state.participants[participant_id].seq = seq
+    for participant_id, seq, group, self_match in body.participants:
+        participant = state.participant(participant_id)
+        participant.seq = seq
+        participant.avoid(group or -participant_id, self_match)
+    state.blocks = set(body.blocks)
     closed = [ClosedOrder(terms[place], *figures) for place, *figures in zip(*body.closed, strict=True)]
     for session_id, participant_id, entries in body.sessions:
-        state.sessions[session_id] = _session(state, participant_id, entries, closed)
+        state.sessions[session_id] = _session(state, session_id, participant_id, entries, closed)
     for session_id, participant_id, entries in body.former:
-        state.former[session_id, participant_id] = _session(state, participant_id, entries, closed)
+        state.former[session_id, participant_id] = _session(state, session_id, participant_id, entries, closed)
     resting = iter(terms)
     for definition, trading_state, bids, asks in body.instruments:
         state.instruments.define(definition)
@@ -255,7 +284,7 @@ def _state(body: _Body, state: State) -> State:
     for match_number, timestamp, price, quantity, ours, theirs in zip(*body.trades, strict=True):
         _record(state, Trade(match_number, timestamp, price, quantity, terms[ours], terms[theirs]))
     state.definitions = {each.session_id: each for each in body.definitions}
-    state.work = _pending(body, state)
+    state.work = [_pending(state, terms, name, fields) for name, fields in body.work]
     state.last_order_id = body.last_order_id
     state.last_order_ref = body.last_order_ref
     state.last_match_number = body.last_match_number
@@ -265,9 +294,12 @@ def _state(body: _Body, state: State) -> State:
     return state
 
 
-def _session(state: State, participant_id: int, entries: _Entries, closed: list[ClosedOrder]) -> Session:
+def _session(
+    state: State, session_id: int, participant_id: int, entries: _Entries, closed: list[ClosedOrder]
+) -> Session:
     """A session with its ClOrdIDs in their places; those that live get their orders when these come to rest."""
     session = Session(participant_id, state.participants[participant_id])
+    session.blocked = state.is_blocked(session_id, participant_id)
     session.cl_ord_ids = {
         cl_ord_id: number if number == 0 or shard_of(number) else closed[number - 1]
         for cl_ord_id, number in zip(*entries, strict=True)
@@ -280,8 +312,7 @@ def _accepted(state: State, count: int, closed: list[ClosedOrder]) -> list[Order
     found = {each.terms.order_id: each.terms for each in closed}
     for participant in state.participants.values():
         found.update({order_id: order.terms for order_id, order in participant.orders.items()})
-    if isinstance(state.work, Sweep):
-        found[state.work.terms.order_id] = state.work.terms
+    found.update({sweep.terms.order_id: sweep.terms for sweep in state.sweeps()})
     return [found[order_id] for order_id in range(state.last_order_id - count + 1, state.last_order_id + 1)]
 
 
@@ -311,14 +342,21 @@ def _record(state: State, trade: Trade) -> None:
         other.trades.append(trade)
 
 
-def _pending(body: _Body, state: State) -> Sweep | Listing | Expiry | Cancellation | None:
-    if body.work is None:
-        return None
-    name, figures = body.work
-    if name == "sweep":
-        place, leaves_qty, cum_qty, cum_notional = figures
-        terms = body.terms[place]
-        return Sweep(_owner(state, terms), terms, leaves_qty, cum_qty, cum_notional)
-    if name == "cancellation":
-        return Cancellation(figures[0], figures[1], figures[2:])
-    return Listing(figures) if name == "listing" else Expiry(figures)
+def _pending(state: State, terms: list[OrderTerms], name: str, written: list[list[int]]) -> Work:
+    """The work that `_work` wrote."""
+    cls, _ = _WORKS[name]
+    fields = list(zip(_fields(name), written, strict=True))
+    places = [numbers[0] for (_, form), numbers in fields if form == "terms"]
+    return cls(*[_read(state, terms, places, form, numbers) for (_, form), numbers in fields])
+
+
+def _read(state: State, terms: list[OrderTerms], places: list[int], form: str, numbers: list[int]) -> Any:
+    """A field of work from its numbers."""
+    if form == "session":
+        return _owner(state, terms[places[0]])
+    if form == "numbers":
+        return numbers
+    if form == "text":
+        return bytes(numbers)
+    [number] = numbers
+    return terms[number] if form == "terms" else number

@@ -17,7 +17,8 @@ this is kept after the day's end, for late questions and late cancels, and forgo
 A million orders are not forgotten in one moment: to free them takes more than a second, in which a shard would seem
 dead. They become garbage, which no snapshot holds, and each command after it frees a few.
 
-Work that is too large for one transaction stands in `work` and is drained by `Continue` commands.
+Work that is too large for one transaction stands in `work` and is drained by `Continue` commands, the first item first.
+An item that has more to do, or that others must wait for, is put in front again.
 """
 
 from collections.abc import Iterator
@@ -71,23 +72,37 @@ Entry = Order | ClosedOrder | int
 class Participant:
     """What the shard knows of a firm."""
 
-    __slots__ = ("orders", "seq", "trades")
+    __slots__ = ("avoided_group", "orders", "self_match", "self_match_group", "seq", "trades")
 
-    def __init__(self) -> None:
+    def __init__(self, participant_id: int) -> None:
         #: Its last `participant_seq`.
         self.seq: int = 0
+        #: Whose orders are one firm's to it: above 0 a group that was given a number, below 0 the firm alone; never 0.
+        self.self_match_group: int = -participant_id
+        #: `SelfMatch`: what its incoming orders do where they meet one of that group.
+        self.self_match: int = 0
+        #: The group with which its incoming orders do not trade; 0, which is nobody's, where they trade with all.
+        self.avoided_group: int = 0
         #: order_id → what rests of it.
         self.orders: dict[int, Order] = {}
         #: By match number; a trade with itself stands here once.
         self.trades: list[Trade] = []
 
+    def avoid(self, group: int, self_match: int) -> None:
+        """Say whose orders are its own, and what happens where its incoming ones meet them."""
+        self.self_match_group = group
+        self.self_match = self_match
+        self.avoided_group = group if self_match else 0
+
 
 class Session:
     """A FIX session and its ClOrdIDs of the day."""
 
-    __slots__ = ("cl_ord_ids", "participant", "participant_id")
+    __slots__ = ("blocked", "cl_ord_ids", "participant", "participant_id")
 
     def __init__(self, participant_id: int, participant: Participant) -> None:
+        #: Whether new orders and replaces are refused: it, or its participant, stands among the `State.blocks`.
+        self.blocked: bool = False
         self.participant_id: int = participant_id
         self.participant: Participant = participant
         #: In the order in which they were first used.
@@ -140,11 +155,15 @@ class Cancellation:
         self.session_ids = session_ids
 
 
+Work = Sweep | Listing | Expiry | Cancellation
+
+
 class State:
     """The state of one shard."""
 
     __slots__ = (
         "accepted",
+        "blocks",
         "day",
         "definitions",
         "former",
@@ -177,7 +196,10 @@ class State:
         self.former: dict[tuple[int, int], Session] = {}
         #: session_id → what the operator says of it.
         self.definitions: dict[int, DefineSession] = {}
-        self.work: Sweep | Listing | Expiry | Cancellation | None = None
+        #: (participant_id, session_id) that may enter nothing; session_id 0: none of the participant's.
+        self.blocks: set[tuple[int, int]] = set()
+        #: The first one is next.
+        self.work: list[Work] = []
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
         self.garbage: list[dict[bytes, Entry] | list[OrderTerms] | list[Trade]] = []
@@ -191,9 +213,32 @@ class State:
             self.former[session_id, session.participant_id] = session
         found = self.former.pop((session_id, participant_id), None)
         if found is None:
-            found = Session(participant_id, self.participants.setdefault(participant_id, Participant()))
+            found = Session(participant_id, self.participant(participant_id))
+            found.blocked = self.is_blocked(session_id, participant_id)
         self.sessions[session_id] = found
         return found
+
+    def participant(self, participant_id: int) -> Participant:
+        """A participant; made when it first comes."""
+        found = self.participants.get(participant_id)
+        if found is None:
+            found = self.participants[participant_id] = Participant(participant_id)
+        return found
+
+    def is_blocked(self, session_id: int, participant_id: int) -> bool:
+        """Whether this participant's session may enter nothing."""
+        return (participant_id, 0) in self.blocks or (participant_id, session_id) in self.blocks
+
+    def sweep(self, order_id: int) -> Sweep | None:
+        """The order with this id, if it is between two transactions with more to trade."""
+        for work in self.work:
+            if isinstance(work, Sweep) and work.terms.order_id == order_id:
+                return work
+        return None
+
+    def sweeps(self) -> list[Sweep]:
+        """The orders that are between two transactions."""
+        return [work for work in self.work if isinstance(work, Sweep)]
 
     def find_session(self, session_id: int, participant_id: int) -> Session | None:
         """This participant's session, if it ever came."""
@@ -220,6 +265,10 @@ class State:
         """The latest terms of an order of the day, be it open or closed."""
         place = order_id - self.last_order_id - 1
         return self.accepted[place] if -len(self.accepted) <= place < 0 else None
+
+    def revise(self, terms: OrderTerms) -> None:
+        """An order of the day has got new terms."""
+        self.accepted[terms.order_id - self.last_order_id - 1] = terms
 
     def forget_day(self) -> None:
         """Drop what is kept of a day when the next one starts."""

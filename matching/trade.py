@@ -46,7 +46,7 @@ def trade(
     level = opposite.best
     while level is not None and level.rank >= lowest:
         if len(events) >= state.max_events - 1:  # one is left for what becomes of the rest
-            state.work = Sweep(session, terms, leaves_qty, cum_qty, cum_notional)
+            state.work.insert(0, Sweep(session, terms, leaves_qty, cum_qty, cum_notional))
             return
         resting = level.first
         assert resting is not None

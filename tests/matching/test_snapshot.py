@@ -186,10 +186,10 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         "Listing": "ids",
         "Order": "ahead behind cum_notional cum_qty leaves_qty level order_ref session terms",
         "OrderBook": "asks bids",
-        "Participant": "orders seq trades",
+        "Participant": "avoided_group orders self_match self_match_group seq trades",
         "PriceLevel": "first last price quantity rank side",
-        "Session": "cl_ord_ids participant participant_id",
-        "State": "accepted day definitions former garbage instruments last_day last_match_number last_order_id "
+        "Session": "blocked cl_ord_ids participant participant_id",
+        "State": "accepted blocks day definitions former garbage instruments last_day last_match_number last_order_id "
         "last_order_ref max_events participants sessions work",
         "Sweep": "cum_notional cum_qty leaves_qty session terms",
         "Trade": "match_number timestamp price quantity resting incoming",
@@ -202,6 +202,7 @@ def test_a_state_that_lost_a_field_is_seen_to_differ(field: str) -> None:
     sweep(engine)
     engine.apply(NewOrder(3, 1, 1, 2, 0, 100, 1, 0, b"z", b""), 0, 11)
     engine._state.former[11, 3] = engine._state.sessions[11]
+    engine._state.blocks.add((4, 0))
     other = restored(engine, 8)
     setattr(other._state, field, getattr(Engine(1, 8)._state, field))
     assert graph(other._state) != graph(engine._state)
