@@ -60,6 +60,8 @@ def inside(path: str, thing: Any, unordered: bool) -> Iterator[tuple[str, Any, b
         yield from ((f"{path}[{key!r}]", value, False) for key, value in items)
     elif isinstance(thing, list | tuple | SortedList):
         yield from ((f"{path}[{place}]", value, False) for place, value in enumerate(thing))
+    elif isinstance(thing, set):
+        yield from ((f"{path}[{place}]", value, False) for place, value in enumerate(sorted(thing)))
     else:
         names = fields(thing)
         assert names, f"{path}: no fields are known of {thing!r}"
