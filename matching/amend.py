@@ -121,7 +121,7 @@ def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> Ord
     """The order stays where it is and takes its new terms."""
     orig_cl_ord_id = order.terms.cl_ord_id
     canceled_qty = order.terms.order_qty - terms.order_qty
-    order.leaves_qty = leaves_qty = order.leaves_qty - canceled_qty
+    order.displayed_qty = leaves_qty = order.displayed_qty - canceled_qty
     order.level.quantity -= canceled_qty
     order.terms = terms
     order.session = session

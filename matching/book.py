@@ -30,7 +30,7 @@ MARKET_RANK: Final = MAX_PRICE + 1
 class BookSide:
     """The bids or the asks of one instrument."""
 
-    __slots__ = ("best", "levels", "opposite", "others", "sign")
+    __slots__ = ("best", "hidden", "levels", "opposite", "others", "sign")
 
     #: The other side of the same book.
     opposite: BookSide
@@ -39,6 +39,8 @@ class BookSide:
         #: Makes a rank of a price: 1 for bids, -1 for asks.
         self.sign: int = sign
         self.best: PriceLevel | None = None
+        #: Sum over the levels: 0 says that there is nothing but what is displayed.
+        self.hidden: int = 0
         self.others = SortedList()
         self.levels: dict[int, PriceLevel] = {}
 
@@ -49,6 +51,7 @@ class BookSide:
         level.price = price
         level.rank = rank
         level.quantity = 0
+        level.hidden = 0
         level.first = None
         level.last = None
         self.levels[rank] = level
@@ -77,7 +80,7 @@ class BookSide:
         for level in self.queues():
             if level.rank + rank < 0:
                 return False
-            quantity -= level.quantity
+            quantity -= level.quantity + level.hidden
             if quantity <= 0:
                 return True
         return False
@@ -141,12 +144,35 @@ class OrderBook:
         return self.bids.best is None and self.asks.best is None
 
 
+def join(order: Order, side: BookSide, rank: int, price: int) -> None:
+    """Let an order stand last in the queue of a rank."""
+    level = side.levels.get(rank)
+    if level is None:
+        level = side.open(rank, price)
+    last = level.last
+    if last is None:
+        level.first = order
+    else:
+        last.behind = order
+    order.ahead = last
+    order.behind = None
+    order.level = level
+    level.last = order
+    level.quantity += order.displayed_qty
+    if order.hidden_qty:
+        level.hidden += order.hidden_qty
+        side.hidden += order.hidden_qty
+
+
 def unlink(order: Order) -> None:
     """Take an order out of its queue, wherever it stands."""
     level = order.level
     ahead = order.ahead
     behind = order.behind
-    level.quantity -= order.leaves_qty
+    level.quantity -= order.displayed_qty
+    if order.hidden_qty:
+        level.hidden -= order.hidden_qty
+        level.side.hidden -= order.hidden_qty
     if ahead is not None:
         ahead.behind = behind
     else:

@@ -1,12 +1,13 @@
 """A resting order and the queue it stands in.
 
-An `Order` exists only while it rests on a book: an incoming order that is executed at once never becomes one. The
-orders at one price form a doubly linked queue through their own `ahead` and `behind`, so joining the end and leaving
-from anywhere cost the same however long the queue is. An order that has left is part of no cycle: reference counting
-alone returns its memory.
+An `Order` exists only while it rests: on the book, or where it waits to come there (a stop for its price, an order for
+an auction for its phase, a pegged order for somebody to meet). An incoming order that is executed at once never
+becomes one. The orders at one price form a doubly linked queue through their own `ahead` and `behind`, so joining the
+end and leaving from anywhere cost the same however long the queue is. An order that has left is part of no cycle:
+reference counting alone returns its memory.
 
-Neither class has an `__init__`: an order is made by `trade.rest`, a level by `BookSide.open`, and these set every
-field. In the interpreter that halves the cost of a new order.
+Neither class has an `__init__`: an order is made by `trade.rest` or `trade.place`, a level by `BookSide.open`, and
+these set every field. In the interpreter that halves the cost of a new order.
 """
 
 from __future__ import annotations
@@ -22,14 +23,27 @@ if TYPE_CHECKING:
 class Order:
     """What rests of one order. Figures are totals over the order's life, replaces included."""
 
-    __slots__ = ("ahead", "behind", "cum_notional", "cum_qty", "leaves_qty", "level", "order_ref", "session", "terms")
+    __slots__ = (
+        "ahead",
+        "behind",
+        "cum_notional",
+        "cum_qty",
+        "displayed_qty",
+        "hidden_qty",
+        "level",
+        "order_ref",
+        "session",
+        "terms",
+    )
 
     terms: OrderTerms
     #: Whose ClOrdIDs it stands in.
     session: Session
-    #: The ITCH order reference number under which the feed knows it.
+    #: The ITCH order reference number under which the feed knows it; 0: nothing of it is displayed.
     order_ref: int
-    leaves_qty: int
+    #: What the public sees of it, and what comes into view when that is used up. Off the book all of it is hidden.
+    displayed_qty: int
+    hidden_qty: int
     cum_qty: int
     cum_notional: int
     level: PriceLevel
@@ -37,17 +51,24 @@ class Order:
     ahead: Order | None
     behind: Order | None
 
+    @property
+    def leaves_qty(self) -> int:
+        """What is open of it."""
+        return self.displayed_qty + self.hidden_qty
+
 
 class PriceLevel:
     """The orders at one price of one side, first come first served. It exists as long as it has an order."""
 
-    __slots__ = ("first", "last", "price", "quantity", "rank", "side")
+    __slots__ = ("first", "hidden", "last", "price", "quantity", "rank", "side")
 
     side: BookSide
     price: int
     #: The better a price, the higher its rank: the price itself for bids, its negative for asks.
     rank: int
-    #: Sum of the orders' `leaves_qty`.
+    #: Sum of the orders' `displayed_qty`.
     quantity: int
+    #: Sum of their `hidden_qty`.
+    hidden: int
     first: Order | None
     last: Order | None

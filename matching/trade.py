@@ -8,7 +8,7 @@ on, unchanged, at the next `Continue`.
 
 from typing import Final
 
-from matching.book import MARKET_RANK, BookSide, unlink
+from matching.book import MARKET_RANK, BookSide, join, unlink
 from matching.codes import CancelReason, OrdStatus, OrdType, Side, TimeInForce
 from matching.events import Event, OrderBooked, OrderCanceled, OrderExecuted, OrderTerms
 from matching.order import Order
@@ -50,7 +50,7 @@ def trade(
             return
         resting = level.first
         assert resting is not None
-        resting_leaves = resting.leaves_qty
+        resting_leaves = resting.displayed_qty
         quantity = resting_leaves if resting_leaves < leaves_qty else leaves_qty
         price = level.price
         notional = price * quantity
@@ -87,7 +87,7 @@ def trade(
             )
         )
         if resting_leaves:
-            resting.leaves_qty = resting_leaves
+            resting.displayed_qty = resting_leaves
             level.quantity -= quantity
         else:
             close(resting, FILLED)
@@ -146,7 +146,8 @@ def rest(
     order.terms = terms
     order.session = session
     order.order_ref = order_ref
-    order.leaves_qty = leaves_qty
+    order.displayed_qty = leaves_qty
+    order.hidden_qty = 0
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
     session.participant.orders[terms.order_id] = order
@@ -167,6 +168,33 @@ def rest(
     level.last = order
     level.quantity += leaves_qty
     return order_ref
+
+
+def place(
+    session: Session,
+    side: BookSide,
+    rank: int,
+    price: int,
+    terms: OrderTerms,
+    order_ref: int,
+    displayed_qty: int,
+    hidden_qty: int,
+    cum_qty: int,
+    cum_notional: int,
+) -> Order:
+    """Let an order stand last in any queue, with any part of it in view."""
+    order = Order()
+    order.terms = terms
+    order.session = session
+    order.order_ref = order_ref
+    order.displayed_qty = displayed_qty
+    order.hidden_qty = hidden_qty
+    order.cum_qty = cum_qty
+    order.cum_notional = cum_notional
+    session.participant.orders[terms.order_id] = order
+    session.cl_ord_ids[terms.cl_ord_id] = order
+    join(order, side, rank, price)
+    return order
 
 
 def close(order: Order, status: int) -> ClosedOrder:
