@@ -3,13 +3,14 @@
 
 It judges what the exchange published, so it shares nothing with it: the standard library only, and the few offsets it
 needs taken straight from the specification's tables. It is strict. An unknown message type, a wrong length, an order
-that does not exist, more executed than was left, a number used twice: each ends the reading with `BadFeed`, naming the
-message.
+that does not exist, more executed than was left, a number used twice, an auction whose trades are not at its price or
+more than it says, bids above asks where a stock trades: each ends the reading with `BadFeed`, naming the message.
 
     python examples/itch_judge.py feed.itch        {"ABCD": {"bids": [[price, quantity], …], "asks": …}, …}
 
 Prices are integers in 1/10,000 as on the wire; bids and asks are price levels, best first. `trades` and `volume` count
-printable executions, hidden ones (P) and crosses, less what was broken (B).
+printable executions, hidden ones (P) and crosses, less what was broken (B). The executions of an auction are told as
+C, not printable, for each displayed side, and then printed together by the cross (Q).
 
 Sources: "Nasdaq TotalView-ITCH 5.0", section 4; "BinaryFILE" V 1.00: a two-byte big-endian length before each message.
 """
@@ -55,6 +56,10 @@ class Books:
         self.orders: dict[int, list[Any]] = {}  # order reference number -> [locate, side, shares, price]
         self.used: set[int] = set()  # order reference numbers; none comes back
         self.matches: dict[int, tuple[int, int]] = {}  # match number -> (locate, shares) of trades that count
+        self.states: dict[int, bytes] = {}  # locate -> trading state
+        self.waiting: dict[int, dict[int, list[int]]] = {}  # locate -> match number -> [shares, price, sides]
+        self.crossed: dict[int, tuple[int, int]] = {}  # match number of an auction's trade -> (its cross, shares)
+        self.undisplayed: dict[int, int] = {}  # locate -> shares of crosses that no displayed order had
 
     def add(self, reference: int, locate: int, side: bytes, shares: int, price: int) -> None:
         if reference in self.used or not shares or side not in (b"B", b"S"):
@@ -76,19 +81,50 @@ class Books:
             raise BadFeed(f"match number {match} is used twice")
         self.matches[match] = locate, shares
 
+    def wait_for_cross(self, match: int, locate: int, shares: int, price: int) -> None:
+        """One displayed side of an auction's trade; both sides say the same."""
+        known = self.waiting.setdefault(locate, {}).setdefault(match, [shares, price, 0])
+        known[2] += 1
+        if known != [shares, price, min(known[2], 2)] or match in self.crossed:
+            raise BadFeed(f"match number {match} of an auction is used twice")
+
+    def cross(self, match: int, locate: int, shares: int, price: int) -> None:
+        waiting = self.waiting.pop(locate, {})
+        if any(each[1] != price for each in waiting.values()):
+            raise BadFeed(f"cross {match} is at {price}, and its executions are not")
+        undisplayed = shares - sum(each[0] for each in waiting.values())
+        if undisplayed < 0:
+            raise BadFeed(f"cross {match} is of {shares} shares, and its executions of {shares - undisplayed}")
+        if not shares:
+            return  # nothing met
+        self.trade(match, locate, shares)
+        self.crossed.update((each, (match, waiting[each][0])) for each in waiting)
+        self.undisplayed[locate] = self.undisplayed.get(locate, 0) + undisplayed
+
+    def bust(self, match: int, locate: int) -> None:
+        if match in self.crossed:
+            cross, shares = self.crossed.pop(match)
+            self.matches[cross] = locate, self.matches[cross][1] - shares
+        elif self.matches.pop(match, None) is None and not self.undisplayed.get(locate):
+            raise BadFeed(f"the trade {match} is broken that was not made")
+
     def apply(self, message: bytes) -> None:
         kind, locate = chr(message[0]), int.from_bytes(message[1:3], "big")
         body = message[11:]
         if kind == "R":
             self.names[locate] = body[:8].decode("ascii").rstrip()
+        elif kind == "H":
+            self.states[locate] = body[8:9]
         elif kind in "AF":
             reference, side, shares, _, price = unpack(">QcI8sI", body[:25])
             self.add(reference, locate, side, shares, price)
         elif kind in "EC":
             reference, shares, match = unpack(">QIQ", body[:20])
             self.reduce(reference, locate, shares)
-            if kind == "E" or body[20:21] == b"Y":  # a C that is not printable is counted elsewhere
+            if kind == "E" or body[20:21] == b"Y":
                 self.trade(match, locate, shares)
+            else:
+                self.wait_for_cross(match, locate, shares, *unpack(">I", body[21:25]))
         elif kind == "X":
             reference, shares = unpack(">QI", body)
             self.reduce(reference, locate, shares)
@@ -103,12 +139,11 @@ class Books:
             (shares,), (match,) = unpack(">I", body[9:13]), unpack(">Q", body[25:33])
             self.trade(match, locate, shares)
         elif kind == "Q":
-            (shares,), (match,) = unpack(">Q", body[:8]), unpack(">Q", body[20:28])
-            self.trade(match, locate, shares)
+            shares, _, price, match = unpack(">Q8sIQ", body[:28])
+            self.cross(match, locate, shares, price)
         elif kind == "B":
             (match,) = unpack(">Q", body)
-            if self.matches.pop(match, None) is None:
-                raise BadFeed(f"the trade {match} is broken that was not made")
+            self.bust(match, locate)
 
     def result(self) -> dict[str, dict[str, Any]]:
         sides: dict[int, tuple[dict[int, int], ...]] = {locate: ({}, {}) for locate in self.names}
@@ -119,6 +154,8 @@ class Books:
         for locate, name in sorted(self.names.items(), key=lambda item: item[1]):
             bids, asks = (sorted(map(list, levels.items())) for levels in sides[locate])
             traded = [shares for at, shares in self.matches.values() if at == locate and shares]
+            if self.states.get(locate) == b"T" and bids and asks and bids[-1][0] >= asks[0][0]:
+                raise BadFeed(f"{name} trades, and its best bid {bids[-1][0]} meets its best ask {asks[0][0]}")
             result[name] = {"bids": bids[::-1], "asks": asks, "trades": len(traded), "volume": sum(traded)}
         return result
 

@@ -4,6 +4,9 @@
     python examples/vendor.py --config conf/exchange.yaml --record recordings
     python examples/vendor.py --channel s1,239.192.2.1:7201,239.192.3.1:7301,127.0.0.1:7211,127.0.0.1:7311
 
+In the table stands, for each stock, what its book shows, its trading state, and what an auction would do now (NOII) and
+between which prices it may end (LULD collar).
+
 A channel is a numbered stream of ITCH messages that comes twice, on lines A and B; what both lost is asked for at a
 request server. `Channel` is the part to take home. Datagrams of any of the three ways go into one
 `marketdata.receiver.Receiver`, which gives every message once and in order; each is decoded, put into the book and kept
@@ -30,7 +33,7 @@ import trio
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from marketdata import capture, itch
-from marketdata.book import BookBuilder, BookError, Level, OrderBook
+from marketdata.book import BookBuilder, BookError, Collar, Indicative, Level, OrderBook
 from marketdata.receiver import Receiver, SequencedMessage, SessionEnded, SessionStarted
 
 #: Bytes the kernel keeps while we are busy: some 3,000 full datagrams.
@@ -144,11 +147,25 @@ def book_summary(book: OrderBook) -> dict[str, Any]:
         "best_bid": bids[0] if bids else None,
         "best_ask": asks[0] if asks else None,
         "depth": [len(bids), len(asks)],
+        "state": book.trading_state.decode("latin-1"),
+        "indicative": indicative_summary(book.indicative),
+        "collar": book.collar._asdict() if book.collar else None,
         "trades": book.trades,
+        "broken_trades": book.broken_trades,
         "volume": book.volume,
         "last_trade": [book.last_trade.price, book.last_trade.shares] if book.last_trade else None,
         "bids": bids,
         "asks": asks,
+    }
+
+
+def indicative_summary(indicative: Indicative | None) -> dict[str, Any] | None:
+    """What an auction would do now, its codes as text."""
+    if indicative is None:
+        return None
+    return {
+        name: value.decode("latin-1") if isinstance(value, bytes) else value
+        for name, value in indicative._asdict().items()
     }
 
 
@@ -174,6 +191,25 @@ def price_text(price: int) -> str:
 
 def level_text(level: Level | None) -> tuple[str, str]:
     return (f"{level.shares:,}", price_text(level.price)) if level else ("", "")
+
+
+STATES = {b"T": "trading", b"H": "halted", b"P": "paused", b"Q": "quoting"}
+
+
+def auction_text(indicative: Indicative | None, collar: Collar | None) -> str:
+    """Such as `1,200 at 100.25, 300 more to buy, within 95.00-105.00`."""
+    parts = []
+    if indicative is not None:
+        met = indicative.near_price != 0
+        parts.append(
+            f"{indicative.paired_shares:,} at {price_text(indicative.near_price)}" if met else "no price in the auction"
+        )
+        side = {b"B": "buy", b"S": "sell"}.get(indicative.imbalance_direction)
+        if side:
+            parts.append(f"{indicative.imbalance_shares:,} more to {side}")
+    if collar is not None:
+        parts.append(f"within {price_text(collar.lower_price)}-{price_text(collar.upper_price)}")
+    return ", ".join(parts)
 
 
 class View:
@@ -205,7 +241,7 @@ class View:
                 f"{counts['gaps_found']:>6,}{counts['gaps_filled']:>8,}{counts['duplicates']:>9,}"
             )
         header = f"{'symbol':9}{'quantity':>9}{'bid':>10}  {'ask':<10}{'quantity':<9}"
-        lines += ["", f"{header}{'last':>10}{'quantity':>9}{'trades':>9}{'volume':>12}"]
+        lines += ["", f"{header}{'last':>10}{'quantity':>9}{'trades':>9}{'volume':>12}  state    auction"]
         for channel in self._channels:
             lines += [self._row(book) for book in channel.books.books.values()]
         return lines
@@ -216,7 +252,9 @@ class View:
         if book.last_trade:
             last, last_quantity = price_text(book.last_trade.price), f"{book.last_trade.shares:,}"
         quote = f"{book.symbol:9}{bid_quantity:>9}{bid:>10}  {ask:<10}{ask_quantity:<9}"
-        return f"{quote}{last:>10}{last_quantity:>9}{book.trades:>9,}{book.volume:>12,}"
+        state = STATES.get(book.trading_state, "")
+        market = f"{last:>10}{last_quantity:>9}{book.trades:>9,}{book.volume:>12,}  {state:9}"
+        return f"{quote}{market}{auction_text(book.indicative, book.collar)}".rstrip()
 
     def line(self) -> str:
         parts = []
@@ -225,7 +263,12 @@ class View:
             parts.append(f"{name}: {statistics.delivered:,} messages, {self._rates.get(name, 0):,.0f}/s")
             for book in channel.books.books.values():
                 (_, bid), (_, ask) = level_text(book.best_bid), level_text(book.best_ask)
-                parts.append(f"{book.symbol} {bid or '-'}/{ask or '-'} {book.trades:,} trades")
+                text = f"{book.symbol} {bid or '-'}/{ask or '-'} {book.trades:,} trades"
+                state = STATES.get(book.trading_state)
+                if state not in (None, "trading"):
+                    auction = auction_text(book.indicative, book.collar)
+                    text += f" ({state}{': ' if auction else ''}{auction})"
+                parts.append(text)
         return " · ".join(parts)
 
 

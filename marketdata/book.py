@@ -1,24 +1,29 @@
 """Order books rebuilt from ITCH messages: what a vendor does with the feed.
 
 The idea: the public book is a function of the messages alone. `BookBuilder` takes decoded messages in feed order and
-keeps, per stock, the resting orders by reference number, the price levels of both sides, and the last trade.
+keeps, per stock, the resting orders by reference number, the price levels of both sides, the last trade, and of an
+auction what it would do now. Bids may be above asks: orders that wait for an auction do not trade before it.
 
 | message | what it does to the book |
 |---|---|
 | R | the stock exists |
-| H | its trading state |
+| H | its trading state; halted or trading, there is no auction |
 | A, F | an order rests |
 | E, C | shares of a resting order traded (C: at its own price; `printable` N: not for the tape) |
 | X | a resting order got smaller and kept its place |
 | D | a resting order is gone |
 | U | a resting order is gone, a new one of the same side and stock rests |
-| P, Q | a trade that touches no displayed order |
-| B | a trade is broken; the book stays as it is |
+| P | a trade that touches no displayed order |
+| Q | an auction is over: its trades together. The displayed orders among them were told by C, not printable |
+| I | what the auction would do now |
+| J | between which prices a volatility auction may end |
+| B | a trade is broken: its shares do not count as volume any more; the book stays as it is |
+| V, W | the levels of the circuit breaker, and the one that was breached |
 
 A message that cannot be true of the book (a reference number nobody added, more shares than rest) raises `BookError`
 and changes nothing. It means that messages are missing or the feed is wrong: the book is void from there on.
 
-Source: "Nasdaq TotalView-ITCH 5.0", sections 4.2 to 4.5.
+Source: "Nasdaq TotalView-ITCH 5.0", sections 4.2 to 4.7.
 """
 
 from enum import Enum
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 
 BUY: Final = b"B"
 SELL: Final = b"S"
+TRADING: Final = b"T"
+HALTED: Final = b"H"
 
 
 class BookError(Exception):
@@ -65,6 +72,27 @@ class Print(NamedTuple):
     price: int
     shares: int
     timestamp: int
+
+
+class Indicative(NamedTuple):
+    """What an auction would do now, as its last NOII message says; prices are 0 where there is none."""
+
+    paired_shares: int
+    imbalance_shares: int
+    imbalance_direction: bytes
+    far_price: int
+    near_price: int
+    reference_price: int
+    cross_type: bytes
+
+
+class Collar(NamedTuple):
+    """Where a volatility auction may end, and how often that was extended."""
+
+    reference_price: int
+    upper_price: int
+    lower_price: int
+    extension: int
 
 
 class BookSnapshot(NamedTuple):
@@ -130,6 +158,9 @@ class OrderBook:
         self.trades = 0
         self.volume = 0
         self.broken_trades = 0
+        self.indicative: Indicative | None = None
+        self.collar: Collar | None = None
+        self._executions: dict[int, int] = {}  # match number -> shares, of the trades that are not broken
 
     @property
     def best_bid(self) -> Level | None:
@@ -194,11 +225,25 @@ class OrderBook:
         self.delete(original)
         self.add(reference, side, shares, price)
 
+    def execute(self, match_number: int, shares: int) -> None:
+        """Shares of a trade that may be broken later. A trade of an auction is told once for each displayed side."""
+        self._executions[match_number] = shares
+
     def trade(self, match_number: int, price: int, shares: int, timestamp: int) -> None:
         """A trade for the tape."""
         self.last_trade = Print(match_number, price, shares, timestamp)
         self.trades += 1
         self.volume += shares
+
+    def break_trade(self, match_number: int) -> None:
+        """Nobody told the number of an auction's trade between two orders that were not displayed: its shares stay."""
+        self.broken_trades += 1
+        self.volume -= self._executions.pop(match_number, 0)
+
+    def enter_state(self, state: bytes) -> None:
+        self.trading_state = state
+        if state in (TRADING, HALTED):
+            self.indicative = self.collar = None
 
 
 class Phase(Enum):
@@ -220,6 +265,9 @@ class BookBuilder:
         self.books: dict[int, OrderBook] = {}
         self.phase = Phase.BEFORE_MESSAGES
         self.messages = 0
+        #: Of the circuit breaker, in 1/10^8; empty when none were told.
+        self.decline_levels: tuple[int, ...] = ()
+        self.breached_level = b""
         self._apply: dict[type[itch.Message], Callable[[Any], None]] = {
             itch.SystemEvent: self._system_event,
             itch.StockDirectory: self._stock_directory,
@@ -234,6 +282,10 @@ class BookBuilder:
             itch.Trade: self._trade,
             itch.CrossTrade: self._cross_trade,
             itch.BrokenTrade: self._broken_trade,
+            itch.NetOrderImbalance: self._net_order_imbalance,
+            itch.LULDAuctionCollar: self._luld_auction_collar,
+            itch.MWCBDeclineLevel: self._mwcb_decline_level,
+            itch.MWCBStatus: self._mwcb_status,
         }
 
     def receive_message(self, message: itch.Message) -> None:
@@ -278,7 +330,7 @@ class BookBuilder:
             raise BookError(f"stock locate {message.stock_locate} was {book.symbol}, now {symbol}")
 
     def _stock_trading_action(self, message: itch.StockTradingAction) -> None:
-        self._book(message).trading_state = message.trading_state
+        self._book(message).enter_state(message.trading_state)
 
     def _add_order(self, message: itch.AddOrder | itch.AddOrderWithMPID) -> None:
         self._book(message).add(
@@ -288,11 +340,13 @@ class BookBuilder:
     def _order_executed(self, message: itch.OrderExecuted) -> None:
         book = self._book(message)
         order = book.reduce(message.order_reference_number, message.executed_shares)
+        book.execute(message.match_number, message.executed_shares)
         book.trade(message.match_number, order.price, message.executed_shares, message.timestamp)
 
     def _order_executed_with_price(self, message: itch.OrderExecutedWithPrice) -> None:
         book = self._book(message)
         book.reduce(message.order_reference_number, message.executed_shares)
+        book.execute(message.match_number, message.executed_shares)
         if message.printable != b"N":  # N: a later cross message prints it, counting it here would count it twice
             book.trade(message.match_number, message.execution_price, message.executed_shares, message.timestamp)
 
@@ -311,13 +365,40 @@ class BookBuilder:
         )
 
     def _trade(self, message: itch.Trade) -> None:
-        self._book(message).trade(message.match_number, message.price, message.shares, message.timestamp)
+        book = self._book(message)
+        book.execute(message.match_number, message.shares)
+        book.trade(message.match_number, message.price, message.shares, message.timestamp)
 
     def _cross_trade(self, message: itch.CrossTrade) -> None:
+        book = self._book(message)
+        book.indicative = None
         if message.cross_shares:  # a cross without shares says that nothing crossed
-            self._book(message).trade(
-                message.match_number, message.cross_price, message.cross_shares, message.timestamp
-            )
+            book.trade(message.match_number, message.cross_price, message.cross_shares, message.timestamp)
 
     def _broken_trade(self, message: itch.BrokenTrade) -> None:
-        self._book(message).broken_trades += 1
+        self._book(message).break_trade(message.match_number)
+
+    def _net_order_imbalance(self, message: itch.NetOrderImbalance) -> None:
+        self._book(message).indicative = Indicative(
+            message.paired_shares,
+            message.imbalance_shares,
+            message.imbalance_direction,
+            message.far_price,
+            message.near_price,
+            message.current_reference_price,
+            message.cross_type,
+        )
+
+    def _luld_auction_collar(self, message: itch.LULDAuctionCollar) -> None:
+        self._book(message).collar = Collar(
+            message.auction_collar_reference_price,
+            message.upper_auction_collar_price,
+            message.lower_auction_collar_price,
+            message.auction_collar_extension,
+        )
+
+    def _mwcb_decline_level(self, message: itch.MWCBDeclineLevel) -> None:
+        self.decline_levels = (message.level_1, message.level_2, message.level_3)
+
+    def _mwcb_status(self, message: itch.MWCBStatus) -> None:
+        self.breached_level = message.breached_level

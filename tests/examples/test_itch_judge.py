@@ -35,8 +35,12 @@ def executed(reference, shares, match):
     return head(b"E") + pack(">QIQ", reference, shares, match)
 
 
-def executed_with_price(reference, shares, match, printable):
-    return head(b"C") + pack(">QIQcI", reference, shares, match, printable, 1_000_000)
+def executed_with_price(reference, shares, match, printable, price=1_000_000):
+    return head(b"C") + pack(">QIQcI", reference, shares, match, printable, price)
+
+
+def state(code):
+    return head(b"H") + b"ABCD    " + code + b"     "
 
 
 def reduced(reference, shares):
@@ -123,6 +127,28 @@ def test_what_is_not_printable_leaves_the_book_and_is_not_volume(read):
     assert books["ABCD"] == {"bids": [], "asks": [], "trades": 1, "volume": 100}
 
 
+AUCTION = [
+    add(1, b"B", 100, 1_010_000),
+    add(2, b"S", 150, 990_000),
+    executed_with_price(1, 100, 5, b"N"),
+    executed_with_price(2, 100, 5, b"N"),
+]
+
+
+def test_an_auction_counts_as_one_trade_of_which_each_part_can_be_broken_once(read):
+    traded = [directory(), state(b"Q"), *AUCTION, cross(130, 7), state(b"T")]
+    assert read(*traded)["ABCD"] == {"bids": [], "asks": [[990_000, 50]], "trades": 1, "volume": 130}
+    assert read(*traded, broken(5))["ABCD"]["volume"] == 30
+    assert read(*traded, broken(6))["ABCD"]["volume"] == 130  # of the 30 shares that nobody displayed
+
+
+def test_a_book_may_be_crossed_while_its_stock_does_not_trade(read):
+    books = read(directory(), state(b"Q"), *AUCTION[:2])
+    assert (books["ABCD"]["bids"], books["ABCD"]["asks"]) == ([[1_010_000, 100]], [[990_000, 150]])
+    with pytest.raises(BadFeed, match="ABCD trades, and its best bid 1010000 meets its best ask 990000"):
+        read(directory(), state(b"Q"), *AUCTION[:2], state(b"T"))
+
+
 def test_stocks_are_kept_apart_and_named(read):
     books = read(directory(), directory(b"XY", 8), add(1, b"B", 100, 5), add(2, b"B", 200, 5, locate=8))
     assert (books["ABCD"]["bids"], books["XY"]["bids"]) == ([[5, 100]], [[5, 200]])
@@ -148,6 +174,21 @@ BAD = {
     "a stock nobody listed": [add(1, b"B", 100, 5, locate=9)],
     "an order of another stock": [directory(b"XY", 8), add(1, b"B", 100, 5, locate=8), executed(1, 1, 1)],
     "a trade broken that was not made": [broken(1)],
+    "an auction's trade broken twice": [*AUCTION, cross(100, 7), broken(5), broken(5)],
+    "an auction of fewer shares than its executions": [*AUCTION, cross(99, 7)],
+    "an execution that is not at its auction's price": [
+        add(1, b"B", 100, 5),
+        executed_with_price(1, 100, 5, b"N", 999_999),
+        cross(100, 7),
+    ],
+    "an auction's trade of three sides": [*AUCTION, add(3, b"S", 100, 5), executed_with_price(3, 100, 5, b"N")],
+    "sides of an auction's trade that differ": [*AUCTION[:3], executed_with_price(2, 99, 5, b"N")],
+    "an auction's match number used again": [
+        *AUCTION,
+        cross(100, 7),
+        add(3, b"S", 100, 5),
+        executed_with_price(3, 100, 5, b"N"),
+    ],
     "an unknown type": [b"z" + bytes(18)],
     "a length that is not its type's": [deleted(1) + b"\0"],
 }

@@ -126,11 +126,41 @@ def test_the_table_and_the_line_show_the_top():
         "channel  session     state            messages    per s  gaps  filled    twice",
         "s1       261121A001  synchronized            7       14     0       0        0",
         "",
-        "symbol    quantity       bid  ask       quantity       last quantity   trades      volume",
+        "symbol    quantity       bid  ask       quantity       last quantity   trades      volume  state    auction",
         "ALFA           300     99.95  100.05    1,000        100.05      200        1         200",
         "BRAVO                                                                       0           0",
     ]
     assert view.line() == "s1: 7 messages, 14/s · ALFA 99.95/100.05 1 trades · BRAVO -/- 0 trades"
+
+
+def test_a_stock_in_an_auction_shows_what_would_happen():
+    channel = Channel(SOURCE)
+    view = View([channel], 0)
+    paused = itch.StockTradingAction(*HEAD, STOCK, b"P", b" ", b"LUDP")
+    collar = itch.LULDAuctionCollar(*HEAD, STOCK, 1_000_000, 1_050_000, 950_000, 0)
+    noii = itch.NetOrderImbalance(*HEAD, 1200, 300, b"B", STOCK, 0, 1_002_500, 1_000_000, b"H", b"L")
+    auction = [itch.encode(message) for message in (paused, collar, noii)]
+    channel.receive([encode_downstream(SESSION, 1, [*FEED, *auction])], 0)
+    told = "1,200 at 100.25, 300 more to buy, within 95.00-105.00"
+    assert view.table()[-1].endswith(f"  paused   {told}")
+    assert view.line().endswith(f"(paused: {told})")
+    book = summary([channel], 1)["symbols"]["ALFA"]
+    assert (book["state"], book["collar"]["upper_price"]) == ("P", 1_050_000)
+    assert book["indicative"] == {
+        "paired_shares": 1200,
+        "imbalance_shares": 300,
+        "imbalance_direction": "B",
+        "far_price": 0,
+        "near_price": 1_002_500,
+        "reference_price": 1_000_000,
+        "cross_type": "H",
+    }
+
+
+def test_an_auction_without_a_price_and_one_of_which_nothing_was_said():
+    noii = vendor.Indicative(0, 0, b"O", 0, 0, 1_000_000, b"O")
+    assert vendor.auction_text(noii, None) == "no price in the auction"
+    assert vendor.auction_text(None, None) == ""
 
 
 @pytest.mark.parametrize(("price", "text"), [(1_000_000, "100.00"), (1, "0.0001"), (10_050, "1.0050"), (9_900, "0.99")])

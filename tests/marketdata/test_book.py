@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketdata import itch
-from marketdata.book import BookBuilder, BookError, BookSnapshot, Level, Phase, Print
+from marketdata.book import BookBuilder, BookError, BookSnapshot, Collar, Indicative, Level, Phase, Print
 
 AAPL, MSFT = 1, 2
 
@@ -104,8 +104,56 @@ def test_trades_beside_the_displayed_book() -> None:
         itch.BrokenTrade(AAPL, 0, 4, 1),
     )
     book = builder.by_symbol("AAPL")
-    assert (book.trades, book.volume, book.broken_trades) == (2, 1010, 1)
+    assert (book.trades, book.volume, book.broken_trades) == (2, 1000, 1)
     assert book.last_trade == Print(2, 101_0000, 1000, 2)
+
+
+def test_an_auction_is_a_crossed_book_that_one_message_prints() -> None:
+    noii = itch.NetOrderImbalance(AAPL, 0, 1, 100, 50, b"B", b"AAPL    ", 0, 100_5000, 100_0000, b"O", b"L")
+    collar = itch.LULDAuctionCollar(AAPL, 0, 1, b"AAPL    ", 100_0000, 105_0000, 95_0000, 0)
+    builder = built(
+        itch.StockTradingAction(AAPL, 0, 0, b"AAPL    ", b"Q", b" ", b"    "),
+        add(1, "B", 150, 101_0000),
+        add(2, "S", 100, 100_0000),
+        collar,
+        noii,
+    )
+    book = builder.by_symbol("AAPL")
+    assert (book.best_bid, book.best_ask) == (Level(101_0000, 150, 1), Level(100_0000, 100, 1))
+    assert book.indicative == Indicative(100, 50, b"B", 0, 100_5000, 100_0000, b"O")
+    assert book.collar == Collar(100_0000, 105_0000, 95_0000, 0)
+    for reference in (1, 2):
+        builder.receive_message(itch.OrderExecutedWithPrice(AAPL, 0, 2, reference, 100, 7, b"N", 100_5000))
+    assert (book.trades, book.volume, book.last_trade) == (0, 0, None)
+    builder.receive_message(itch.CrossTrade(AAPL, 0, 2, 130, b"AAPL    ", 100_5000, 8, b"O"))
+    assert (book.trades, book.volume) == (1, 130)
+    assert builder.by_symbol("AAPL").indicative is None
+    assert book.last_trade == Print(8, 100_5000, 130, 2)
+    assert book.snapshot().bids == (Level(101_0000, 50, 1),)
+    builder.receive_message(itch.StockTradingAction(AAPL, 0, 2, b"AAPL    ", b"T", b" ", b"    "))
+    assert builder.by_symbol("AAPL").collar is None
+
+
+def test_a_broken_trade_of_an_auction_counts_once() -> None:
+    builder = built(add(1, "B", 150, 101_0000), add(2, "S", 100, 100_0000))
+    for reference in (1, 2):
+        builder.receive_message(itch.OrderExecutedWithPrice(AAPL, 0, 2, reference, 100, 7, b"N", 100_5000))
+    builder.receive_message(itch.CrossTrade(AAPL, 0, 2, 130, b"AAPL    ", 100_5000, 9, b"O"))
+    builder.receive_message(itch.BrokenTrade(AAPL, 0, 3, 7))
+    builder.receive_message(itch.BrokenTrade(AAPL, 0, 3, 8))  # between orders that were not displayed
+    book = builder.by_symbol("AAPL")
+    assert (book.volume, book.broken_trades) == (30, 2)
+
+
+def test_a_halt_ends_what_is_known_of_an_auction() -> None:
+    noii = itch.NetOrderImbalance(AAPL, 0, 1, 100, 50, b"B", b"AAPL    ", 0, 100_5000, 100_0000, b"O", b"L")
+    halt = itch.StockTradingAction(AAPL, 0, 0, b"AAPL    ", b"H", b" ", b"T1  ")
+    assert built(noii, halt).by_symbol("AAPL").indicative is None
+
+
+def test_the_circuit_breaker() -> None:
+    builder = built(itch.MWCBDeclineLevel(0, 0, 0, 93, 87, 80), itch.MWCBStatus(0, 0, 0, b"1"))
+    assert (builder.decline_levels, builder.breached_level) == ((93, 87, 80), b"1")
 
 
 def test_states_of_the_day_and_of_the_stock() -> None:
@@ -137,6 +185,7 @@ def test_states_of_the_day_and_of_the_stock() -> None:
         (add(6, "B", 1, 1, locate=3), "stock locate 3"),
         (directory(AAPL, "AAPLE"), "was AAPL, now AAPLE"),
         (itch.SystemEvent(0, 0, 0, b"Z"), "system event code"),
+        (itch.CrossTrade(3, 0, 0, 5, b"AAPL    ", 1, 2, b"O"), "stock locate 3"),
     ],
 )
 def test_a_contradiction_is_an_error_and_changes_nothing(message: itch.Message, what: str) -> None:
