@@ -16,7 +16,8 @@ from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import Field, ValidationError
 
-from fixgw import config_checks, config_explain, strict_yaml
+from fixgw import config_checks, config_explain, config_market_checks, strict_yaml
+from fixgw.config_market import Calendar, CircuitBreaker, Protection, SelfMatch, TickTable
 from fixgw.config_shards import Coordination, Model, Shard
 from fixgw.config_values import (
     Address as Address,  # part of what this module offers
@@ -25,6 +26,7 @@ from fixgw.config_values import (
     AnyAddress,
     CompId,
     FilePath,
+    GatewayId,
     HostAddress,
     Id16,
     Id32,
@@ -59,6 +61,11 @@ class Venue(Model):
     interface: Interface  # multicast is sent and received here: an address of this host, or the network it is on
     link_key_file: FilePath  # the secret by which gateways log in to shards
     trading_day: TradingDay
+    # of every instrument that names none
+    calendar: Name | None = None
+    protection: Name | None = None
+    tick_table: Name | None = None
+    circuit_breaker: CircuitBreaker | None = None  # with which a day begins
 
 
 class Instrument(Model):
@@ -70,6 +77,11 @@ class Instrument(Model):
     tick_size: Price
     lot_size: Quantity = 1
     round_lot: Quantity = 100  # ITCH R Round Lot Size: told to vendors, enforced by nobody
+    # None: the venue's
+    calendar: Name | None = None
+    protection: Name | None = None
+    tick_table: Name | None = None
+    reference_price: Price | None = None  # until the first auction has made one
 
 
 class _Reader(Model):
@@ -89,7 +101,7 @@ class Retransmitter(_Reader):
 class Gateway(_Reader):
     """Where brokers connect; reads every shard's stream."""
 
-    source_id: Id16
+    source_id: GatewayId
     fix: HostAddress
     sync: Sync = "write"
 
@@ -123,6 +135,7 @@ class Participant(Model):
     name: Name
     mpid: Mpid
     attributed: bool = False  # show the mpid with its orders on the feed (ITCH F instead of A)
+    self_match: SelfMatch | None = None  # None: its orders trade with each other
 
 
 class RateLimit(Model):
@@ -180,6 +193,9 @@ class Config(Model):
     coordinator: Coordination = Coordination()
     shards: tuple[Shard, ...]
     instruments: tuple[Instrument, ...]
+    calendars: tuple[Calendar, ...] = ()
+    protections: tuple[Protection, ...] = ()
+    tick_tables: tuple[TickTable, ...] = ()
     retransmitters: tuple[Retransmitter, ...] = ()
     gateways: tuple[Gateway, ...]
     feed: Feed = Feed(channels=(), publishers=())
@@ -208,6 +224,31 @@ class Config(Model):
 
     def participant(self, name: str) -> Participant:
         return _find(self.participants, "participant", name)
+
+    def instrument(self, symbol: str) -> Instrument:
+        found = {instrument.symbol: instrument for instrument in self.instruments}
+        if symbol not in found:
+            raise LookupError(f"no instrument is called {symbol!r}; there are: {', '.join(found) or 'none'}")
+        return found[symbol]
+
+    def session(self, sender_comp_id: str) -> Session:
+        found = {session.sender_comp_id: session for session in self.sessions}
+        if sender_comp_id not in found:
+            raise LookupError(f"no session is called {sender_comp_id!r}; there are: {', '.join(found) or 'none'}")
+        return found[sender_comp_id]
+
+    def calendar_of(self, instrument: Instrument) -> Calendar | None:
+        """Its own, or the venue's; None: it is open all day."""
+        name = instrument.calendar or self.venue.calendar
+        return _find(self.calendars, "calendar", name) if name else None
+
+    def protection_of(self, instrument: Instrument) -> Protection | None:
+        name = instrument.protection or self.venue.protection
+        return _find(self.protections, "protection", name) if name else None
+
+    def tick_table_of(self, instrument: Instrument) -> TickTable | None:
+        name = instrument.tick_table or self.venue.tick_table
+        return _find(self.tick_tables, "tick table", name) if name else None
 
     def instruments_of(self, shard: str) -> tuple[Instrument, ...]:
         """The instruments that live on this shard, in file order."""
@@ -293,11 +334,12 @@ def check(file: Path) -> Report:
         return Report(None, (f"{file}:1:1: cannot be read: {error.strerror}",), ())
     except strict_yaml.StrictYamlError as error:
         return Report(None, tuple(problem.describe(str(file)) for problem in error.problems), ())
-    config, problems = None, config_checks.cross_check(document)
+    config, problems = None, [*config_checks.cross_check(document), *config_market_checks.cross_check(document)]
     try:
         config = Config.model_validate(document.value, context={"directory": file.resolve().parent})
     except ValidationError as error:
         problems += config_explain.explain(document, error, Config)
     errors = tuple(problem.describe(str(file)) for problem in strict_yaml.in_order(problems))
-    warnings = tuple(problem.describe(str(file), "warning: ") for problem in config_checks.doubts(document))
+    doubts = strict_yaml.in_order([*config_checks.doubts(document), *config_market_checks.doubts(document)])
+    warnings = tuple(problem.describe(str(file), "warning: ") for problem in doubts)
     return Report(None if errors else config, errors, warnings)

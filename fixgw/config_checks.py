@@ -29,6 +29,9 @@ UNIQUE = (
     "participants.*.mpid",
     "sessions.*.id",
     "sessions.*.sender_comp_id",
+    "calendars.*.name",
+    "protections.*.name",
+    "tick_tables.*.name",
 )
 
 REFERENCES = (  # what is named here, must be there
@@ -41,6 +44,12 @@ REFERENCES = (  # what is named here, must be there
     ("feed.publishers.*.requests.{}", "channel", "feed.channels.*.shard"),
     ("sessions.*.participant", "participant", "participants.*.name"),
     ("sessions.*.gateway", "gateway", "gateways.*.name"),
+    ("venue.calendar", "calendar", "calendars.*.name"),
+    ("venue.protection", "protection", "protections.*.name"),
+    ("venue.tick_table", "tick table", "tick_tables.*.name"),
+    ("instruments.*.calendar", "calendar", "calendars.*.name"),
+    ("instruments.*.protection", "protection", "protections.*.name"),
+    ("instruments.*.tick_table", "tick table", "tick_tables.*.name"),
 )
 
 NEVER_EMPTY = ("shards", "shards.*.replicas", "retransmitters.*.shards", "feed.channels.*.lines")
@@ -198,7 +207,7 @@ def _clashing(
             yield Problem(item.mark, item.path, text)
 
 
-def _entries(document: Document, section: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def entries(document: Document, section: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The entries of a section that is a list of mappings, with their paths."""
     value, path = document.value, tuple(section.split("."))
     for part in path:
@@ -215,7 +224,7 @@ def _texts(value: object) -> list[str]:
 
 def _two_forms(document: Document) -> Iterator[Problem]:
     """A shard is alone, or has replicas."""
-    for path, shard in _entries(document, "shards"):
+    for path, shard in entries(document, "shards"):
         if any(key in shard for key in REPLICATED):
             if "replicas" not in shard:
                 here = (*path, "replication")
@@ -233,7 +242,7 @@ def _two_forms(document: Document) -> Iterator[Problem]:
 
 def _replicas(document: Document) -> Iterator[tuple[Path, dict[str, Any], list[Any]]]:
     """The shards that have replicas, with their paths."""
-    for path, shard in _entries(document, "shards"):
+    for path, shard in entries(document, "shards"):
         if isinstance(shard.get("replicas"), list):
             yield path, shard, shard["replicas"]
 
@@ -254,7 +263,7 @@ def _unreachable(document: Document) -> Iterator[Problem]:
 def _clashing_queries(document: Document) -> Iterator[Problem]:
     """A shard alone answers queries at its own `control`, or else at the TCP port with the number of `retransmit`."""
     taken = {address: item for item, address in _addresses(document, TCP_ADDRESSES)}
-    for path, shard in _entries(document, "shards"):
+    for path, shard in entries(document, "shards"):
         if shard.get("control") is not None or "replicas" in shard:
             continue
         for item, address in _addresses(document, (f"shards.{path[-1]}.retransmit",)):
@@ -310,11 +319,11 @@ def _weak_shards(document: Document) -> Iterator[Problem]:
 
 def _deaf(document: Document) -> Iterator[Problem]:
     """A shard that sends to hosts one by one reaches a reader only at an address of the reader's own."""
-    shards = list(_entries(document, "shards"))
+    shards = list(entries(document, "shards"))
     unicast = [str(shard.get("name")) for _, shard in shards if isinstance(shard.get("stream"), list)]
     channels = [str(item.value) for item in find(document, "feed.channels.*.shard")]
     for section in ("retransmitters", "gateways", "feed.publishers"):
-        for path, reader in _entries(document, section):
+        for path, reader in entries(document, section):
             heard = {"retransmitters": _texts(reader.get("shards")), "gateways": unicast}.get(section, channels)
             for name in unicast:
                 if name in heard and name not in _texts(reader.get("streams")):
@@ -330,7 +339,7 @@ def _deaf(document: Document) -> Iterator[Problem]:
 
 def _unserved(document: Document) -> Iterator[Problem]:
     """A publisher answers requests for every channel: a vendor finds the same service at A and at B."""
-    for path, publisher in _entries(document, "feed.publishers"):
+    for path, publisher in entries(document, "feed.publishers"):
         requests = publisher.get("requests")
         if not isinstance(requests, dict):
             continue
@@ -343,7 +352,7 @@ def _unserved(document: Document) -> Iterator[Problem]:
 def _scattered(document: Document) -> Iterator[Problem]:
     """The sessions of one participant share a gateway, for one task there puts all its orders in order."""
     first: dict[str, tuple[str, Mark]] = {}
-    for path, session in _entries(document, "sessions"):
+    for path, session in entries(document, "sessions"):
         participant, gateway = session.get("participant"), session.get("gateway")
         if not isinstance(participant, str) or not isinstance(gateway, str):
             continue

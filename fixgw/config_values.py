@@ -4,6 +4,7 @@ Each validator takes what strict_yaml gives (text, int, Decimal, list) and retur
 raises ValueError with the words an operator reads after ``file:line:column: path: ``.
 """
 
+import contextlib
 import datetime
 import ipaddress
 import re
@@ -19,6 +20,9 @@ from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
 PRICE_SCALE = 10_000
 MAX_PRICE = 200_000 * PRICE_SCALE  # the greatest Price(4) that ITCH 5.0 allows
+LEVEL_SCALE = 100_000_000  # of ITCH 5.0's circuit breaker levels, Price(8)
+MAX_VALUE = 10**15  # of one order, in the currency: no order that can be written is above it
+MAX_SECONDS = 86_400  # of an auction: a day
 MAX_QUANTITY = 2**31 - 1  # ITCH shares are 32 bits unsigned; one bit less keeps foreign signed readers right
 
 
@@ -107,6 +111,34 @@ def _price(value: object) -> int:
     return int(scaled)
 
 
+def _exact(value: object, scale: int, most: int, what: str) -> int:
+    """A number above 0 in units of 1/`scale`. Never rounded: what has more decimals than there are is an error."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError(f"must be {what}")
+    scaled = Fraction(value) * scale
+    if scaled.denominator != 1:
+        raise ValueError(f"has more than {len(str(scale)) - 1} decimals: {value}")
+    if not 0 < scaled <= most * scale:
+        raise ValueError(f"must be above 0 and at most {most}, not {value}")
+    return int(scaled)
+
+
+def _percent(value: object) -> int:
+    return _exact(value, 100, 100, "a percentage such as 2.5")
+
+
+def _money(value: object) -> int:
+    return _exact(value, PRICE_SCALE, MAX_VALUE, "an amount of money such as 5000000")
+
+
+def _seconds(value: object) -> int:
+    return _exact(value, 10**9, MAX_SECONDS, "a number of seconds such as 120")
+
+
+def _level(value: object) -> int:
+    return _exact(value, LEVEL_SCALE, 2**63 // LEVEL_SCALE, "an index level such as 4650.25")
+
+
 def _password_hash(value: object) -> str | None:
     # Nothing here repeats the value: it may be a password written by mistake.
     if value is None:
@@ -153,6 +185,23 @@ def _wall_clock(value: object) -> datetime.time:
         raise ValueError(f"must be a time of day such as 17:00, not {value!r}") from None
 
 
+def _phase_time(value: object) -> datetime.time:
+    """One way to write each time, so that none stands twice in a timetable: 09:00, and 09:00:30 with seconds only."""
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch(r"[0-9]{2}:[0-9]{2}(:[0-9]{2})?", text) and not text.endswith(":00", 5):
+        with contextlib.suppress(ValueError):
+            return datetime.time.fromisoformat(text)
+    raise ValueError(f"must be a time of day such as 09:00 or 09:00:30, not {value!r}")
+
+
+def _date(value: object) -> datetime.date:
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        with contextlib.suppress(ValueError):
+            return datetime.date.fromisoformat(text)
+    raise ValueError(f"must be a date such as 2026-12-24, not {value!r}")
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a path")
@@ -169,9 +218,16 @@ CompId = Annotated[str, _spelled(r"[!-<>-~]{1,32}", "1 to 32 printable ASCII cha
 Username = Annotated[str, _spelled(r"[!-<>-~]{1,64}", "1 to 64 printable ASCII characters without blank and =")]
 ZooKeeperPath = Annotated[str, _spelled(r"(/[A-Za-z0-9_-]{1,64}){1,8}", "a ZooKeeper path such as /fixgw")]
 Id16 = Annotated[int, Field(strict=True, ge=1, le=2**16 - 1)]
+GatewayId = Annotated[int, Field(strict=True, ge=1, le=2**16 - 2)]  # the last one is the operator's
 Id32 = Annotated[int, Field(strict=True, ge=1, le=2**32 - 1)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]
 Price = Annotated[int, PlainValidator(_price)]
+Percent = Annotated[int, PlainValidator(_percent)]  # in 1/10,000
+Money = Annotated[int, PlainValidator(_money)]  # in 1/10,000 of the currency
+Seconds = Annotated[int, PlainValidator(_seconds)]  # in ns
+Level = Annotated[int, PlainValidator(_level)]  # in 1/10^8
+PhaseTime = Annotated[datetime.time, PlainValidator(_phase_time)]
+Date = Annotated[datetime.date, PlainValidator(_date)]
 AnyAddress = Annotated[Address, PlainValidator(Address.parse)]
 HostAddress = Annotated[AnyAddress, AfterValidator(_unicast)]
 Interface = Annotated[str, PlainValidator(_interface)]

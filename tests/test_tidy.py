@@ -22,14 +22,15 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
-        amend answers book codes commands day engine entry events ids instruments operations order queries
+        amend answers book codes commands day engine entry events ids instruments operations order protection queries
         sessions shard snapshot state trade wire
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate
     """,
     "fixgw": """
-        answer auth codec config config_checks config_explain config_shards config_values dictionary
+        answer auth codec config config_checks config_explain config_market config_market_checks config_shards
+        config_values dictionary
         entries forks header history inquiries logon outbound overview primaries query_tables reports
         resend restarts router sent session session_events session_state strict_yaml tags throttle
         timestamps translate values
