@@ -33,6 +33,22 @@ def test_layouts_are_the_codes() -> None:
         assert (name, length, fields) == (layout.message_class.__name__, layout.length, ours[itch.HEADER_FIELDS :])
 
 
+def test_examples_are_what_their_bytes_say() -> None:
+    for section in README.split("\n### ")[1:]:
+        told = re.search(r"^Example: ((?:.+\n)+)\n    ([0-9a-f ]+)$", section, re.MULTILINE)
+        assert told is not None, section[:40]
+        message = itch.decode(bytes.fromhex(told[2]))
+        assert message.message_type.decode() == section[0]
+        layout = itch.LAYOUTS[ord(section[0])]
+        widths = [1, *(kind.width for kind in layout.fields.values())]
+        assert [len(field) // 2 for field in told[2].split()] == widths
+        values = {}
+        for name in list(layout.fields)[itch.HEADER_FIELDS :]:
+            value = getattr(message, name)
+            values[name] = (value.decode().rstrip() or "space") if isinstance(value, bytes) else str(value)
+        assert dict(re.findall(r"`(\w+)`\s([^,\s]+)", told[1])) == values
+
+
 def test_every_message_that_can_be_sent_is_described() -> None:
     translator = (Path(itch.__file__).parent / "translate.py").read_text(encoding="utf-8")
     classes = {message.__name__: message.message_type.decode() for message in itch.MESSAGES}
