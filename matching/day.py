@@ -9,7 +9,9 @@ closed orders and trades. Orders and trading states are told to the public only 
 says them at its start.
 """
 
-from matching.codes import RefusalReason, SystemEventCode
+from typing import Final
+
+from matching.codes import RefusalReason, SystemEventCode, TradingState
 from matching.commands import DefineInstrument, EndDay, SetTradingState, StartDay
 from matching.events import (
     DayEnded,
@@ -20,10 +22,17 @@ from matching.events import (
     TradingStateChanged,
 )
 from matching.ids import FEED_SESSION_LENGTH
-from matching.instruments import is_trading_state
+from matching.instruments import CLOSED, CONTINUOUS, HALTED, QUOTE_ONLY
+from matching.renewal import renew
 from matching.sessions import go_on_canceling
-from matching.state import CLOSING_EVENTS, Cancellation, Expiry, Listing, State, Sweep
+from matching.state import CLOSING_EVENTS, Cancellation, Expiry, Listing, Renewal, State, Sweep
 from matching.trade import BUY, EXPIRED, close, trade
+
+_PHASES: Final = {
+    int(TradingState.TRADING): CONTINUOUS,
+    int(TradingState.HALTED): HALTED,
+    int(TradingState.QUOTATION_ONLY): QUOTE_ONLY,
+}
 
 
 def start_day(state: State, command: StartDay, events: list[Event]) -> int:
@@ -58,7 +67,10 @@ def define_instrument(state: State, command: DefineInstrument, events: list[Even
         return RefusalReason.INSTRUMENT_IN_USE  # the public knows the id by its symbol until the day ends
     reason = state.instruments.define(command)
     if not reason and state.day:
-        events.append(state.instruments.by_id[command.instrument_id].listed())
+        instrument = state.instruments.by_id[command.instrument_id]
+        if listed is None:
+            instrument.phase = CONTINUOUS
+        events.append(instrument.listed())
     return reason
 
 
@@ -67,9 +79,10 @@ def set_trading_state(state: State, command: SetTradingState, events: list[Event
     instrument = state.instruments.by_id.get(command.instrument_id)
     if instrument is None:
         return RefusalReason.UNKNOWN_INSTRUMENT
-    if not is_trading_state(command.state):
+    phase = _PHASES.get(command.state)
+    if phase is None:
         return RefusalReason.BAD_TRADING_STATE
-    instrument.state = command.state
+    instrument.phase = phase
     if state.day:
         events.append(TradingStateChanged(command.instrument_id, command.state, command.reason))
     return 0
@@ -87,6 +100,8 @@ def go_on(state: State, events: list[Event], timestamp: int) -> int:
         trade(state, events, work.session, side, terms, work.leaves_qty, work.cum_qty, work.cum_notional, timestamp)
     elif isinstance(work, Listing):
         _list(state, work, events)
+    elif isinstance(work, Renewal):
+        renew(state, work, events)
     elif isinstance(work, Cancellation):
         go_on_canceling(state, work, events)
     else:
@@ -99,9 +114,13 @@ def _list(state: State, work: Listing, events: list[Event]) -> None:
         if len(events) >= state.max_events - CLOSING_EVENTS:
             state.work.insert(0, work)
             return
-        events.append(state.instruments.by_id[work.ids.pop()].listed())
+        instrument = state.instruments.by_id[work.ids.pop()]
+        if instrument.phase == CLOSED:
+            instrument.phase = CONTINUOUS
+        events.append(instrument.listed())
     events.append(SystemEventOccurred(SystemEventCode.START_OF_SYSTEM_HOURS))
     events.append(SystemEventOccurred(SystemEventCode.START_OF_MARKET_HOURS))
+    renew(state, Renewal(state.instruments.sorted_ids()[::-1], 0), events)
 
 
 def _expire(state: State, work: Expiry, events: list[Event]) -> None:
@@ -109,7 +128,9 @@ def _expire(state: State, work: Expiry, events: list[Event]) -> None:
         book = state.instruments.by_id[work.ids[-1]].book
         level = book.bids.best or book.asks.best
         if level is None:
-            work.ids.pop()
+            instrument = state.instruments.by_id[work.ids.pop()]
+            if instrument.phase != HALTED:
+                instrument.phase = CLOSED
             continue
         if len(events) >= state.max_events - CLOSING_EVENTS:
             state.work.insert(0, work)

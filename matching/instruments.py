@@ -1,29 +1,105 @@
 """The instruments of a shard and the rules an instrument's definition keeps.
 
 An instrument's id is unique over the venue (it is the feed's stock locate), its symbol on the shard. What orders were
-accepted under must not change below them: tick size, lot size and symbol are fixed while orders rest.
+accepted under must not change below them: tick sizes, lot size and symbol are fixed while orders stand anywhere.
 """
 
+from bisect import bisect_right
 from typing import Final
 
-from matching.book import OrderBook
-from matching.codes import RefusalReason, TradingState
-from matching.commands import DefineInstrument
+from matching.book import BookSide, OrderBook
+from matching.codes import Phase, RefusalReason, TradingState
+from matching.commands import DefineInstrument, DefineRules
 from matching.events import InstrumentListed
 from matching.ids import MAX_INSTRUMENT_ID, MAX_PRICE, MAX_QUANTITY, SYMBOL_LENGTH
 
+# Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
+CLOSED: Final = int(Phase.CLOSED)
+PRE_OPEN: Final = int(Phase.PRE_OPEN)
+OPENING_AUCTION: Final = int(Phase.OPENING_AUCTION)
+CONTINUOUS: Final = int(Phase.CONTINUOUS)
+CLOSING_AUCTION: Final = int(Phase.CLOSING_AUCTION)
+POST_CLOSE: Final = int(Phase.POST_CLOSE)
+HALTED: Final = int(Phase.HALTED)
+REOPENING_AUCTION: Final = int(Phase.REOPENING_AUCTION)
+VOLATILITY_AUCTION: Final = int(Phase.VOLATILITY_AUCTION)
+QUOTE_ONLY: Final = int(Phase.QUOTE_ONLY)
 TRADING: Final = int(TradingState.TRADING)
-_STATES: Final = frozenset(int(state) for state in TradingState)
+
+#: By `Phase`: how the public sees it.
+STATE_OF: Final = tuple(
+    int(state)
+    for state in (
+        TradingState.HALTED,  # CLOSED
+        TradingState.QUOTATION_ONLY,  # PRE_OPEN
+        TradingState.QUOTATION_ONLY,  # OPENING_AUCTION
+        TradingState.TRADING,  # CONTINUOUS
+        TradingState.QUOTATION_ONLY,  # CLOSING_AUCTION
+        TradingState.HALTED,  # POST_CLOSE
+        TradingState.HALTED,  # HALTED
+        TradingState.QUOTATION_ONLY,  # REOPENING_AUCTION
+        TradingState.PAUSED,  # VOLATILITY_AUCTION
+        TradingState.QUOTATION_ONLY,  # QUOTE_ONLY
+    )
+)
 
 
 class Instrument:
-    """One instrument: its definition, its trading state and its book."""
+    """One instrument: its definition, its phase, its rules, and where its orders stand."""
 
-    __slots__ = ("book", "definition", "lot_size", "state", "tick_size")
+    __slots__ = (
+        "banded",
+        "book",
+        "definition",
+        "ends_at",
+        "extension",
+        "indicated_at",
+        "last_price",
+        "lot_size",
+        "parked",
+        "pegs",
+        "phase",
+        "protected",
+        "reference_price",
+        "rules",
+        "scheduled_at",
+        "scheduled_phase",
+        "stops",
+        "tick_size",
+        "ticks",
+    )
 
     def __init__(self, definition: DefineInstrument) -> None:
-        self.state: int = TRADING
+        #: `codes.Phase`.
+        self.phase: int = CLOSED
+        #: When the auction that is on ends by itself, ns since the epoch; 0: it does not.
+        self.ends_at: int = 0
+        #: How often the volatility auction that is on was extended.
+        self.extension: int = 0
+        #: When an indicative price was published last, or the auction began.
+        self.indicated_at: int = 0
+        #: The entry of the schedule that was done last: its time, 0 if none was, and its phase.
+        self.scheduled_at: int = 0
+        self.scheduled_phase: int = CONTINUOUS
+        #: Of the last sale, the auctions' included, on whatever day; 0: there was none.
+        self.last_price: int = 0
+        #: Of the last auction, or what the operator set since; 0: there is none.
+        self.reference_price: int = 0
         self.book = OrderBook()
+        #: Stop orders that wait for their price: bids at the rank of the lowest stop price first, asks of the highest.
+        self.stops = OrderBook()
+        self.stops.bids.sign = -1
+        self.stops.asks.sign = 1
+        #: Orders for an auction that has not begun, first come first served: all at rank 0.
+        self.parked = BookSide(1)
+        #: Pegged orders, which have no price of their own: all at rank 0.
+        self.pegs = OrderBook()
+        self.rules: DefineRules | None = None
+        #: Whether there is a price band, and whether there is a limit to what an order may ask for.
+        self.banded: bool = False
+        self.protected: bool = False
+        #: The tick-size table: (from_price, tick_size), ascending. Mostly there is none.
+        self.ticks: tuple[tuple[int, int], ...] = ()
         self.define(definition)
 
     def define(self, definition: DefineInstrument) -> None:
@@ -32,6 +108,38 @@ class Instrument:
         #: Beside it, because every order is held against them.
         self.tick_size: int = definition.tick_size
         self.lot_size: int = definition.lot_size
+
+    def take_rules(self, rules: DefineRules) -> None:
+        """Protect prices as these rules say."""
+        self.rules = rules
+        self.banded = rules.static_band != 0 or rules.dynamic_band != 0
+        self.protected = rules.fat_finger != 0 or rules.max_quantity != 0 or rules.max_value != 0
+
+    @property
+    def state(self) -> int:
+        """How the public sees the phase: `codes.TradingState`."""
+        return STATE_OF[self.phase]
+
+    def tick_at(self, price: int) -> int:
+        """What this price must be a multiple of. Without a table, `tick_size` says it faster."""
+        row = bisect_right(self.ticks, (price, MAX_PRICE + 1))
+        return self.ticks[row - 1][1] if row else self.tick_size
+
+    def is_empty(self) -> bool:
+        """Whether no order stands anywhere."""
+        return self.book.is_empty() and self.stops.is_empty() and self.pegs.is_empty() and self.parked.best is None
+
+    def sides(self) -> list[BookSide]:
+        """Every queue of it: the book, then what waits beside it."""
+        return [
+            self.book.bids,
+            self.book.asks,
+            self.stops.bids,
+            self.stops.asks,
+            self.pegs.bids,
+            self.pegs.asks,
+            self.parked,
+        ]
 
     def listed(self) -> InstrumentListed:
         """What the public is told about it."""
@@ -73,7 +181,7 @@ class Instruments:
         if self._ids.get(definition.symbol, definition.instrument_id) != definition.instrument_id:
             return RefusalReason.INSTRUMENT_IN_USE
         instrument = self.by_id.get(definition.instrument_id)
-        if instrument is None or instrument.book.is_empty():
+        if instrument is None or instrument.is_empty():
             return 0
         same_rules = (
             definition.symbol == instrument.definition.symbol
@@ -94,8 +202,3 @@ def _is_sound(definition: DefineInstrument) -> bool:
         and 1 <= definition.lot_size <= MAX_QUANTITY
         and 1 <= definition.round_lot_size <= MAX_QUANTITY
     )
-
-
-def is_trading_state(state: int) -> bool:
-    """Whether this byte is a `TradingState`."""
-    return state in _STATES

@@ -291,7 +291,7 @@ def test_the_round_lot_may_change_while_orders_rest() -> None:
 
 def test_an_unknown_trading_state_is_refused() -> None:
     engine = opened()
-    assert engine.apply(SetTradingState(1, ord("Q"), b""), 0, 0) == [
+    assert engine.apply(SetTradingState(1, ord("P"), b""), 0, 0) == [
         CommandRefused(19, RefusalReason.BAD_TRADING_STATE)
     ]
 
