@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from marketdata import itch, moldudp64, requests
+from matching import events
 from matching.codes import Side
 from tests.marketdata.stream import ShardStream
 
@@ -76,6 +77,5 @@ def test_a_replace_that_trades_is_told_as_described() -> None:
     stream.enter(Side.SELL, 100, 101_0000)
     stream.enter(Side.BUY, 300, 100_0000)
     buy = next(order.terms for order in stream.engine.orders() if order.terms.side == Side.BUY)
-    events = stream.replace(buy, 300, 101_0000)
-    public = [type(event) for event in events]
+    public = [type(event) for event in stream.replace(buy, 300, 101_0000)]
     assert public == [events.OrderReplaced, events.OrderExecuted, events.OrderBooked]
