@@ -74,6 +74,10 @@ _OLD_ORD_REASONS: Final = {
     int(_R.INSTRUMENT_HALTED): 2,
     int(_R.COMMAND_EXPIRED): 4,
     int(_R.DUPLICATE_CL_ORD_ID): 6,
+    int(_R.NOT_IN_THIS_PHASE): 2,
+    int(_R.QUANTITY_ABOVE_MAXIMUM): 3,
+    int(_R.VALUE_ABOVE_MAXIMUM): 3,
+    int(_R.PRICE_FAR_FROM_REFERENCE): 3,
 }
 _OLD_CXL_REASONS: Final = {int(_R.TOO_LATE): 0, int(_R.QUANTITY_ALREADY_EXECUTED): 0, int(_R.UNKNOWN_ORDER): 1}
 
@@ -90,6 +94,10 @@ DIALECTS: Final = {
             int(_R.UNSUPPORTED_TIME_IN_FORCE): 11,
             int(_R.QUANTITY_NOT_ON_LOT): 13,
             int(_R.QUANTITY_OUT_OF_RANGE): 13,
+            int(_R.UNSUPPORTED_INSTRUCTION): 11,
+            int(_R.BAD_PEG): 11,
+            int(_R.BAD_DISPLAY_QUANTITY): 13,
+            int(_R.BAD_MINIMUM_QUANTITY): 13,
         },
         _OLD_CXL_REASONS | {int(_R.DUPLICATE_CL_ORD_ID): 6},
         99,
@@ -105,6 +113,13 @@ _CANCEL_TEXTS: Final = {
     int(CancelReason.MARKET_REMAINDER): b"58=Market orders do not rest: nothing left to execute against\x01",
     int(CancelReason.SOURCE_LOST): b"58=Cancel on disconnect: the session's gateway was lost\x01",
     int(CancelReason.SESSION_LOST): b"58=Cancel on disconnect: the session was disconnected\x01",
+    int(CancelReason.SELF_MATCH): b"58=Self-match prevention: it would have traded within its own firm or group\x01",
+    int(CancelReason.MASS_CANCEL): b"58=Canceled by a mass cancel request\x01",
+    int(CancelReason.KILL_SWITCH): b"58=Kill switch: order entry was blocked, and what was open canceled\x01",
+    int(CancelReason.MINIMUM_QUANTITY): b"58=MinQty(110): less than that could be executed at once\x01",
+    int(CancelReason.AUCTION_REMAINDER): b"58=The auction that the order was for did not fill it\x01",
+    int(CancelReason.PRICE_BAND): b"58=Price band: the next price is outside of it\x01",
+    int(CancelReason.OPERATOR): b"58=Canceled by the market's operator\x01",
 }
 
 _REASON_TEXTS: Final = {
@@ -122,8 +137,25 @@ _REASON_TEXTS: Final = {
     _R.COMMAND_EXPIRED: "the request reached the market too late",
     _R.TOO_LATE: "the order is no longer open",
     _R.UNKNOWN_ORDER: "OrigClOrdID(41) names no order of this session",
-    _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40) or TimeInForce(59) is not the order's",
+    _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40), TimeInForce(59) or ExecInst(18) is not the order's",
     _R.QUANTITY_ALREADY_EXECUTED: "OrderQty(38) is not above what has been executed already",
+    _R.UNSUPPORTED_INSTRUCTION: "ExecInst(18) is not served, or not with this OrdType(40) and TimeInForce(59)",
+    _R.BAD_STOP_PRICE: "StopPx(99) is missing, off tick, out of range, or not for this OrdType(40)",
+    _R.BAD_DISPLAY_QUANTITY: (
+        "MaxFloor(111) or DisplayQty(1138) is not below OrderQty(38), not a multiple of the lot size {lot}, "
+        "or not for such an order"
+    ),
+    _R.BAD_MINIMUM_QUANTITY: (
+        "MinQty(110) is above OrderQty(38), not a multiple of the lot size {lot}, or not for such an order"
+    ),
+    _R.BAD_EXPIRE_TIME: "ExpireDate(432) or ExpireTime(126) is missing, has passed, or is not for this TimeInForce(59)",
+    _R.BAD_PEG: "40=P and ExecInst(18) R, P or M go together; with M there is no offset",
+    _R.NOT_IN_THIS_PHASE: "the market is in a phase that takes no such order",
+    _R.QUANTITY_ABOVE_MAXIMUM: "OrderQty(38) is above the most that an order may have",
+    _R.VALUE_ABOVE_MAXIMUM: "price times OrderQty(38) is above the most that an order may be worth",
+    _R.PRICE_FAR_FROM_REFERENCE: "Price(44) is too far from the reference price",
+    _R.ENTRY_BLOCKED: "order entry is blocked: ask the market's operator",
+    _R.WOULD_TRADE: "a post-only order would have traded at once",
 }
 _REPLACED_TEXT: Final = "OrigClOrdID(41) was replaced: the order goes by a newer ClOrdID(11)"
 

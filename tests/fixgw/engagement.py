@@ -11,7 +11,7 @@ from fixgw import tags
 from fixgw.codec import FixMessage, Framer, decode
 from fixgw.inquiries import INQUIRY_BURST, MAX_OPEN
 from fixgw.router import ORDER_LIFETIME
-from matching.codes import TradingState
+from matching.codes import CancelReason, OrdStatus, RejectReason, TradingState
 from matching.commands import (
     CancelSession,
     Command,
@@ -20,6 +20,7 @@ from matching.commands import (
     SetTradingState,
     SourceLost,
 )
+from matching.events import CancelRejected, Event, OrderCanceled, OrderRejected, OrderTerms
 from matching.wire import encode
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import Talk, wire
@@ -487,6 +488,26 @@ def _refused_by_the_gateway(version: str) -> set[Refusal]:
     return refusals(stage.heard) | _too_late(version)
 
 
+#: Of these the market tells; what makes it do so is the engine's.
+MARKET_REASONS = [each for each in RejectReason if each >= RejectReason.UNSUPPORTED_INSTRUCTION]
+
+
+def _refused_by_the_market(version: str) -> set[Refusal]:
+    """Whatever an engine may say."""
+    stage = Stage(version).log_on()
+    router, amber = stage.venue.router, stage.amber.session_id
+    terms = OrderTerms(0, amber, amber, 1, 1, 2, 0, 100_000, 10, b"a1", b"")
+    events: list[Event] = [OrderCanceled(terms, b"a1", 0, 10, reason, 1, 0, 0) for reason in list(CancelReason)[6:]]
+    for reason in MARKET_REASONS:
+        events.append(OrderRejected(terms, 1, reason))
+        events.append(CancelRejected(amber, amber, 1, 0, b"a2", b"a1", 2, reason, OrdStatus.REJECTED))
+    for seq, event in enumerate(events):
+        router.tell(router.shards[1].reporter.reports(event, seq, stage.venue.now), stage.venue.now)
+    stage.venue.flush()
+    stage.later()
+    return refusals(stage.heard)
+
+
 def _too_late(version: str) -> set[Refusal]:
     stage = Stage(version).log_on()
     stage.order("a1", 1, 10, "10.00")
@@ -547,5 +568,5 @@ def _told(sent: list[str]) -> set[Refusal]:
 def provoked(version: str) -> set[Refusal]:
     """Everything that is refused with a text, by anything this version can do wrong."""
     found = _refused_orders(version) | _refused_by_the_gateway(version) | _refused_by_the_session(version)
-    found |= _inquiries_not_answered(version)
+    found |= _inquiries_not_answered(version) | _refused_by_the_market(version)
     return found | {Refusal("5", "", WRONG_PASSWORD)}
