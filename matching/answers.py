@@ -79,7 +79,7 @@ def answer(state: State, query: Query) -> Answer:
 def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
     """A page costs what it may hold, however many orders there are: a query stops what it asks for that long."""
     participant = state.participants.get(query.participant_id, _NOBODY)
-    if len(participant.orders) > _MAX_SORTED:
+    if len(participant.orders) > _MAX_SORTED and not state.is_renewing():
         return _open_orders_of_many(state, query)
     ids = list(participant.orders)
     ids += [each.terms.order_id for each in state.sweeps() if each.terms.participant_id == query.participant_id]
@@ -90,22 +90,22 @@ def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
 
 def _open_orders_of_many(state: State, query: OpenOrders) -> OrdersFound:
     """Those among the day's next orders, which stand by order id."""
-    accepted = state.accepted
-    before_first = state.last_order_id - len(accepted)
-    first = max(query.after_order_id - before_first, 0)
-    end = min(first + _MAX_LOOKED_AT, len(accepted))
+    looked_at = state.terms_after(query.after_order_id, _MAX_LOOKED_AT)
     found: list[OrderStatus] = []
-    for place in range(first, end):
-        terms = accepted[place]
+    for terms in looked_at:
         if terms.participant_id == query.participant_id:
             order = _open_order(state, terms)
             if order is not None:
                 found.append(order)
                 if len(found) == MAX_ITEMS:
-                    end = place + 1
-                    break
-    more = end < len(accepted)
-    return OrdersFound(found, more, before_first + end if more else 0)
+                    return OrdersFound(found, terms is not looked_at[-1] or _goes_on(state, looked_at), terms.order_id)
+    more = _goes_on(state, looked_at)
+    return OrdersFound(found, more, looked_at[-1].order_id if more else 0)
+
+
+def _goes_on(state: State, looked_at: list[OrderTerms]) -> bool:
+    """Whether the day has orders behind these."""
+    return len(looked_at) == _MAX_LOOKED_AT and bool(state.terms_after(looked_at[-1].order_id, 1))
 
 
 def _open_order(state: State, terms: OrderTerms) -> OrderStatus | None:
@@ -122,6 +122,10 @@ def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | No
             return _open(sweep.terms, sweep)
     session = state.sessions.get(query.session_id)
     entry = None if session is None else session.cl_ord_ids.get(query.cl_ord_id)
+    if session is not None and entry is None and state.is_renewing():
+        for order in session.participant.orders.values():
+            if (order.terms.session_id, order.terms.cl_ord_id) == (query.session_id, query.cl_ord_id):
+                return _told(order)
     return _order(state, entry) if isinstance(entry, int) else _told(entry)
 
 
@@ -130,6 +134,8 @@ def _order(state: State, order_id: int) -> OrderStatus | None:
     sweep = state.sweep(order_id)
     if sweep is not None:
         return _open(sweep.terms, sweep)
+    if state.is_renewing():
+        return _told(state.order(order_id))
     terms = state.terms(order_id)
     session = None if terms is None else state.find_session(terms.session_id, terms.participant_id)
     if terms is None or session is None:

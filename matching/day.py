@@ -23,8 +23,8 @@ from matching.events import (
 )
 from matching.ids import FEED_SESSION_LENGTH
 from matching.instruments import CLOSED, CONTINUOUS, HALTED, QUOTE_ONLY
+from matching.mass_cancel import go_on_canceling
 from matching.renewal import renew
-from matching.sessions import go_on_canceling
 from matching.state import CLOSING_EVENTS, Cancellation, Expiry, Listing, Renewal, State, Sweep
 from matching.trade import BUY, EXPIRED, close, trade
 

@@ -22,6 +22,7 @@ from typing import Any, Final, Generic, TypeVar
 import google_crc32c
 from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder, Encoder
+from sortedcontainers import SortedDict
 
 from matching.book import BookSide
 from matching.commands import DefineInstrument, DefineSession
@@ -33,6 +34,7 @@ from matching.state import (
     ClosedOrder,
     Expiry,
     Listing,
+    Renewal,
     Session,
     State,
     Sweep,
@@ -54,8 +56,8 @@ _Queue = tuple[list[int], list[int], list[int], list[int]]
 _Closed = tuple[list[int], bytes, list[int], list[int]]
 #: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that was replaced.
 _Entries = tuple[list[bytes], list[int]]
-#: Columns: match_number, timestamp, price, quantity, places of both terms.
-_Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int]]
+#: Columns: match_number, timestamp, price, quantity, places of both terms, whether busted.
+_Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int], list[bool]]
 
 
 class _Body(Struct, array_like=True, forbid_unknown_fields=True):
@@ -65,14 +67,15 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     day: int
     last_day: int
     terms: list[OrderTerms]
-    #: By id: definition, trading state, bids, asks.
+    #: By id: definition, phase, bids, asks.
     instruments: list[tuple[DefineInstrument, int, _Queue, _Queue]]
     #: By id: participant_id, seq, its self-match group (0: it alone), `SelfMatch`.
     participants: list[tuple[int, int, int, int]]
     #: By ids.
     blocks: list[tuple[int, int]]
-    #: How many orders the day has accepted.
+    #: How many orders the day has accepted, and the ids of those that it took over.
     accepted: int
+    carried: list[int]
     #: In the order of the ClOrdIDs that name them.
     closed: _Closed
     #: By id: session_id, participant_id, its ClOrdIDs; then the former ones.
@@ -90,7 +93,11 @@ _WORKS: Final[dict[str, tuple[type[Work], str]]] = {
     "sweep": (Sweep, "session:session terms:terms leaves_qty cum_qty cum_notional"),
     "listing": (Listing, "ids:numbers"),
     "expiry": (Expiry, "ids:numbers"),
-    "cancellation": (Cancellation, "reason after session_ids:numbers"),
+    "renewal": (Renewal, "ids:numbers next_order_id"),
+    "cancellation": (
+        Cancellation,
+        "reason participant_id session_ids:numbers instrument_id side asked_by cl_ord_id:text after canceled",
+    ),
 }
 _NAMES: Final = {cls: name for name, (cls, _) in _WORKS.items()}
 
@@ -152,7 +159,7 @@ def _body(state: State) -> _Body:
     closed: _Table[ClosedOrder] = _Table()
     by_id = state.instruments.by_id
     instruments = [
-        (each.definition, each.state, _queue(each.book.bids, table), _queue(each.book.asks, table))
+        (each.definition, each.phase, _queue(each.book.bids, table), _queue(each.book.asks, table))
         for each in (by_id[instrument_id] for instrument_id in state.instruments.sorted_ids())
     ]
     sessions = [(key, each.participant_id, _entries(each, closed)) for key, each in sorted(state.sessions.items())]
@@ -171,6 +178,7 @@ def _body(state: State) -> _Body:
         ],
         sorted(state.blocks),
         len(state.accepted),
+        list(state.carried),
         _closed(closed.things, table),
         sessions,
         former,
@@ -233,6 +241,7 @@ def _trades(state: State, table: _Table[OrderTerms]) -> _Trades:
         [each.quantity for each in trades],
         [table.place(each.resting) for each in trades],
         [table.place(each.incoming) for each in trades],
+        [each.busted for each in trades],
     )
 
 
@@ -275,14 +284,14 @@ def _state(body: _Body, state: State) -> State:
     for session_id, participant_id, entries in body.former:
         state.former[session_id, participant_id] = _session(state, session_id, participant_id, entries, closed)
     resting = iter(terms)
-    for definition, trading_state, bids, asks in body.instruments:
+    for definition, phase, bids, asks in body.instruments:
         state.instruments.define(definition)
         instrument = state.instruments.by_id[definition.instrument_id]
-        instrument.state = trading_state
+        instrument.phase = phase
         _fill(state, instrument.book.bids, resting, bids)
         _fill(state, instrument.book.asks, resting, asks)
-    for match_number, timestamp, price, quantity, ours, theirs in zip(*body.trades, strict=True):
-        _record(state, Trade(match_number, timestamp, price, quantity, terms[ours], terms[theirs]))
+    for match_number, timestamp, price, quantity, ours, theirs, busted in zip(*body.trades, strict=True):
+        _record(state, Trade(match_number, timestamp, price, quantity, terms[ours], terms[theirs], busted))
     state.definitions = {each.session_id: each for each in body.definitions}
     state.work = [_pending(state, terms, name, fields) for name, fields in body.work]
     state.last_order_id = body.last_order_id
@@ -290,7 +299,7 @@ def _state(body: _Body, state: State) -> State:
     state.last_match_number = body.last_match_number
     state.day = body.day
     state.last_day = body.last_day
-    state.accepted = _accepted(state, body.accepted, closed)
+    _recall(state, body, closed)
     return state
 
 
@@ -307,13 +316,15 @@ def _session(
     return session
 
 
-def _accepted(state: State, count: int, closed: list[ClosedOrder]) -> list[OrderTerms]:
-    """The latest terms of the day's orders: each is closed, or rests, or has more to trade."""
+def _recall(state: State, body: _Body, closed: list[ClosedOrder]) -> None:
+    """Find the latest terms of the day's orders: each is closed, or rests, or has more to trade."""
     found = {each.terms.order_id: each.terms for each in closed}
     for participant in state.participants.values():
         found.update({order_id: order.terms for order_id, order in participant.orders.items()})
     found.update({sweep.terms.order_id: sweep.terms for sweep in state.sweeps()})
-    return [found[order_id] for order_id in range(state.last_order_id - count + 1, state.last_order_id + 1)]
+    accepted = range(state.last_order_id - body.accepted + 1, state.last_order_id + 1)
+    state.accepted = [found[order_id] for order_id in accepted]
+    state.carried = SortedDict({order_id: found[order_id] for order_id in body.carried})
 
 
 def _owner(state: State, terms: OrderTerms) -> Session:

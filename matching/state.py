@@ -12,7 +12,8 @@ that; should one ever come with another participant, it is another session, and 
 
 So a closed order is remembered where its ClOrdID is, and each trade with the `Participant`s of its sides: what a broker
 asks about after the events have gone by. Order ids count up, so a list of the day's orders finds each by its id. All
-this is kept after the day's end, for late questions and late cancels, and forgotten when the next day starts.
+this is kept after the day's end, for late questions and late cancels, and forgotten when the next day starts. Then what
+still lives is carried over: one order at a time gets its ClOrdID and its place among the `carried` again.
 
 A million orders are not forgotten in one moment: to free them takes more than a second, in which a shard would seem
 dead. They become garbage, which no snapshot holds, and each command after it frees a few.
@@ -22,9 +23,11 @@ An item that has more to do, or that others must wait for, is put in front again
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from sortedcontainers import SortedDict
 
 from matching.events import OrderTerms
 from matching.ids import first_id
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 MAX_EVENTS_PER_TRANSACTION: Final = 128
 #: The most events that end a piece of work: each transaction keeps room for them.
 CLOSING_EVENTS: Final = 3
+
+#: As `Cancellation.asked_by`: no session's number.
+NOBODY: Final = 1 << 32
 
 #: Freeing as many costs about as much as a command.
 FREED_PER_COMMAND: Final = 8
@@ -53,10 +59,12 @@ class Trade(Struct, frozen=True, gc=False):
     quantity: int
     resting: OrderTerms
     incoming: OrderTerms
+    #: Busted: it counts no more.
+    busted: bool = False
 
 
-class ClosedOrder(Struct, frozen=True, gc=False):
-    """What became of an order."""
+class ClosedOrder(Struct, gc=False):
+    """What became of an order. It changes only if one of its trades is busted."""
 
     terms: OrderTerms
     #: FILLED, CANCELED or EXPIRED of `codes.OrdStatus`.
@@ -142,20 +150,62 @@ class Expiry:
         self.ids = ids
 
 
+class Renewal:
+    """The orders that have yet to be told that they live on in a new day."""
+
+    __slots__ = ("ids", "next_order_id")
+
+    def __init__(self, ids: list[int], next_order_id: int) -> None:
+        #: The instruments, descending: the next one is the last.
+        self.ids = ids
+        #: The order of that instrument with which to go on; 0: its first one.
+        self.next_order_id = next_order_id
+
+
 class Cancellation:
-    """The orders that have yet to be canceled, since their session is gone."""
+    """The orders that have yet to be canceled, and who is told when they are."""
 
-    __slots__ = ("after", "reason", "session_ids")
+    __slots__ = (
+        "after",
+        "asked_by",
+        "canceled",
+        "cl_ord_id",
+        "instrument_id",
+        "participant_id",
+        "reason",
+        "session_ids",
+        "side",
+    )
 
-    def __init__(self, reason: int, after: int, session_ids: list[int]) -> None:
+    def __init__(
+        self,
+        reason: int,
+        participant_id: int,
+        session_ids: list[int],
+        instrument_id: int = 0,
+        side: int = 0,
+        asked_by: int = NOBODY,
+        cl_ord_id: bytes = b"",
+        after: int = 0,
+        canceled: int = 0,
+    ) -> None:
         self.reason = reason
-        #: The order id up to which it is done.
-        self.after = after
-        #: The sessions that are gone, ascending.
+        #: Whose orders; 0: everybody's.
+        self.participant_id = participant_id
+        #: Those of these sessions, ascending; none: of all.
         self.session_ids = session_ids
+        #: 0: all instruments, both sides.
+        self.instrument_id = instrument_id
+        self.side = side
+        #: The session that asked and is told when it is done; 0: an operator.
+        self.asked_by = asked_by
+        self.cl_ord_id = cl_ord_id
+        #: The order id up to which it is done, and how many orders were canceled.
+        self.after = after
+        self.canceled = canceled
 
 
-Work = Sweep | Listing | Expiry | Cancellation
+Work = Sweep | Listing | Renewal | Expiry | Cancellation
 
 
 class State:
@@ -164,6 +214,7 @@ class State:
     __slots__ = (
         "accepted",
         "blocks",
+        "carried",
         "day",
         "definitions",
         "former",
@@ -187,8 +238,10 @@ class State:
         #: The open day, 0 when none is, and the last one that was opened.
         self.day: int = 0
         self.last_day: int = 0
-        #: The latest terms of each order of the day: the last one's order id is `last_order_id`.
+        #: The latest terms of each order that the day accepted: the last one's order id is `last_order_id`.
         self.accepted: list[OrderTerms] = []
+        #: Order id → the latest terms of each order that the day took over from the one before, open or closed.
+        self.carried: SortedDict[int, OrderTerms] = SortedDict()
         self.instruments = Instruments()
         self.participants: dict[int, Participant] = {}
         self.sessions: dict[int, Session] = {}
@@ -202,7 +255,7 @@ class State:
         self.work: list[Work] = []
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
-        self.garbage: list[dict[bytes, Entry] | list[OrderTerms] | list[Trade]] = []
+        self.garbage: list[dict[bytes, Entry] | SortedDict[int, OrderTerms] | list[OrderTerms] | list[Trade]] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
         """This participant's session; made when it first comes."""
@@ -253,6 +306,11 @@ class State:
         for (session_id, _), session in self.former.items():
             yield session_id, session
 
+    def is_renewing(self) -> bool:
+        """Whether a day has begun and orders that live on in it are not all carried over: they are live, and may have
+        no ClOrdID and no place among the day's orders yet."""
+        return any(isinstance(work, Renewal) for work in self.work)
+
     def order(self, order_id: int) -> Order | None:
         """The resting order with this id, whosever it is."""
         for participant in self.participants.values():
@@ -264,16 +322,34 @@ class State:
     def terms(self, order_id: int) -> OrderTerms | None:
         """The latest terms of an order of the day, be it open or closed."""
         place = order_id - self.last_order_id - 1
-        return self.accepted[place] if -len(self.accepted) <= place < 0 else None
+        return self.accepted[place] if -len(self.accepted) <= place < 0 else self.carried.get(order_id)
+
+    def terms_after(self, order_id: int, count: int) -> list[OrderTerms]:
+        """Of the orders of the day with higher ids than this the first ones, open or closed."""
+        found = [self.carried[each] for each in islice(self.carried.irange(order_id + 1), count)]
+        first = max(order_id - (self.last_order_id - len(self.accepted)), 0)
+        return found + self.accepted[first : first + count - len(found)]
 
     def revise(self, terms: OrderTerms) -> None:
         """An order of the day has got new terms."""
-        self.accepted[terms.order_id - self.last_order_id - 1] = terms
+        place = terms.order_id - self.last_order_id - 1
+        if place < -len(self.accepted):
+            self.carried[terms.order_id] = terms
+        else:
+            self.accepted[place] = terms
+
+    def carry(self, order: Order) -> None:
+        """An order lives on in the new day, for which all that was remembered of the day before was forgotten."""
+        terms = order.terms
+        self.carried[terms.order_id] = terms
+        order.session.cl_ord_ids[terms.cl_ord_id] = order
 
     def forget_day(self) -> None:
-        """Drop what is kept of a day when the next one starts."""
+        """Drop what is kept of a day when the next one starts: each order that lives on is to be carried over."""
         self.garbage.append(self.accepted)
         self.accepted = []
+        self.garbage.append(self.carried)
+        self.carried = SortedDict()
         for _, session in self.all_sessions():
             self.garbage.append(session.cl_ord_ids)
             session.cl_ord_ids = {}

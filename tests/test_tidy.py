@@ -23,7 +23,7 @@ PURE = {
     """,
     "matching": """
         amend answers book codes commands day engine entry events ids instruments operations order protection queries
-        sessions shard snapshot state trade wire
+        bust mass_cancel renewal sessions shard snapshot state trade walk wire
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate

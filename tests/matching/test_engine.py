@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from matching import sessions
+from matching import mass_cancel
 from matching.codes import RefusalReason
 from matching.commands import (
     CancelOrder,
@@ -170,7 +170,7 @@ def test_a_lost_gateway_is_dealt_with_in_transactions_that_look_at_few_orders(mo
         engine.apply(CancelOrder(1, 1, BUY, 0, 0, b"c", b"o31"), 0, 1)
     whole = list(transactions(few, SourceLost(7), 0))
     assert [len(part) for part in whole] == [39]
-    monkeypatch.setattr(sessions, "MAX_LOOKED_AT", 20)
+    monkeypatch.setattr(mass_cancel, "MAX_LOOKED_AT", 20)
     accepted = many._state.accepted = Looked(many._state.accepted)
     participant = many._state.participants[1]
     participant.orders = ManyOrders(participant.orders)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from matching import book, instruments, order, sessions, state
+from matching import book, instruments, mass_cancel, order, state
 from matching.commands import (
     CancelSession,
     Command,
@@ -145,7 +145,7 @@ def test_who_looks_at_few_orders_at_a_time_goes_on_where_it_stood(monkeypatch: p
     at_once = full(128)
     said = at_once.apply(SourceLost(7), 0, 0)
     assert not at_once.pending
-    monkeypatch.setattr(sessions, "MAX_LOOKED_AT", 3)
+    monkeypatch.setattr(mass_cancel, "MAX_LOOKED_AT", 3)
     first = full(128)
     told = first.apply(SourceLost(7), 0, 0)
     assert first.pending

@@ -1,0 +1,47 @@
+"""The resting orders of an instrument one after the other, so that a walk may stop anywhere and go on.
+
+Side by side, the book before whatever waits beside it, each side in price-time priority. Ask for the next order before
+this one is taken away.
+"""
+
+from matching.book import BookSide
+from matching.instruments import Instrument
+from matching.order import Order, PriceLevel
+
+
+def first_order(instrument: Instrument) -> Order | None:
+    """The one that comes first, or None when nothing rests."""
+    return _first_of(_sides(instrument), 0)
+
+
+def next_order(instrument: Instrument, order: Order) -> Order | None:
+    """The one that comes after this one, or None."""
+    if order.behind is not None:
+        return order.behind
+    side = order.level.side
+    level = _below(side, order.level)
+    if level is not None:
+        return level.first
+    sides = _sides(instrument)
+    for place, each in enumerate(sides):
+        if each is side:
+            return _first_of(sides, place + 1)
+    raise AssertionError("the order rests on another instrument")
+
+
+def _sides(instrument: Instrument) -> list[BookSide]:
+    book, stops, pegs = instrument.book, instrument.stops, instrument.pegs
+    return [book.bids, book.asks, stops.bids, stops.asks, instrument.parked, pegs.bids, pegs.asks]
+
+
+def _first_of(sides: list[BookSide], place: int) -> Order | None:
+    for side in sides[place:]:
+        if side.best is not None:
+            return side.best.first
+    return None
+
+
+def _below(side: BookSide, level: PriceLevel) -> PriceLevel | None:
+    """The next level of a side."""
+    place = side.others.bisect_left(level.rank)
+    return side.levels[side.others[place - 1]] if place else None
