@@ -4,12 +4,12 @@
 
 Same state, same command, same events, on every replica: the engine reads no clock and no configuration, and what it
 must know comes as commands. It refuses, it never raises: whatever command decodes gets at least its refusal (an
-operator's command outside a day may have nothing to say). One call gives at most `MAX_EVENTS_PER_TRANSACTION` events;
-what is left then is `pending`, is drained by `Continue`, and nothing else is taken before.
+operator's command may have nothing to say). One call gives at most `MAX_EVENTS_PER_TRANSACTION` events; what is left
+then is `pending`, is drained by `Continue`, and nothing else is taken before.
 
-Theory of the code: `state` is everything remembered; `entry`, `amend`, `day` and `sessions` are what the commands mean,
-`trade` is the match itself, `snapshot` writes the state down, `answers` tells about it. This module only chooses
-between them.
+Theory of the code: `state` is everything remembered; `entry`, `amend` and `mass_cancel` are what the participants'
+commands mean, `day`, `sessions` and `bust` the operators'; `trade` is the match itself, `snapshot` writes the state
+down, `answers` tells about it. This module only chooses between them.
 """
 
 from collections.abc import Iterator
@@ -17,17 +17,22 @@ from collections.abc import Iterator
 from matching.amend import cancel_order, replace_order
 from matching.answers import answer
 from matching.book import OrderBook
+from matching.bust import bust_trade
 from matching.codes import RefusalReason
 from matching.commands import (
+    BustTrade,
     CancelOrder,
     CancelSession,
     Command,
     Continue,
     DefineInstrument,
+    DefineParticipant,
     DefineSession,
     EndDay,
+    MassCancel,
     NewOrder,
     ReplaceOrder,
+    SetEntryBlock,
     SetTradingState,
     SourceLost,
     StartDay,
@@ -37,9 +42,10 @@ from matching.entry import enter_order
 from matching.events import CommandRefused, Event
 from matching.ids import COUNTER_MASK
 from matching.instruments import Instrument
+from matching.mass_cancel import mass_cancel
 from matching.order import Order
 from matching.queries import Answer, Query
-from matching.sessions import cancel_session, define_session, source_lost
+from matching.sessions import cancel_session, define_participant, define_session, set_entry_block, source_lost
 from matching.snapshot import digest, restore, snapshot
 from matching.state import MAX_EVENTS_PER_TRANSACTION, State
 from matching.wire import KINDS
@@ -71,6 +77,8 @@ class Engine:
             return cancel_order(state, command, timestamp, session_id)
         if type(command) is ReplaceOrder:
             return replace_order(state, command, timestamp, session_id)
+        if type(command) is MassCancel:
+            return mass_cancel(state, command, session_id)
         if session_id != 0:
             return [_refused(command, RefusalReason.NOT_AN_OPERATOR)]
         events: list[Event] = []
@@ -90,6 +98,12 @@ class Engine:
             return define_instrument(state, command, events)
         if isinstance(command, DefineSession):
             return define_session(state, command)
+        if isinstance(command, DefineParticipant):
+            return define_participant(state, command)
+        if isinstance(command, SetEntryBlock):
+            return set_entry_block(state, command, events)
+        if isinstance(command, BustTrade):
+            return bust_trade(state, command, events)
         if isinstance(command, SourceLost):
             return source_lost(state, command, events)
         if isinstance(command, CancelSession):
@@ -149,6 +163,17 @@ class Engine:
     def session(self, session_id: int) -> DefineSession | None:
         """How a session is defined."""
         return self._state.definitions.get(session_id)
+
+    def participant(self, participant_id: int) -> DefineParticipant:
+        """How a participant's orders meet those of its own group; what nobody defined trades with everybody."""
+        participant = self._state.participants.get(participant_id)
+        if participant is None:
+            return DefineParticipant(participant_id, 0, 0)
+        return DefineParticipant(participant_id, max(participant.self_match_group, 0), participant.self_match)
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """(participant_id, session_id) of all that may enter nothing, by id; session_id 0: the whole participant."""
+        return sorted(self._state.blocks)
 
     def book(self, instrument_id: int) -> OrderBook:
         """The book of an instrument. Raises KeyError if there is none."""
