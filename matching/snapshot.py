@@ -14,6 +14,7 @@ terms from the orders, a participant's trades from all trades. `restore` makes t
 an engine that remembers something else needs another number, and replicas of one shard run one version.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from operator import attrgetter
 from struct import Struct as Layout
@@ -25,23 +26,30 @@ from msgspec.msgpack import Decoder, Encoder
 from sortedcontainers import SortedDict
 
 from matching.book import BookSide
-from matching.commands import DefineInstrument, DefineSession
+from matching.commands import DefineInstrument, DefineRules, DefineSession
 from matching.events import OrderTerms
 from matching.ids import shard_of
-from matching.order import Order
+from matching.instruments import Instrument
+from matching.order import Order, PriceLevel
 from matching.state import (
+    Advancing,
     Cancellation,
+    Cascade,
     ClosedOrder,
     Expiry,
+    Joining,
     Listing,
+    Moving,
     Renewal,
+    Resumption,
     Session,
     State,
     Sweep,
     Trade,
+    Uncross,
     Work,
 )
-from matching.trade import rest
+from matching.trade import place
 
 MAGIC: Final = b"FIXGWENG"
 VERSION: Final = 3
@@ -50,8 +58,9 @@ _T = TypeVar("_T")
 
 _HEADER: Final = Layout(">8sHHI")
 
-#: Columns: order_ref, leaves_qty, cum_qty, cum_notional.
-_Queue = tuple[list[int], list[int], list[int], list[int]]
+#: Columns of the levels: rank, price, how many orders. Columns of the orders: order_ref, displayed_qty, hidden_qty,
+#: cum_qty, cum_notional.
+_Queue = tuple[list[int], list[int], list[int], list[int], list[int], list[int], list[int], list[int]]
 #: Columns: places of terms, OrdStatus, cum_qty, cum_notional.
 _Closed = tuple[list[int], bytes, list[int], list[int]]
 #: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that was replaced.
@@ -60,15 +69,30 @@ _Entries = tuple[list[bytes], list[int]]
 _Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int], list[bool]]
 
 
+class _Instrument(Struct, array_like=True, forbid_unknown_fields=True):
+    definition: DefineInstrument
+    rules: DefineRules | None
+    ticks: list[tuple[int, int]]
+    collar: tuple[int, int, int] | None
+    #: See `_FIGURES`.
+    figures: list[int]
+    #: Of each of its sides, in the order of `Instrument.sides`.
+    queues: list[_Queue]
+
+
 class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     last_order_id: int
     last_order_ref: int
     last_match_number: int
     day: int
     last_day: int
+    market_is_open: bool
+    #: By id: instrument_id, times and phases.
+    schedule: list[tuple[int, list[tuple[int, int]]]]
+    due: list[list[tuple[int, int, int]]]
     terms: list[OrderTerms]
-    #: By id: definition, phase, bids, asks.
-    instruments: list[tuple[DefineInstrument, int, _Queue, _Queue]]
+    #: By id.
+    instruments: list[_Instrument]
     #: By id: participant_id, seq, its self-match group (0: it alone), `SelfMatch`.
     participants: list[tuple[int, int, int, int]]
     #: By ids.
@@ -87,12 +111,33 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     work: list[tuple[str, list[list[int]]]]
 
 
+#: The fields of an instrument that are numbers.
+_FIGURES: Final = (
+    "phase",
+    "ends_at",
+    "extension",
+    "indicates_at",
+    "scheduled_at",
+    "scheduled_phase",
+    "last_price",
+    "reference_price",
+)
+
+_SWEEP_FIELDS: Final = (
+    "session:session terms:terms limit leaves_qty cum_qty cum_notional first_price last_price best_bid best_ask"
+)
 #: Every kind of work under the name it has in a snapshot, with the fields that its constructor takes, in that order.
 #: Behind the colon stands how a field is written; that of one without is a number. So a new kind is a line here.
 _WORKS: Final[dict[str, tuple[type[Work], str]]] = {
-    "sweep": (Sweep, "session:session terms:terms leaves_qty cum_qty cum_notional"),
+    "sweep": (Sweep, _SWEEP_FIELDS),
+    "cascade": (Cascade, "instrument_id lowest highest"),
     "listing": (Listing, "ids:numbers"),
     "expiry": (Expiry, "ids:numbers"),
+    "moving": (Moving, "ids:numbers phase reason:text"),
+    "uncross": (Uncross, "instrument_id cross_type phase reason:text stage price total open_qty"),
+    "joining": (Joining, "instrument_id next_order_id"),
+    "resumption": (Resumption, "instrument_id"),
+    "advancing": (Advancing, "until"),
     "renewal": (Renewal, "ids:numbers next_order_id"),
     "cancellation": (
         Cancellation,
@@ -158,9 +203,10 @@ def _body(state: State) -> _Body:
     table: _Table[OrderTerms] = _Table()
     closed: _Table[ClosedOrder] = _Table()
     by_id = state.instruments.by_id
+    trades = _sorted_trades(state)
+    all_places = bool(state.work) or any(each.busted for each in trades)
     instruments = [
-        (each.definition, each.phase, _queue(each.book.bids, table), _queue(each.book.asks, table))
-        for each in (by_id[instrument_id] for instrument_id in state.instruments.sorted_ids())
+        _instrument(by_id[instrument_id], table, all_places) for instrument_id in state.instruments.sorted_ids()
     ]
     sessions = [(key, each.participant_id, _entries(each, closed)) for key, each in sorted(state.sessions.items())]
     former = [(key, each.participant_id, _entries(each, closed)) for (key, _), each in sorted(state.former.items())]
@@ -170,6 +216,9 @@ def _body(state: State) -> _Body:
         state.last_match_number,
         state.day,
         state.last_day,
+        state.market_is_open,
+        [(number, sorted(entries.items())) for number, entries in sorted(state.schedule.items())],
+        state.due,
         table.things,
         instruments,
         [
@@ -183,25 +232,49 @@ def _body(state: State) -> _Body:
         sessions,
         former,
         [each for _, each in sorted(state.definitions.items())],
-        _trades(state, table),
+        _trades(trades, table),
         [_work(each, table) for each in state.work],
     )
 
 
-def _queue(side: BookSide, table: _Table[OrderTerms]) -> _Queue:
+def _instrument(instrument: Instrument, table: _Table[OrderTerms], all_places: bool) -> _Instrument:
+    return _Instrument(
+        instrument.definition,
+        instrument.rules,
+        list(instrument.ticks),
+        instrument.collar,
+        [getattr(instrument, name) for name in _FIGURES],
+        [_queue(side, table, all_places) for side in instrument.sides()],
+    )
+
+
+def _queue(side: BookSide, table: _Table[OrderTerms], all_places: bool) -> _Queue:
     """A side's orders in price-time priority, their terms in the same order in the table.
 
-    Only trades ask where the terms of a resting order stand: of those that never traded nobody need know.
+    Only trades, and perhaps work, ask where the terms of a resting order stand: of those that never traded nobody need
+    know.
     """
+    levels = list(side.queues())
     orders = list(side.orders())
-    table.places.update({id(each.terms): at for at, each in enumerate(orders, len(table.things)) if each.cum_qty})
+    at = len(table.things)
+    table.places.update({id(each.terms): place for place, each in enumerate(orders, at) if each.cum_qty or all_places})
     table.things += [each.terms for each in orders]
     return (
+        [each.rank for each in levels],
+        [each.price for each in levels],
+        _lengths(orders, levels),
         [each.order_ref for each in orders],
-        [each.leaves_qty for each in orders],
+        [each.displayed_qty for each in orders],
+        [each.hidden_qty for each in orders],
         [each.cum_qty for each in orders],
         [each.cum_notional for each in orders],
     )
+
+
+def _lengths(orders: list[Order], levels: list[PriceLevel]) -> list[int]:
+    """How many of the orders stand on each level."""
+    counts = Counter(each.level.rank for each in orders)
+    return [counts[each.rank] for each in levels]
 
 
 def _entries(session: Session, closed: _Table[ClosedOrder]) -> _Entries:
@@ -223,9 +296,9 @@ def _closed(orders: list[ClosedOrder], table: _Table[OrderTerms]) -> _Closed:
     )
 
 
-def _trades(state: State, table: _Table[OrderTerms]) -> _Trades:
+def _sorted_trades(state: State) -> list[Trade]:
     """The day's trades by match number: each stands with its resting side's participant, and perhaps another."""
-    trades = sorted(
+    return sorted(
         (
             trade
             for participant_id, participant in state.participants.items()
@@ -234,6 +307,9 @@ def _trades(state: State, table: _Table[OrderTerms]) -> _Trades:
         ),
         key=attrgetter("match_number"),
     )
+
+
+def _trades(trades: list[Trade], table: _Table[OrderTerms]) -> _Trades:
     return (
         [each.match_number for each in trades],
         [each.timestamp for each in trades],
@@ -284,12 +360,8 @@ def _state(body: _Body, state: State) -> State:
     for session_id, participant_id, entries in body.former:
         state.former[session_id, participant_id] = _session(state, session_id, participant_id, entries, closed)
     resting = iter(terms)
-    for definition, phase, bids, asks in body.instruments:
-        state.instruments.define(definition)
-        instrument = state.instruments.by_id[definition.instrument_id]
-        instrument.phase = phase
-        _fill(state, instrument.book.bids, resting, bids)
-        _fill(state, instrument.book.asks, resting, asks)
+    for written in body.instruments:
+        _restore_instrument(state, written, resting)
     for match_number, timestamp, price, quantity, ours, theirs, busted in zip(*body.trades, strict=True):
         _record(state, Trade(match_number, timestamp, price, quantity, terms[ours], terms[theirs], busted))
     state.definitions = {each.session_id: each for each in body.definitions}
@@ -299,6 +371,9 @@ def _state(body: _Body, state: State) -> State:
     state.last_match_number = body.last_match_number
     state.day = body.day
     state.last_day = body.last_day
+    state.market_is_open = body.market_is_open
+    state.schedule = {number: dict(entries) for number, entries in body.schedule}
+    state.due = body.due
     _recall(state, body, closed)
     return state
 
@@ -334,14 +409,32 @@ def _owner(state: State, terms: OrderTerms) -> Session:
     return session
 
 
+def _restore_instrument(state: State, written: _Instrument, terms: Iterator[OrderTerms]) -> None:
+    state.instruments.define(written.definition)
+    instrument = state.instruments.by_id[written.definition.instrument_id]
+    if written.rules is not None:
+        instrument.take_rules(written.rules)
+    instrument.ticks = tuple(written.ticks)
+    instrument.collar = written.collar
+    for name, figure in zip(_FIGURES, written.figures, strict=True):
+        setattr(instrument, name, figure)
+    for side, queue in zip(instrument.sides(), written.queues, strict=True):
+        _fill(state, side, terms, queue)
+
+
 def _fill(state: State, side: BookSide, terms: Iterator[OrderTerms], queue: _Queue) -> None:
-    """Let the orders of a side come to rest again, each under its own order reference."""
-    for order_ref, leaves_qty, cum_qty, cum_notional in zip(*queue, strict=True):
-        each = next(terms, None)
-        if each is None:
-            raise LookupError("more orders rest than have terms")
-        state.last_order_ref = order_ref - 1
-        rest(state, _owner(state, each), side, each, leaves_qty, cum_qty, cum_notional)
+    """Let the orders of a side come to rest again, each in its place and under its own order reference."""
+    ranks, prices, counts, *columns = queue
+    orders = zip(*columns, strict=True)
+    for rank, price, count in zip(ranks, prices, counts, strict=True):
+        for _ in range(count):
+            each = next(terms, None)
+            figures = next(orders, None)
+            if each is None or figures is None:
+                raise LookupError("more orders rest than have terms or figures")
+            place(_owner(state, each), side, rank, price, each, *figures)
+    if next(orders, None) is not None:
+        raise LookupError("more orders have figures than rest")
 
 
 def _record(state: State, trade: Trade) -> None:

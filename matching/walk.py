@@ -11,7 +11,7 @@ from matching.order import Order, PriceLevel
 
 def first_order(instrument: Instrument) -> Order | None:
     """The one that comes first, or None when nothing rests."""
-    return _first_of(_sides(instrument), 0)
+    return _first_of(instrument.sides(), 0)
 
 
 def next_order(instrument: Instrument, order: Order) -> Order | None:
@@ -22,16 +22,11 @@ def next_order(instrument: Instrument, order: Order) -> Order | None:
     level = _below(side, order.level)
     if level is not None:
         return level.first
-    sides = _sides(instrument)
+    sides = instrument.sides()
     for place, each in enumerate(sides):
         if each is side:
             return _first_of(sides, place + 1)
     raise AssertionError("the order rests on another instrument")
-
-
-def _sides(instrument: Instrument) -> list[BookSide]:
-    book, stops, pegs = instrument.book, instrument.stops, instrument.pegs
-    return [book.bids, book.asks, stops.bids, stops.asks, instrument.parked, pegs.bids, pegs.asks]
 
 
 def _first_of(sides: list[BookSide], place: int) -> Order | None:

@@ -10,6 +10,8 @@ from typing import Any
 from msgspec import Struct
 from sortedcontainers import SortedList
 
+from matching.commands import Conditions
+
 #: No state: what was forgotten and is not yet freed.
 LEFT_OUT = {("State", "garbage")}
 #: Nothing ever goes through these in their own order.
@@ -18,13 +20,14 @@ UNORDERED = {
     ("State", "sessions"),
     ("State", "former"),
     ("State", "definitions"),
+    ("State", "schedule"),
     ("Participant", "orders"),
     ("BookSide", "levels"),
     ("Instruments", "by_id"),
     ("Instruments", "_ids"),
 }
 #: Values: whether two of them are one object means nothing.
-PLAIN = (int, bytes, str, type(None))
+PLAIN = (int, bytes, str, type(None), Conditions)
 
 
 def fields(thing: object) -> tuple[str, ...]:
@@ -68,4 +71,4 @@ def inside(path: str, thing: Any, unordered: bool) -> Iterator[tuple[str, Any, b
         kind = type(thing).__name__
         for name in names:
             if (kind, name) not in LEFT_OUT:
-                yield f"{path}.{name}", getattr(thing, name), (kind, name) in UNORDERED
+                yield f"{path}.{name}", getattr(thing, name, None), (kind, name) in UNORDERED
