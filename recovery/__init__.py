@@ -19,6 +19,7 @@
     state_digests                       states compared
     frames, link                        the command link, both ends
     service_frames, service, query      what a replica may be asked; a quorum read
+    operated                            what came of an operator's command
     segment                             the journal's format, and the rule about damage
 
 and the shells around them:
@@ -32,6 +33,7 @@ and the shells around them:
     pump, links                         a link on a connection; all links of a shard
     served, service_host                a replica as its askers see it; the service on a listener
     service_client                      asking it
+    operating                           having it do a command of the operator's
     forked, snapshots                   work on a picture of the process; snapshots taken, fetched, kept
     node, retransmission_server         the two kinds of process
 

@@ -101,6 +101,10 @@ class JournalLost(JournalError):
     """A shard's only journal is gone, and what was acknowledged with it: an operator must look at it."""
 
 
+def _nothing(*_: object) -> None:
+    pass
+
+
 class ReplicaNode:
     """A running replica, as `run_replica` gives it to its starter."""
 
@@ -116,6 +120,9 @@ class ReplicaNode:
         self.snapshots = SnapshotKeeper(
             replica, journal, config.directory / SNAPSHOTS, services, config.key, self.flush
         )
+        #: For the owner: an operator's command was sequenced (tx, kind, body); and a batch has ended.
+        self.on_operated: Callable[[int, int, bytes], None] = _nothing
+        self.on_batch: Callable[[], None] = _nothing
         self._coordinator = coordinator
         self._journal = journal
         self._sender: Sender
@@ -205,6 +212,7 @@ class ReplicaNode:
         self._notice()
         self.snapshots.look()
         self._alarm.moved()
+        self.on_batch()
 
     def _send(self) -> None:
         unsent = self._unsent

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 import trio
 
 from recovery import snapshot_files
-from recovery.service_frames import Position
+from recovery.links import NotPrimary
+from recovery.operated import Outcome, find
+from recovery.primary import Primary
+from recovery.service_frames import Operate, Operated, Operating, Position
+from recovery.service_host import COMMIT_SECONDS, Unavailable
+from recovery.sources import OPERATOR_SOURCE, Verdict
 
 if TYPE_CHECKING:
     from recovery.node import ReplicaNode
 
 
 class ServedReplica:
-    """What may be asked of a replica; nothing of it changes what the shard is."""
+    """What may be asked of a replica; nothing but a command of the operator's changes what the shard is."""
 
     def __init__(self, node: "ReplicaNode") -> None:
         self._node = node
@@ -48,3 +53,67 @@ class ServedReplica:
 
     async def take_snapshot(self) -> int:
         return await self._node.snapshots.take()
+
+    async def begin_operating(self) -> Operating:
+        """The number is as good as the commands that follow it: it is given when it is committed."""
+        try:
+            primary = await self._node.settle()
+        except NotPrimary as error:
+            raise Unavailable(str(error)) from error
+        incarnation = primary.sources.incarnation(OPERATOR_SOURCE) + 1
+        last = primary.open_source(OPERATOR_SOURCE, incarnation, self._node.stamp())
+        assert last is not None, "a later incarnation than any"
+        self._node.flush()
+        await self._committed(primary, primary.last_tx)
+        return Operating(incarnation, last)
+
+    async def operate(self, request: Operate) -> Operated | Operating:
+        """A repeated one is not sequenced again: what came of it is looked for."""
+        node = self._node
+        try:
+            primary = await node.settle()
+            seq: int | None = primary.next_seq
+            tx = primary.last_tx + 1
+            incarnation, source_seq, continued_by, kind, body = request
+            numbers = (OPERATOR_SOURCE, incarnation, source_seq, 0, 0)
+            verdict = primary.submit(*numbers, kind, body, node.stamp())
+            if verdict is Verdict.TAKE:
+                node.on_operated(tx, kind, body)
+            else:
+                seq = find(primary.store, request)
+            node.flush()
+            if seq is None:
+                return self._not_taken(primary, verdict)
+            outcome = Outcome(seq, continued_by)
+            await self._finish(primary, outcome)
+        except NotPrimary as error:
+            raise Unavailable(str(error)) from error
+        await self._committed(primary, outcome.last_tx)
+        return outcome.operated()
+
+    def _not_taken(self, primary: Primary, verdict: Verdict) -> Operated | Operating:
+        if verdict is Verdict.REPEATED:
+            return Operated(0, 0, ())
+        sources = primary.sources
+        return Operating(sources.incarnation(OPERATOR_SOURCE), sources.last_source_seq(OPERATOR_SOURCE))
+
+    async def _finish(self, primary: Primary, outcome: Outcome) -> None:
+        """Until all that the command made to be done is done. Raises NotPrimary."""
+        while True:
+            pending = primary.pending
+            if outcome.read(primary.store):
+                await trio.lowlevel.checkpoint()
+            elif outcome.ended or not pending:
+                return
+            else:
+                await self._node.settle()
+
+    async def _committed(self, primary: Primary, tx: int) -> None:
+        """By this very primary: under another one the transaction `tx` may be another one. Raises Unavailable."""
+        node = self._node
+        epoch = primary.epoch
+        with trio.move_on_after(COMMIT_SECONDS):
+            await node.wait_committed(tx)
+        replica = node.replica
+        if replica.primary is not primary or replica.epoch != epoch or replica.commit_tx < tx:
+            raise Unavailable(f"transaction {tx} was not committed by the primary of epoch {epoch}")

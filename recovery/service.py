@@ -26,8 +26,12 @@ from recovery.service_frames import (
     Answer,
     AskPosition,
     AskSnapshot,
+    BeginOperating,
     Chunk,
     FrameType,
+    Operate,
+    Operated,
+    Operating,
     Position,
     Read,
     Refused,
@@ -259,6 +263,10 @@ class ServiceClient:
                 return isinstance(reply, SnapshotHead) and reply.tx >= min_tx and reply.size <= MAX_SNAPSHOT_BYTES
             case TakeSnapshot():
                 return isinstance(reply, Taken)
+            case BeginOperating():
+                return isinstance(reply, Operating)
+            case Operate():
+                return isinstance(reply, Operated | Operating)
 
     def data_to_send(self) -> bytes:
         return self._frames.data_to_send()

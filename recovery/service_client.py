@@ -24,6 +24,8 @@ from recovery.service_frames import (
     AskPosition,
     AskSnapshot,
     Chunk,
+    Operated,
+    Operating,
     Position,
     Refused,
     Reply,
@@ -42,10 +44,20 @@ SNAPSHOT_SILENCE_SECONDS = 5
 TAKE_SECONDS = 60
 """For a replica to make a snapshot."""
 
-__all__ = ["NoQuorum", "SnapshotUnavailable", "fetch_snapshot", "positions", "quorum_answer", "quorum_read"]
+__all__ = [
+    "Connection",
+    "NoQuorum",
+    "SnapshotUnavailable",
+    "connected",
+    "expect",
+    "fetch_snapshot",
+    "positions",
+    "quorum_answer",
+    "quorum_read",
+]
 
 
-_R = TypeVar("_R", Position, SnapshotHead, Chunk, Taken)
+_R = TypeVar("_R", Position, SnapshotHead, Chunk, Taken, Operating, Operated)
 
 
 class SnapshotUnavailable(Exception):
@@ -104,7 +116,8 @@ def _reason(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def _connected(shard_id: int, replica_id: int | None, address: Address, key: bytes) -> AsyncIterator[Connection]:
+async def connected(shard_id: int, replica_id: int | None, address: Address, key: bytes) -> AsyncIterator[Connection]:
+    """A connection that is closed after the block. Raises LinkError."""
     connection = await connect(shard_id, replica_id, address, key)
     try:
         yield connection
@@ -226,8 +239,8 @@ async def _position(
 ) -> Position | str:
     try:
         with trio.move_on_after(timeout):
-            async with _connected(shard_id, replica_id, address, key) as connection:
-                return _expect(Position, await connection.ask(AskPosition()))
+            async with connected(shard_id, replica_id, address, key) as connection:
+                return expect(Position, await connection.ask(AskPosition()))
     except LinkError as error:
         return str(error)
     return f"no answer within {timeout:g} s"
@@ -271,16 +284,16 @@ def _checked(pieces: list[bytes], shard_id: int, min_tx: int) -> tuple[bytes, Po
 async def _fetch(shard_id: int, address: Address, key: bytes, min_tx: int, *, take: bool) -> list[bytes]:
     """In pieces. Raises LinkError."""
     try:
-        async with _connected(shard_id, None, address, key) as connection:
+        async with connected(shard_id, None, address, key) as connection:
             if take:
                 with trio.fail_after(TAKE_SECONDS):
-                    _expect(Taken, await connection.ask(TakeSnapshot()))
+                    expect(Taken, await connection.ask(TakeSnapshot()))
             with trio.fail_after(SNAPSHOT_SILENCE_SECONDS):
-                head = _expect(SnapshotHead, await connection.ask(AskSnapshot(min_tx)))
+                head = expect(SnapshotHead, await connection.ask(AskSnapshot(min_tx)))
             pieces, missing = [], head.size
             while missing > 0:
                 with trio.fail_after(SNAPSHOT_SILENCE_SECONDS):
-                    pieces.append(_expect(Chunk, await connection.next_reply()).data)
+                    pieces.append(expect(Chunk, await connection.next_reply()).data)
                 missing -= len(pieces[-1])
             return pieces
     except trio.TooSlowError as error:
@@ -291,7 +304,7 @@ def _where(address: Address) -> str:
     return f"{address[0]}:{address[1]}"
 
 
-def _expect(kind: type[_R], reply: Reply) -> _R:
+def expect(kind: type[_R], reply: Reply) -> _R:
     """The core has seen to it that the reply fits the question; what is left is a refusal. Raises LinkError."""
     if isinstance(reply, Refused):
         raise LinkError(reply.text)

@@ -19,6 +19,12 @@
                                                12 TAKE_SNAPSHOT                                            asker
                                                13 TAKEN          tx u64                                    replica
                                                14 REFUSED        text: not now, or not here                replica
+                                               15 BEGIN_OPERATING                                          asker
+                                               16 OPERATING      incarnation u32 · last source_seq u64     replica
+                                               17 OPERATE        incarnation u32 · source_seq u64 ·
+                                                                 continued_by u8 · kind u8 · body          asker
+                                               18 OPERATED       tx u64 · left_out u32 ·
+                                                                 (length u16 · kind u8 · body) each        replica
 
 `recovery.service` has the rules. Of what a peer says nothing is believed: a length, a type, a size that does not fit is
 LinkError.
@@ -31,7 +37,9 @@ from struct import Struct
 from typing import NamedTuple
 
 from recovery.frames import LinkError
+from recovery.link import FIRST_COMMAND_KIND, LAST_COMMAND_KIND
 from recovery.member import Role
+from recovery.record import MAX_COMMAND_BYTES
 
 MAX_REQUEST_BYTES = 4_096
 """Of a read's request: a query names what it wants, it carries no data."""
@@ -47,6 +55,10 @@ _LENGTH = Struct(">I")
 _POSITION = Struct(">IIQQBBH")
 _U64 = Struct(">Q")
 _U64_PAIR = Struct(">QQ")
+_OPERATING = Struct(">IQ")
+_OPERATE = Struct(">IQBB")
+_OPERATED = Struct(">QI")
+_EVENT = Struct(">HB")
 
 MAX_REQUEST_PAYLOAD = _U64.size + MAX_REQUEST_BYTES
 MAX_ANSWER_PAYLOAD = _U64.size + MAX_ANSWER_BYTES
@@ -69,6 +81,10 @@ class FrameType(IntEnum):
     TAKE_SNAPSHOT = 12
     TAKEN = 13
     REFUSED = 14
+    BEGIN_OPERATING = 15
+    OPERATING = 16
+    OPERATE = 17
+    OPERATED = 18
 
 
 # Requests
@@ -95,7 +111,22 @@ class TakeSnapshot(NamedTuple):
     """Make one of what is committed now."""
 
 
-Request = AskPosition | Read | AskSnapshot | TakeSnapshot
+class BeginOperating(NamedTuple):
+    """I have a command of the operator's: under which number?"""
+
+
+class Operate(NamedTuple):
+    """Sequence this command, if its number is the next one, and tell what came of it."""
+
+    incarnation: int
+    source_seq: int
+    continued_by: int
+    """The kind of command that goes on with work which was too large for one transaction."""
+    kind: int
+    body: bytes
+
+
+Request = AskPosition | Read | AskSnapshot | TakeSnapshot | BeginOperating | Operate
 
 # Answers
 
@@ -146,7 +177,28 @@ class Refused(NamedTuple):
     text: str
 
 
-Reply = Position | Answer | SnapshotHead | Chunk | Taken | Refused
+class Operating(NamedTuple):
+    """In force: who operates has this incarnation, and his last command this number.
+
+    Also the answer to an Operate that was not taken, for its incarnation or its number is not the one in force.
+    """
+
+    incarnation: int
+    source_seq: int
+
+
+class Operated(NamedTuple):
+    """The command is committed, with all that it made the shard do."""
+
+    tx: int
+    """0: it was taken before, so long ago that its events are not kept here any more."""
+    left_out: int
+    """Events in the middle of what follows."""
+    events: tuple[tuple[int, bytes], ...]
+    """(kind, body) each."""
+
+
+Reply = Position | Answer | SnapshotHead | Chunk | Taken | Refused | Operating | Operated
 
 
 def make_request(request: Request) -> tuple[FrameType, bytes]:
@@ -160,6 +212,11 @@ def make_request(request: Request) -> tuple[FrameType, bytes]:
             return FrameType.ASK_SNAPSHOT, _U64.pack(min_tx)
         case TakeSnapshot():
             return FrameType.TAKE_SNAPSHOT, b""
+        case BeginOperating():
+            return FrameType.BEGIN_OPERATING, b""
+        case Operate(incarnation, source_seq, continued_by, kind, body):
+            assert len(body) <= MAX_COMMAND_BYTES
+            return FrameType.OPERATE, _OPERATE.pack(incarnation, source_seq, continued_by, kind) + body
 
 
 def parse_request(frame_type: int, payload: bytes) -> Request:
@@ -171,6 +228,12 @@ def parse_request(frame_type: int, payload: bytes) -> Request:
         return AskPosition()
     if frame_type == FrameType.TAKE_SNAPSHOT and not payload:
         return TakeSnapshot()
+    if frame_type == FrameType.BEGIN_OPERATING and not payload:
+        return BeginOperating()
+    if frame_type == FrameType.OPERATE and _OPERATE.size <= len(payload) <= _OPERATE.size + MAX_COMMAND_BYTES:
+        operate = Operate._make((*_OPERATE.unpack_from(payload), payload[_OPERATE.size :]))
+        if FIRST_COMMAND_KIND <= operate.kind <= LAST_COMMAND_KIND:
+            return operate
     raise LinkError(f"a frame of type {frame_type} with {len(payload)} bytes is no request")
 
 
@@ -191,6 +254,11 @@ def make_reply(reply: Reply) -> tuple[FrameType, bytes]:
             return FrameType.TAKEN, _U64.pack(tx)
         case Refused(text):
             return FrameType.REFUSED, text_payload(text)
+        case Operating(incarnation, source_seq):
+            return FrameType.OPERATING, _OPERATING.pack(incarnation, source_seq)
+        case Operated(tx, left_out, events):
+            told = b"".join(_EVENT.pack(len(body), kind) + body for kind, body in events)
+            return FrameType.OPERATED, _OPERATED.pack(tx, left_out) + told
 
 
 def parse_reply(frame_type: int, payload: bytes) -> Reply:
@@ -209,9 +277,24 @@ def parse_reply(frame_type: int, payload: bytes) -> Reply:
                 return Taken(*_U64.unpack(payload))
             case FrameType.REFUSED:
                 return Refused(text_of(payload))
+            case FrameType.OPERATING:
+                return Operating(*_OPERATING.unpack(payload))
+            case FrameType.OPERATED:
+                return Operated._make((*_OPERATED.unpack_from(payload), tuple(_events(payload))))
     except (struct.error, IndexError):
         pass
     raise LinkError(f"a frame of type {frame_type} with {len(payload)} bytes is no answer")
+
+
+def _events(payload: bytes) -> Iterator[tuple[int, bytes]]:
+    """Of an OPERATED. Raises struct.error when they do not fill it."""
+    at = _OPERATED.size
+    while at < len(payload):
+        length, kind = _EVENT.unpack_from(payload, at)
+        at += _EVENT.size + length
+        if at > len(payload):
+            raise struct.error
+        yield kind, payload[at - length : at]
 
 
 def text_payload(text: str) -> bytes:

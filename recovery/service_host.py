@@ -39,7 +39,11 @@ from recovery.service_frames import (
     Answer,
     AskPosition,
     AskSnapshot,
+    BeginOperating,
     Chunk,
+    Operate,
+    Operated,
+    Operating,
     Position,
     Read,
     Refused,
@@ -99,6 +103,12 @@ class Served(Protocol):
 
     async def take_snapshot(self) -> int:
         """Make one; its tx. Raises Unavailable."""
+
+    async def begin_operating(self) -> Operating:
+        """Let the asker be the operator from here on. Raises Unavailable."""
+
+    async def operate(self, request: Operate) -> Operated | Operating:
+        """Sequence a command of the operator's, once, and wait until it is committed. Raises Unavailable."""
 
 
 async def read_committed(served: Served, min_tx: int, request: bytes) -> Answer:
@@ -277,6 +287,10 @@ class _Connection:
             case TakeSnapshot():
                 async with self._service.taking:
                     self._reply(Taken(await self._served.take_snapshot()))
+            case BeginOperating():
+                self._reply(await self._served.begin_operating())
+            case Operate():
+                self._reply(await self._served.operate(request))
 
     async def _answer_snapshot(self, min_tx: int) -> None:
         path = self._served.newest_snapshot()

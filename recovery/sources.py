@@ -25,6 +25,9 @@ from enum import Enum
 
 from recovery.record import NOOP, OPEN_SOURCE, CommandHeader
 
+OPERATOR_SOURCE = 65_535
+"""People: their commands come over a replica's service, and not over a link. No gateway has this number."""
+
 
 class Verdict(Enum):
     TAKE = "take"

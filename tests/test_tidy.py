@@ -18,7 +18,7 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 PURE = {
     "recovery": """
         checksum clock command_log control election execution follower frames gaps heard history link member
-        outbox packet past primary query quorum reader record replayed_log replica retransmitter
+        operated outbox packet past primary query quorum reader record replayed_log replica retransmitter
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
@@ -39,7 +39,7 @@ PURE = {
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        alarm catch_up coordinator forked journal journal_reader journal_store links multicast node pump
+        alarm catch_up coordinator forked journal journal_reader journal_store links multicast node operating pump
         retransmission_server served service_client service_host snapshot_files snapshots stream zookeeper
         zookeeper_client
     """,
