@@ -74,10 +74,11 @@ def status(
 
 
 def wanted(inquiry: Inquiry, row: queries.OrderStatus | queries.Fill) -> bool:
-    """Whether the request asks for this order or fill."""
+    """Whether the request asks for this order or fill. A trade that was undone is none."""
     terms = row.terms
     return (
-        terms.participant_id == inquiry.participant_id
+        not (isinstance(row, queries.Fill) and row.busted)
+        and terms.participant_id == inquiry.participant_id
         and inquiry.instrument_id in (0, terms.instrument_id)
         and inquiry.side in (b"", b"%d" % terms.side)
         and inquiry.order_id in (0, terms.order_id)

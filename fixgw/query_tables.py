@@ -10,7 +10,7 @@ from typing import Final
 from fixgw.config import Config
 from fixgw.reports import format_average, format_price
 from fixgw.timestamps import format_timestamp
-from matching.codes import OrdStatus, OrdType, Side, TimeInForce, TradingState
+from matching.codes import OrdStatus, OrdType, Phase, Side, TimeInForce, TradingState
 from matching.events import OrderTerms
 from matching.queries import BookFound, DigestFound, Fill, OrderStatus
 from recovery.service_frames import Position
@@ -45,7 +45,7 @@ def order_row(names: Names, status: OrderStatus) -> Row:
     return {
         **names.of_order(terms),
         "type": OrdType(terms.ord_type).name,
-        "price": price(terms.price) if terms.ord_type == OrdType.LIMIT else "",
+        "price": price(terms.price) if terms.price else "",
         "time_in_force": TimeInForce(terms.time_in_force).name,
         "order_qty": terms.order_qty,
         "leaves_qty": status.leaves_qty,
@@ -61,7 +61,8 @@ def fill_row(names: Names, fill: Fill) -> Row:
         "time": format_timestamp(fill.timestamp).decode(),
         "price": price(fill.price),
         "quantity": fill.quantity,
-        "liquidity": "ADDED" if fill.resting else "REMOVED",
+        "liquidity": "AUCTION" if fill.auction else "ADDED" if fill.resting else "REMOVED",
+        "busted": "BUSTED" if fill.busted else "",
         **names.of_order(fill.terms),
     }
 
@@ -82,7 +83,9 @@ def book_rows(book: BookFound) -> list[Row]:
 
 
 def trading_state(book: BookFound) -> str:
-    return TradingState(book.state).name
+    """What the public is told, and the phase behind it where that says more."""
+    state, phase = TradingState(book.state).name, Phase(book.phase).name
+    return state if phase in (state, "CONTINUOUS") else f"{state}, {phase}"
 
 
 def digest_row(found: DigestFound) -> Row:

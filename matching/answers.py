@@ -12,7 +12,7 @@ from typing import Final
 from matching.book import BookSide
 from matching.codes import OrdStatus
 from matching.events import OrderTerms
-from matching.order import Order
+from matching.order import Order, PriceLevel
 from matching.queries import (
     MAX_ITEMS,
     Answer,
@@ -172,7 +172,16 @@ def _fills(state: State, query: Fills) -> FillsFound:
 def _sides(trade: Trade, participant_id: int) -> Iterator[Fill]:
     for terms, resting in ((trade.resting, True), (trade.incoming, False)):
         if terms.participant_id == participant_id:
-            yield Fill(trade.match_number, trade.timestamp, trade.price, trade.quantity, terms, resting)
+            yield Fill(
+                trade.match_number,
+                trade.timestamp,
+                trade.price,
+                trade.quantity,
+                terms,
+                resting,
+                trade.auction,
+                trade.busted,
+            )
 
 
 def _book(state: State, query: BookDepth) -> Answer:
@@ -186,6 +195,7 @@ def _book(state: State, query: BookDepth) -> Answer:
         query.instrument_id,
         instrument.definition.symbol,
         instrument.state,
+        instrument.phase,
         bids[:count],
         asks[:count],
         len(bids) > count,
@@ -194,5 +204,22 @@ def _book(state: State, query: BookDepth) -> Answer:
 
 
 def _levels(side: BookSide, count: int, after: int) -> list[Level]:
-    """One level more than asked for, if there is one."""
-    return [Level(*row) for row in side.depth(count + 1, after)]
+    """What is displayed, and one level more than asked for, if there is one."""
+    found: list[Level] = []
+    for level in side.queues():
+        if level.quantity and not (after and level.rank >= side.sign * after):
+            found.append(Level(level.price, level.quantity, _displayed(level)))
+            if len(found) > count:
+                break
+    return found
+
+
+def _displayed(level: PriceLevel) -> int:
+    """How many orders of a level the public sees."""
+    count = 0
+    order = level.first
+    while order is not None:
+        if order.displayed_qty:
+            count += 1
+        order = order.behind
+    return count

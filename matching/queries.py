@@ -4,9 +4,9 @@ Part of the exchange's language, like `commands` and `events`: who asks knows th
 changes nothing and takes no number of the stream. `answers` gives the answers.
 
     question                            answer
-    OpenOrders, of a participant        OrdersFound: by order id
+    OpenOrders, of a participant        OrdersFound: by order id; what waits for its price or auction, too
     OrderById, OrderByClOrdId           OrderFound: open, or closed since the day started
-    Fills, of a participant             FillsFound: of the day, by match number
+    Fills, of a participant             FillsFound: of the day, by match number, busted ones marked
     BookDepth, of an instrument         BookFound: best level first
     StateDigest                         DigestFound
     anything else                       QueryRefused
@@ -46,7 +46,8 @@ class OrderById(Struct, frozen=True, tag=True):
 
 
 class OrderByClOrdId(Struct, frozen=True, tag=True):
-    """By any ClOrdID that the session gave the order today; a request's to cancel it counts."""
+    """By any ClOrdID that the session gave the order today, a request's to cancel it, too, or that the order had when
+    the day began."""
 
     session_id: int
     cl_ord_id: bytes
@@ -98,8 +99,11 @@ class Fill(Struct, frozen=True):
     quantity: int
     #: As they were when it traded.
     terms: OrderTerms
-    #: Whether this side was on the book, or came and met it.
+    #: Whether this side was on the book, or came and met it. Of an auction's trade it means nothing.
     resting: bool
+    auction: bool = False
+    #: The trade was undone and counts no more.
+    busted: bool = False
 
 
 class Level(Struct, frozen=True):
@@ -134,8 +138,10 @@ class FillsFound(Struct, frozen=True, tag=True):
 class BookFound(Struct, frozen=True, tag=True):
     instrument_id: int
     symbol: bytes
-    #: `codes.TradingState`.
+    #: `codes.TradingState`, as the public sees it, and the `codes.Phase` behind it.
     state: int
+    phase: int
+    #: What is displayed.
     bids: list[Level]
     asks: list[Level]
     more_bids: bool

@@ -65,8 +65,8 @@ _Queue = tuple[list[int], list[int], list[int], list[int], list[int], list[int],
 _Closed = tuple[list[int], bytes, list[int], list[int]]
 #: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that was replaced.
 _Entries = tuple[list[bytes], list[int]]
-#: Columns: match_number, timestamp, price, quantity, places of both terms, whether busted.
-_Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int], list[bool]]
+#: Columns: match_number, timestamp, price, quantity, places of both terms, 1 of an auction and 2 busted.
+_Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int], bytes]
 
 
 class _Instrument(Struct, array_like=True, forbid_unknown_fields=True):
@@ -131,8 +131,8 @@ _SWEEP_FIELDS: Final = (
 _WORKS: Final[dict[str, tuple[type[Work], str]]] = {
     "sweep": (Sweep, _SWEEP_FIELDS),
     "cascade": (Cascade, "instrument_id lowest highest"),
-    "listing": (Listing, "ids:numbers"),
-    "expiry": (Expiry, "ids:numbers"),
+    "listing": (Listing, "ids:numbers started_at"),
+    "expiry": (Expiry, "ids:numbers until next_order_id"),
     "moving": (Moving, "ids:numbers phase reason:text"),
     "uncross": (Uncross, "instrument_id cross_type phase reason:text stage price total open_qty"),
     "joining": (Joining, "instrument_id next_order_id"),
@@ -317,7 +317,7 @@ def _trades(trades: list[Trade], table: _Table[OrderTerms]) -> _Trades:
         [each.quantity for each in trades],
         [table.place(each.resting) for each in trades],
         [table.place(each.incoming) for each in trades],
-        [each.busted for each in trades],
+        bytes([each.auction | each.busted << 1 for each in trades]),
     )
 
 
@@ -362,8 +362,8 @@ def _state(body: _Body, state: State) -> State:
     resting = iter(terms)
     for written in body.instruments:
         _restore_instrument(state, written, resting)
-    for match_number, timestamp, price, quantity, ours, theirs, busted in zip(*body.trades, strict=True):
-        _record(state, Trade(match_number, timestamp, price, quantity, terms[ours], terms[theirs], busted))
+    for *figures, ours, theirs, flags in zip(*body.trades, strict=True):
+        _record(state, Trade(*figures, terms[ours], terms[theirs], bool(flags & 1), bool(flags & 2)))
     state.definitions = {each.session_id: each for each in body.definitions}
     state.work = [_pending(state, terms, name, fields) for name, fields in body.work]
     state.last_order_id = body.last_order_id

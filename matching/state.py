@@ -23,6 +23,7 @@ An item that has more to do, or that others must wait for, is put in front again
 """
 
 from collections.abc import Iterator
+from heapq import heappush
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,12 @@ MAX_EVENTS_PER_TRANSACTION: Final = 128
 #: The most events that end a piece of work: each transaction keeps room for them.
 CLOSING_EVENTS: Final = 3
 
+#: What may be due, in the order in which it is done: see `advance`.
+DUE_PHASE: Final = 0
+DUE_AUCTION_END: Final = 1
+DUE_EXPIRY: Final = 2
+DUE_INDICATION: Final = 3
+
 #: As `Cancellation.asked_by`: no session's number.
 NOBODY: Final = 1 << 32
 
@@ -59,7 +66,9 @@ class Trade(Struct, frozen=True, gc=False):
     quantity: int
     resting: OrderTerms
     incoming: OrderTerms
-    #: Busted: it counts no more.
+    #: Whether it is an auction's: then `resting` is the buy order, `incoming` the sell order.
+    auction: bool = False
+    #: It was undone and counts no more.
     busted: bool = False
 
 
@@ -118,36 +127,85 @@ class Session:
 
 
 class Sweep:
-    """An incoming order that has more to trade with."""
+    """An incoming order, and what it has done so far. As work: one that has more to trade with."""
 
-    __slots__ = ("cum_notional", "cum_qty", "leaves_qty", "session", "terms")
+    __slots__ = (
+        "best_ask",
+        "best_bid",
+        "cum_notional",
+        "cum_qty",
+        "first_price",
+        "last_price",
+        "leaves_qty",
+        "limit",
+        "session",
+        "terms",
+    )
 
-    def __init__(self, session: Session, terms: OrderTerms, leaves_qty: int, cum_qty: int, cum_notional: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        terms: OrderTerms,
+        limit: int,
+        leaves_qty: int,
+        cum_qty: int,
+        cum_notional: int,
+        first_price: int = 0,
+        last_price: int = 0,
+        best_bid: int = 0,
+        best_ask: int = 0,
+    ) -> None:
         self.session = session
         self.terms = terms
-        self.leaves_qty = leaves_qty
-        self.cum_qty = cum_qty
-        self.cum_notional = cum_notional
+        #: The worst price at which it trades; 0: none, and of a pegged order that it has no price.
+        self.limit: int = limit
+        self.leaves_qty: int = leaves_qty
+        self.cum_qty: int = cum_qty
+        self.cum_notional: int = cum_notional
+        #: Of its trades since it came in; 0: it has made none.
+        self.first_price: int = first_price
+        self.last_price: int = last_price
+        #: What the pegged orders followed when it came in; 0: nothing was there.
+        self.best_bid: int = best_bid
+        self.best_ask: int = best_ask
+
+
+class Cascade:
+    """What an order has set off in an instrument: stops that its sales reach, those that they set off, pegs that meet."""
+
+    __slots__ = ("highest", "instrument_id", "lowest")
+
+    def __init__(self, instrument_id: int, lowest: int, highest: int) -> None:
+        self.instrument_id: int = instrument_id
+        #: The prices of the sales that are still to be held against the waiting stops; 0: of none.
+        self.lowest: int = lowest
+        self.highest: int = highest
 
 
 class Listing:
     """The instruments that a new day has yet to list."""
 
-    __slots__ = ("ids",)
+    __slots__ = ("ids", "started_at")
 
-    def __init__(self, ids: list[int]) -> None:
+    def __init__(self, ids: list[int], started_at: int) -> None:
         #: Descending: the next one is the last.
         self.ids = ids
+        #: When the day started.
+        self.started_at = started_at
 
 
 class Expiry:
     """The instruments whose orders have yet to expire at the day's end."""
 
-    __slots__ = ("ids",)
+    __slots__ = ("ids", "next_order_id", "until")
 
-    def __init__(self, ids: list[int]) -> None:
+    def __init__(self, ids: list[int], until: int, next_order_id: int = 0) -> None:
         #: Descending: the next one is the last.
         self.ids = ids
+        #: When the day ended.
+        self.until = until
+        #: The order of that instrument with which to go on; 0: its first one.
+        self.next_order_id = next_order_id
 
 
 class Renewal:
@@ -205,7 +263,76 @@ class Cancellation:
         self.canceled = canceled
 
 
-Work = Sweep | Listing | Renewal | Expiry | Cancellation
+class Moving:
+    """Instruments that have yet to come into a phase."""
+
+    __slots__ = ("ids", "phase", "reason")
+
+    def __init__(self, ids: list[int], phase: int, reason: bytes) -> None:
+        #: Descending: the next one is the last.
+        self.ids = ids
+        self.phase = phase
+        self.reason = reason
+
+
+class Uncross:
+    """An auction that ends, and the phase that comes after it."""
+
+    __slots__ = ("cross_type", "instrument_id", "open_qty", "phase", "price", "reason", "stage", "total")
+
+    def __init__(
+        self,
+        instrument_id: int,
+        cross_type: int,
+        phase: int,
+        reason: bytes,
+        stage: int = 0,
+        price: int = 0,
+        total: int = 0,
+        open_qty: int = 0,
+    ) -> None:
+        self.instrument_id = instrument_id
+        self.cross_type = cross_type
+        self.phase = phase
+        self.reason = reason
+        #: What is next, see `uncross`.
+        self.stage = stage
+        #: At which price how much trades, and how much of that has yet to.
+        self.price = price
+        self.total = total
+        self.open_qty = open_qty
+
+
+class Joining:
+    """Parked orders that have yet to join the auction for which they waited."""
+
+    __slots__ = ("instrument_id", "next_order_id")
+
+    def __init__(self, instrument_id: int, next_order_id: int) -> None:
+        self.instrument_id = instrument_id
+        #: With which to go on; 0: the first one.
+        self.next_order_id = next_order_id
+
+
+class Resumption:
+    """An instrument that trades again: its stop and pegged orders have yet to be looked at."""
+
+    __slots__ = ("instrument_id",)
+
+    def __init__(self, instrument_id: int) -> None:
+        self.instrument_id = instrument_id
+
+
+class Advancing:
+    """What is due and has yet to be done."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, until: int) -> None:
+        self.until = until
+
+
+Work = Sweep | Cascade | Listing | Renewal | Expiry | Cancellation | Moving | Uncross | Joining | Resumption | Advancing
 
 
 class State:
@@ -217,6 +344,7 @@ class State:
         "carried",
         "day",
         "definitions",
+        "due",
         "former",
         "garbage",
         "instruments",
@@ -224,8 +352,10 @@ class State:
         "last_match_number",
         "last_order_id",
         "last_order_ref",
+        "market_is_open",
         "max_events",
         "participants",
+        "schedule",
         "sessions",
         "work",
     )
@@ -238,6 +368,12 @@ class State:
         #: The open day, 0 when none is, and the last one that was opened.
         self.day: int = 0
         self.last_day: int = 0
+        #: Whether the public was told that market hours have begun, and not that they have ended.
+        self.market_is_open: bool = False
+        #: Instrument id, 0 for all → when which phase is to begin. Kept until the day ends.
+        self.schedule: dict[int, dict[int, int]] = {}
+        #: What is to be done when, by kind, each kind in a heap: see `advance`. It may hold what has come to nothing.
+        self.due: list[list[tuple[int, int, int]]] = [[], [], [], []]
         #: The latest terms of each order that the day accepted: the last one's order id is `last_order_id`.
         self.accepted: list[OrderTerms] = []
         #: Order id → the latest terms of each order that the day took over from the one before, open or closed.
@@ -342,7 +478,18 @@ class State:
         """An order lives on in the new day, for which all that was remembered of the day before was forgotten."""
         terms = order.terms
         self.carried[terms.order_id] = terms
+        if terms.conditions is not None and terms.conditions.expire_at:
+            self.remember_expiry(terms)
         order.session.cl_ord_ids[terms.cl_ord_id] = order
+
+    def remind(self, kind: int, at: int, number: int, participant_id: int = 0) -> None:
+        """Something is to be done at a time, with the instrument or the order of this number."""
+        heappush(self.due[kind], (at, number, participant_id))
+
+    def remember_expiry(self, terms: OrderTerms) -> None:
+        """An order came to rest that lives until a date, or got another one."""
+        assert terms.conditions is not None, "the date is one of the conditions"
+        self.remind(DUE_EXPIRY, terms.conditions.expire_at, terms.order_id, terms.participant_id)
 
     def forget_day(self) -> None:
         """Drop what is kept of a day when the next one starts: each order that lives on is to be carried over."""

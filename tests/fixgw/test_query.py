@@ -10,7 +10,7 @@ import trio
 from fixgw import cli, config
 from fixgw.up import link_key
 from matching import queries
-from matching.codes import OrdStatus, OrdType, Side, TimeInForce, TradingState
+from matching.codes import OrdStatus, OrdType, Phase, Side, TimeInForce, TradingState
 from matching.events import OrderTerms
 from matching.ids import first_id
 from matching.queries import BookFound, DigestFound, Fill, FillsFound, Level, OrderFound, OrdersFound, OrderStatus
@@ -48,7 +48,7 @@ def found(question: queries.Query, shard_id: int) -> queries.Answer:
             return OrderFound(status() if shard_id == 2 else None)
         case queries.BookDepth(3, levels):
             bids, asks = [Level(1_002_400, 500, 2), Level(1_002_300, 10, 1)], [Level(1_002_500, 200, 1)]
-            return BookFound(3, b"GAMMA", TradingState.TRADING, bids[:levels], asks, more_bids=False, more_asks=False)
+            return BookFound(3, b"GAMMA", TradingState.TRADING, Phase.CONTINUOUS, bids[:levels], asks, False, False)
         case queries.StateDigest():
             return DigestFound(0xABC, 5, 5, ORDER_ID, 13, 2)
     return queries.QueryRefused("no such question is played here")

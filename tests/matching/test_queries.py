@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matching import answers, queries
-from matching.codes import OrdStatus
+from matching.codes import OrdStatus, Phase
 from matching.commands import (
     CancelOrder,
     Continue,
@@ -301,11 +301,11 @@ def test_a_book_is_told_from_the_best_level_on_and_goes_on_behind_any() -> None:
         enter(engine, b"s%d" % number, SELL, 3, price=2 * PRICE + 100 - price)
     bids = [Level(PRICE, 2, 1), Level(PRICE - 100, 4, 2), Level(PRICE - 300, 2, 1)]
     asks = [Level(PRICE + 100, 3, 1), Level(PRICE + 200, 6, 2), Level(PRICE + 400, 3, 1)]
-    assert engine.answer(BookDepth(1)) == BookFound(1, b"ACME", ord("T"), bids, asks, False, False)
+    assert engine.answer(BookDepth(1)) == BookFound(1, b"ACME", ord("T"), Phase.CONTINUOUS, bids, asks, False, False)
     two = engine.answer(BookDepth(1, 2))
-    assert two == BookFound(1, b"ACME", ord("T"), bids[:2], asks[:2], True, True)
+    assert two == BookFound(1, b"ACME", ord("T"), Phase.CONTINUOUS, bids[:2], asks[:2], True, True)
     rest = engine.answer(BookDepth(1, 2, PRICE - 100, PRICE + 200))
-    assert rest == BookFound(1, b"ACME", ord("T"), bids[2:], asks[2:], False, False)
+    assert rest == BookFound(1, b"ACME", ord("T"), Phase.CONTINUOUS, bids[2:], asks[2:], False, False)
     assert engine.answer(BookDepth(1, 0)) == engine.answer(BookDepth(1, 1))
     assert isinstance(engine.answer(BookDepth(7)), QueryRefused)
 
