@@ -19,7 +19,7 @@ from fixgw.restarts import WRONG_CONFIGURATION
 if TYPE_CHECKING:
     from fixgw.config import Config
 
-ROLES = ("shard", "gateway", "publisher", "retransmitter")
+ROLES = ("shard", "gateway", "publisher", "ledger", "retransmitter")
 
 DEMO_FILE = Path(__file__).resolve().parents[1] / "conf" / "exchange.yaml"
 
@@ -73,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
 
     _add_query(commands.add_parser("query", help="what a running exchange holds, from a majority of its replicas"))
 
+    _add_ledger(commands.add_parser("ledger", help="a participant's fills, orders and their history over all days"))
+
     demo = commands.add_parser("demo", help="a whole exchange with brokers trading and a vendor watching")
     demo.add_argument("file", type=Path, nargs="?", metavar="FILE", help="instead of conf/exchange.yaml")
     demo.add_argument("--seconds", type=_seconds, metavar="N", help="stop after so long instead of at Ctrl-C")
@@ -103,6 +105,24 @@ def _add_query(query: argparse.ArgumentParser) -> None:
     for what, text in (("digest", "a number for all that a shard holds"), ("position", "how far each replica is")):
         of_shard = questions.add_parser(what, parents=[common], help=text)
         of_shard.add_argument("--shard", metavar="NAME", help="this shard alone")
+
+
+def _add_ledger(ledger: argparse.ArgumentParser) -> None:
+    """``fixgw ledger FILE WHAT PARTICIPANT …``."""
+    ledger.add_argument("file", type=Path, metavar="FILE")
+    ledger.set_defaults(command=_ledger)
+    questions = ledger.add_subparsers(required=True, dest="what", metavar="WHAT")
+    for what, text in (
+        ("fills", "every trade, also those that were undone"),
+        ("orders", "every order, as it is or as it ended"),
+        ("history", "everything the participant was told"),
+    ):
+        question = questions.add_parser(what, help=text)
+        question.add_argument("participant", metavar="PARTICIPANT")
+        question.add_argument("--day", metavar="D", help="of this day, such as 2025-11-21")
+        question.add_argument("--symbol", metavar="S", help="of this symbol")
+        question.add_argument("--ledger", metavar="NAME", help="another than the first of the configuration")
+        question.add_argument("--json", action="store_true", help="for programs")
 
 
 def _seconds(text: str) -> float:
@@ -197,6 +217,11 @@ def _record(options: argparse.Namespace) -> int:
 def _query(options: argparse.Namespace) -> int:
     config = _load(options.file)
     return 1 if config is None else int(_function("fixgw.query", "query")(config, options))
+
+
+def _ledger(options: argparse.Namespace) -> int:
+    config = _load(options.file)
+    return 1 if config is None else int(_function("fixgw.ledger_query", "query")(config, options))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -106,6 +106,12 @@ class Gateway(_Reader):
     sync: Sync = "write"
 
 
+class Ledger(_Reader):
+    """Keeps what every participant was told, over all days, in a database; reads every shard's stream."""
+
+    sync: Sync = "write"
+
+
 class Channel(Model):
     """One shard's market data: an ITCH stream on one or two lines that carry the same."""
 
@@ -168,7 +174,7 @@ class Session(Model):
         return any(address in network for network in self.allow)
 
 
-Role = Literal["shard", "retransmitter", "publisher", "gateway"]
+Role = Literal["shard", "retransmitter", "publisher", "ledger", "gateway"]
 
 
 class _Named(Protocol):
@@ -197,6 +203,7 @@ class Config(Model):
     protections: tuple[Protection, ...] = ()
     tick_tables: tuple[TickTable, ...] = ()
     retransmitters: tuple[Retransmitter, ...] = ()
+    ledgers: tuple[Ledger, ...] = ()
     gateways: tuple[Gateway, ...]
     feed: Feed = Feed(channels=(), publishers=())
     participants: tuple[Participant, ...]
@@ -218,6 +225,9 @@ class Config(Model):
 
     def retransmitter(self, name: str) -> Retransmitter:
         return _find(self.retransmitters, "retransmitter", name)
+
+    def ledger(self, name: str) -> Ledger:
+        return _find(self.ledgers, "ledger", name)
 
     def publisher(self, name: str) -> Publisher:
         return _find(self.feed.publishers, "publisher", name)
@@ -267,7 +277,7 @@ class Config(Model):
         servers = [server.address for server in self.retransmitters if shard in server.shards]
         return (*servers, *(member.retransmit for member in self.shard(shard).members.values()))
 
-    def stream_address(self, reader: Retransmitter | Gateway | Publisher, shard: str) -> Address:
+    def stream_address(self, reader: Retransmitter | Gateway | Publisher | Ledger, shard: str) -> Address:
         """Where this reader hears this shard's stream: its own entry in ``streams``, else the shard's group."""
         return reader.streams.get(shard) or self.shard(shard).stream[0]
 
@@ -276,6 +286,7 @@ class Config(Model):
         named: list[tuple[Role, str]] = [("shard", name) for shard in self.shards for name in shard.processes]
         named += [("retransmitter", each.name) for each in self.retransmitters]
         named += [("publisher", each.name) for each in self.feed.publishers]
+        named += [("ledger", each.name) for each in self.ledgers]
         named += [("gateway", each.name) for each in self.gateways]
         return tuple(named)
 

@@ -20,6 +20,7 @@ UNIQUE = (
     "instruments.*.symbol",
     "instruments.*.id",
     "retransmitters.*.name",
+    "ledgers.*.name",
     "gateways.*.name",
     "gateways.*.source_id",
     "feed.channels.*.shard",
@@ -38,6 +39,7 @@ REFERENCES = (  # what is named here, must be there
     ("instruments.*.shard", "shard", "shards.*.name"),
     ("retransmitters.*.shards.*", "shard", "shards.*.name"),
     ("retransmitters.*.streams.{}", "shard", "shards.*.name"),
+    ("ledgers.*.streams.{}", "shard", "shards.*.name"),
     ("gateways.*.streams.{}", "shard", "shards.*.name"),
     ("feed.channels.*.shard", "shard", "shards.*.name"),
     ("feed.publishers.*.streams.{}", "shard", "shards.*.name"),
@@ -75,6 +77,7 @@ UDP_ADDRESSES = (
 READER_STREAMS = (
     "shards.*.replicas.*.stream",
     "retransmitters.*.streams.*",
+    "ledgers.*.streams.*",
     "gateways.*.streams.*",
     "feed.publishers.*.streams.*",
 )
@@ -322,9 +325,9 @@ def _deaf(document: Document) -> Iterator[Problem]:
     shards = list(entries(document, "shards"))
     unicast = [str(shard.get("name")) for _, shard in shards if isinstance(shard.get("stream"), list)]
     channels = [str(item.value) for item in find(document, "feed.channels.*.shard")]
-    for section in ("retransmitters", "gateways", "feed.publishers"):
+    for section in ("retransmitters", "ledgers", "gateways", "feed.publishers"):
         for path, reader in entries(document, section):
-            heard = {"retransmitters": _texts(reader.get("shards")), "gateways": unicast}.get(section, channels)
+            heard = {"retransmitters": _texts(reader.get("shards")), "feed.publishers": channels}.get(section, unicast)
             for name in unicast:
                 if name in heard and name not in _texts(reader.get("streams")):
                     text = f"shard {name} has no multicast group; say where this one hears it: streams: {{{name}: …}}"

@@ -16,6 +16,10 @@ def table(config: Config) -> str:
         (f"retransmitter {each.name}", str(each.address), "what was missed of the streams")
         for each in config.retransmitters
     ]
+    rows += [
+        (f"ledger {each.name}", str(config.directory("ledger", each.name)), "SQLite: fixgw ledger reads it")
+        for each in config.ledgers
+    ]
     for channel in config.feed.channels:
         for line, address in sorted(channel.lines.items()):
             rows.append((f"feed {channel.shard} line {line}", str(address), "ITCH 5.0 in MoldUDP64"))

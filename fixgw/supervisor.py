@@ -35,7 +35,7 @@ MAX_LINE_BYTES: Final = 64 * 1024
 #: Lines that wait to be printed; beyond it they are lost, and counted.
 MAX_LINES: Final = 10_000
 
-STOP_ORDER: Final = (("gateway",), ("publisher", "retransmitter"), ("shard",))
+STOP_ORDER: Final = (("gateway",), ("publisher", "ledger", "retransmitter"), ("shard",))
 
 
 class Process(Protocol):

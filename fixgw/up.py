@@ -29,6 +29,7 @@ from fixgw.coordinators import CoordinatorOf, open_coordinators
 from fixgw.entries import EntryError
 from fixgw.gateway import Gateway
 from fixgw.interface import interface_of
+from fixgw.ledger import Ledger, run_ledger
 from fixgw.logon import Identity
 from fixgw.overview import next_steps, table
 from fixgw.reports import DIALECTS
@@ -263,6 +264,7 @@ ROLES: Final[dict[str, Callable[..., Awaitable[None]]]] = {
     "retransmitter": run_retransmitting,
     "gateway": run_gateway,
     "publisher": run_publishing,
+    "ledger": run_ledger,
 }
 
 
@@ -277,6 +279,7 @@ class Exchange:
         self.replicas: dict[str, list[ShardHost]] = {shard.name: [] for shard in config.shards}
         self.gateways: dict[str, Gateway] = {}
         self.publishers: dict[str, list[ChannelPublisher]] = {}
+        self.ledgers: dict[str, Ledger] = {}
 
     def shard(self, name: str) -> ShardHost:
         """The replica of a shard that leads it, else the one that has come furthest."""
@@ -322,6 +325,7 @@ class Exchange:
             for channels in self.publishers.values()
             for channel in channels
         ]
+        readers += [place for ledger in self.ledgers.values() for place in ledger.next_seqs.items()]
         return all(next_seq == ends[shard_id] for shard_id, next_seq in readers)
 
 
@@ -336,6 +340,8 @@ async def run_exchange(config: Config, task_status: trio.TaskStatus[Exchange] = 
             await nursery.start(run_retransmitting, config, retransmitter.name)
         for publisher in config.feed.publishers:
             exchange.publishers[publisher.name] = await nursery.start(run_publishing, config, publisher.name)
+        for ledger in config.ledgers:
+            exchange.ledgers[ledger.name] = await nursery.start(run_ledger, config, ledger.name)
         for gateway in config.gateways:
             exchange.gateways[gateway.name] = await nursery.start(run_gateway, config, gateway.name, opened)
         task_status.started(exchange)

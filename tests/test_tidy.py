@@ -22,7 +22,7 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
-        amend answers book codes commands day engine entry events ids instruments operations order protection queries
+        amend answers book codes commands day engine entry events ids instruments ledger operations order protection queries
         bust mass_cancel renewal sessions shard snapshot state trade walk wire
     """,
     "marketdata": """
@@ -30,10 +30,10 @@ PURE = {
     """,
     "fixgw": """
         answer auth codec config config_checks config_explain config_market config_market_checks config_shards
-        config_values dictionary
-        entries forks header history inquiries logon outbound overview primaries query_tables reports
+        config_values conditions dictionary
+        entries fields forks header history inquiries logon outbound overview primaries query_tables reports
         resend restarts router sent session session_events session_state strict_yaml tags throttle
-        timestamps translate values
+        timestamps trade_numbers translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
@@ -50,7 +50,7 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor answering cli connection coordinators demo gateway interface query rebuild record
+        __main__ acceptor answering cli connection coordinators demo gateway interface ledger ledger_file ledger_query query rebuild record
         shard_link supervisor up
     """,
 }
@@ -61,7 +61,7 @@ FORBIDDEN_IN_PURE = (
 )
 
 LANGUAGE = {
-    f"matching{name}" for name in ("", ".codes", ".commands", ".events", ".ids", ".instruments", ".queries", ".wire")
+    f"matching{name}" for name in ("", ".codes", ".commands", ".events", ".ids", ".instruments", ".ledger", ".queries", ".wire")
 }
 COMPOSITION = ("fixgw/up.py", "fixgw/demo.py", "fixgw/console/")  # may import everything of ours
 
