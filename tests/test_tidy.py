@@ -22,8 +22,8 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
-        amend answers book codes commands day engine entry events ids instruments ledger operations order protection queries
-        bust mass_cancel renewal sessions shard snapshot state trade walk wire
+        amend answers book codes commands day engine entry events ids instruments operations order protection queries
+        ledger bust mass_cancel renewal sessions shard snapshot state trade walk wire
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate
@@ -50,8 +50,8 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor answering cli connection coordinators demo gateway interface ledger ledger_file ledger_query query rebuild record
-        shard_link supervisor up
+        __main__ acceptor answering cli connection coordinators demo gateway interface query rebuild record
+        ledger ledger_file ledger_query shard_link supervisor up
     """,
 }
 
@@ -61,7 +61,8 @@ FORBIDDEN_IN_PURE = (
 )
 
 LANGUAGE = {
-    f"matching{name}" for name in ("", ".codes", ".commands", ".events", ".ids", ".instruments", ".ledger", ".queries", ".wire")
+    f"matching{name}"
+    for name in ("", ".codes", ".commands", ".events", ".ids", ".instruments", ".ledger", ".queries", ".wire")
 }
 COMPOSITION = ("fixgw/up.py", "fixgw/demo.py", "fixgw/console/")  # may import everything of ours
 
