@@ -86,9 +86,8 @@ def order_fault(instrument: Instrument, price: int, quantity: int) -> int:
     return 0
 
 
-def band(instrument: Instrument, widened: int = 1) -> tuple[int, int]:
-    """The lowest and the highest price at which trades may happen, the bands this many times as wide. (0, MARKET_RANK)
-    where there are none."""
+def band(instrument: Instrument) -> tuple[int, int]:
+    """The lowest and the highest price at which trades may happen; (0, MARKET_RANK) where there is no band."""
     lower, upper = 0, MARKET_RANK
     rules = instrument.rules
     if rules is not None:
@@ -97,7 +96,7 @@ def band(instrument: Instrument, widened: int = 1) -> tuple[int, int]:
             (instrument.last_price, rules.dynamic_band),
         ):
             if price and share:
-                width = price * share * widened // WHOLE
+                width = price * share // WHOLE
                 lower = max(lower, price - width)
                 upper = min(upper, price + width)
     return lower, upper
@@ -114,3 +113,18 @@ def band_rank(instrument: Instrument, opposite: BookSide) -> int:
     if best is not None and not lower <= best.price <= upper:
         return NOTHING
     return lower if opposite.sign > 0 else -upper
+
+
+def collar(instrument: Instrument, widened: int) -> tuple[int, int, int] | None:
+    """Between which prices a volatility auction may end: their middle, the lower, the upper one. The static band this
+    many times as wide, or else the dynamic one; None where there is neither."""
+    rules = instrument.rules
+    if rules is None:
+        return None
+    price, share = instrument.reference_price, rules.static_band
+    if not price or not share:
+        price, share = instrument.last_price, rules.dynamic_band
+    if not price or not share:
+        return None
+    width = price * share // WHOLE * widened
+    return price, max(price - width, 0), min(price + width, MAX_PRICE)

@@ -22,7 +22,8 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
-        amend answers book codes commands day engine entry events ids instruments operations order protection queries
+        advance amend answers auction book circuit codes commands day engine entry events expiry ids instruments
+        operations order phases protection queries uncross
         ledger bust mass_cancel renewal sessions shard snapshot state trade walk wire
     """,
     "marketdata": """
@@ -31,7 +32,7 @@ PURE = {
     "fixgw": """
         answer auth codec config config_checks config_explain config_market config_market_checks config_shards
         config_values conditions dictionary
-        entries fields forks header history inquiries logon outbound overview primaries query_tables reports
+        entries fields forks header history inquiries logon market outbound overview primaries query_tables reports
         resend restarts router sent session session_events session_state strict_yaml tags throttle
         timestamps trade_numbers translate values
     """,
