@@ -144,18 +144,24 @@ class LedgerFile:
     """The one that writes. All of it blocks; one thread at a time. Made by `open_ledger`."""
 
     def __init__(self, file: Path, sync: Sync) -> None:
+        """Raises LedgerFailed, sqlite3.Error."""
         self._file = file
+        self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         try:
-            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute(f"PRAGMA synchronous = {_PRAGMAS[sync]}")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
-            elif version != SCHEMA_VERSION:
-                raise LedgerFailed(f"{file}: is of version {version}, this program writes {SCHEMA_VERSION}")
-        except sqlite3.Error as error:
-            raise LedgerFailed(f"{file}: {error}") from error
+            self._prepare(sync)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, sync: Sync) -> None:
+        db = self._db
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {_PRAGMAS[sync]}")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise LedgerFailed(f"{self._file}: is of version {version}, this program writes {SCHEMA_VERSION}")
 
     def close(self) -> None:
         self._db.close()
@@ -238,7 +244,10 @@ def open_ledger(directory: Path, sync: Sync) -> Iterator[LedgerFile]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LedgerFailed(f"{directory} is in use by another process") from None
-        ledger = LedgerFile(ledger_file(directory), sync)
+        try:
+            ledger = LedgerFile(ledger_file(directory), sync)
+        except sqlite3.Error as error:
+            raise LedgerFailed(f"{ledger_file(directory)}: {error}") from error
         try:
             yield ledger
         finally:
