@@ -8,18 +8,23 @@ operator's command may have nothing to say). One call gives at most `MAX_EVENTS_
 then is `pending`, is drained by `Continue`, and nothing else is taken before.
 
 Theory of the code: `state` is everything remembered; `entry`, `amend` and `mass_cancel` are what the participants'
-commands mean, `day`, `sessions` and `bust` the operators'; `trade` is the match itself, `snapshot` writes the state
-down, `answers` tells about it. This module only chooses between them.
+commands mean, `day`, `phases`, `advance`, `protection`, `circuit`, `sessions` and `bust` the operators'; `trade` and
+`uncross` are the match itself, `snapshot` writes the state down, `answers` tells about it. This module only chooses
+between them.
 """
 
 from collections.abc import Iterator
 
+from matching.advance import advance, next_due, schedule_phase
 from matching.amend import cancel_order, replace_order
 from matching.answers import answer
 from matching.book import OrderBook
 from matching.bust import bust_trade
+from matching.circuit import breach_circuit_breaker, set_circuit_breaker
 from matching.codes import RefusalReason
 from matching.commands import (
+    Advance,
+    BreachCircuitBreaker,
     BustTrade,
     CancelOrder,
     CancelSession,
@@ -27,23 +32,31 @@ from matching.commands import (
     Continue,
     DefineInstrument,
     DefineParticipant,
+    DefineRules,
     DefineSession,
+    DefineTick,
     EndDay,
     MassCancel,
     NewOrder,
     ReplaceOrder,
+    SchedulePhase,
+    SetCircuitBreaker,
     SetEntryBlock,
+    SetPhase,
+    SetReferencePrice,
     SetTradingState,
     SourceLost,
     StartDay,
 )
-from matching.day import define_instrument, end_day, go_on, set_trading_state, start_day
+from matching.day import define_instrument, do_work, end_day, go_on, start_day
 from matching.entry import enter_order
 from matching.events import CommandRefused, Event
 from matching.ids import COUNTER_MASK
 from matching.instruments import Instrument
 from matching.mass_cancel import mass_cancel
 from matching.order import Order
+from matching.phases import set_phase, set_trading_state
+from matching.protection import define_rules, define_tick, set_reference_price
 from matching.queries import Answer, Query
 from matching.sessions import cancel_session, define_participant, define_session, set_entry_block, source_lost
 from matching.snapshot import digest, restore, snapshot
@@ -91,11 +104,11 @@ class Engine:
         if isinstance(command, Continue):
             return go_on(state, events, timestamp)
         if isinstance(command, StartDay):
-            return start_day(state, command, events)
+            return start_day(state, command, events, timestamp)
         if isinstance(command, EndDay):
-            return end_day(state, command, events)
+            return end_day(state, command, events, timestamp)
         if isinstance(command, DefineInstrument):
-            return define_instrument(state, command, events)
+            return define_instrument(state, command, events, timestamp)
         if isinstance(command, DefineSession):
             return define_session(state, command)
         if isinstance(command, DefineParticipant):
@@ -108,14 +121,41 @@ class Engine:
             return source_lost(state, command, events)
         if isinstance(command, CancelSession):
             return cancel_session(state, command, events)
+        reason = self._rule(command, events, timestamp)
+        do_work(state, events, timestamp)
+        return reason
+
+    def _rule(self, command: Command, events: list[Event], timestamp: int) -> int:
+        """Do an operator's command about phases or protections. Gives a RefusalReason, or 0."""
+        state = self._state
+        if isinstance(command, Advance):
+            return advance(state, events, timestamp)
         if isinstance(command, SetTradingState):
-            return set_trading_state(state, command, events)
+            return set_trading_state(state, command, events, timestamp)
+        if isinstance(command, SetPhase):
+            return set_phase(state, command, events, timestamp)
+        if isinstance(command, SchedulePhase):
+            return schedule_phase(state, command)
+        if isinstance(command, DefineRules):
+            return define_rules(state, command)
+        if isinstance(command, DefineTick):
+            return define_tick(state, command)
+        if isinstance(command, SetReferencePrice):
+            return set_reference_price(state, command)
+        if isinstance(command, SetCircuitBreaker):
+            return set_circuit_breaker(state, command, events)
+        if isinstance(command, BreachCircuitBreaker):
+            return breach_circuit_breaker(state, command, events, timestamp)
         return RefusalReason.UNKNOWN_KIND
 
     @property
     def pending(self) -> bool:
         """Whether work is left that only `Continue` goes on with."""
         return bool(self._state.work)
+
+    def next_due(self) -> int | None:
+        """When `Advance` may have something to do, ns since the epoch; None while nothing is expected."""
+        return next_due(self._state)
 
     @property
     def last_day(self) -> int:

@@ -1,0 +1,248 @@
+"""Random days of a market in which everything happens: long ones, from a seed, in milliseconds.
+
+Where hypothesis looks for the short story that goes wrong, this tells long ones: books are filled, auctions have
+something to uncross, stops wait until a price comes, orders live over several days. Most commands make sense; some are
+anything.
+"""
+
+from random import Random
+
+from matching.codes import OrdType, Peg, Phase, TimeInForce
+from matching.commands import (
+    Advance,
+    BreachCircuitBreaker,
+    BustTrade,
+    CancelOrder,
+    CancelSession,
+    Command,
+    Conditions,
+    DefineInstrument,
+    DefineParticipant,
+    DefineRules,
+    DefineSession,
+    DefineTick,
+    EndDay,
+    MassCancel,
+    NewOrder,
+    ReplaceOrder,
+    SchedulePhase,
+    SetCircuitBreaker,
+    SetEntryBlock,
+    SetPhase,
+    SetReferencePrice,
+    SetTradingState,
+    SourceLost,
+    StartDay,
+)
+
+SECOND = 1_000_000_000
+FIRST_ID = 1 << 48
+INSTRUMENTS = (1, 2)
+PARTICIPANTS = (1, 2, 3, 4)
+
+#: A command, when, from which session.
+Call = tuple[Command, int, int]
+
+_DAY, _GTC = TimeInForce.DAY, TimeInForce.GOOD_TILL_CANCEL
+_PLAIN = [(OrdType.LIMIT, _DAY)] * 6 + [(OrdType.LIMIT, TimeInForce.IOC), (OrdType.LIMIT, TimeInForce.FOK)]
+_SHAPES = [
+    *_PLAIN,
+    (OrdType.LIMIT, _GTC),
+    (OrdType.LIMIT, TimeInForce.GOOD_TILL_DATE),
+    (OrdType.LIMIT, TimeInForce.AT_THE_OPENING),
+    (OrdType.LIMIT, TimeInForce.AT_THE_CLOSE),
+    (OrdType.LIMIT, TimeInForce.GOOD_FOR_AUCTION),
+    (OrdType.MARKET, _DAY),
+    (OrdType.MARKET, TimeInForce.IOC),
+    (OrdType.MARKET, TimeInForce.AT_THE_CLOSE),
+    (OrdType.MARKET, TimeInForce.GOOD_FOR_AUCTION),
+    (OrdType.MARKET_WITH_LEFTOVER_AS_LIMIT, _DAY),
+    (OrdType.MARKET_WITH_LEFTOVER_AS_LIMIT, _GTC),
+    (OrdType.STOP, _DAY),
+    (OrdType.STOP, _GTC),
+    (OrdType.STOP_LIMIT, _DAY),
+    (OrdType.STOP_LIMIT, TimeInForce.IOC),
+    (OrdType.PEGGED, _DAY),
+    (OrdType.PEGGED, _GTC),
+]
+_STOPS = (OrdType.STOP, OrdType.STOP_LIMIT)
+_CALLS = (Phase.PRE_OPEN, Phase.OPENING_AUCTION, Phase.CLOSING_AUCTION, Phase.QUOTE_ONLY, Phase.VOLATILITY_AUCTION)
+
+
+class RandomMarket:
+    """Commands of a venue with few participants and instruments, from the first listing on."""
+
+    def __init__(self, seed: int, *, levels: int = 4) -> None:
+        self.random = Random(seed)
+        self.now = 0
+        self.orders = 0
+        #: Prices on each side of the middle: many make orders rest, few make them trade.
+        self.levels = levels
+
+    def days(self, count: int, orders: int) -> list[Call]:
+        """So many days with about so many commands each."""
+        calls = self._opening()
+        for day in range(1, count + 1):
+            calls += self._day(day, orders)
+        return calls
+
+    def _opening(self) -> list[Call]:
+        calls: list[Command] = [DefineInstrument(each, b"I%d" % each, 50, 1, 100) for each in INSTRUMENTS]
+        calls += [DefineSession(who * 10 + n, who, 1 + who % 2, n) for who in PARTICIPANTS for n in (0, 1)]
+        return [(each, 0, 0) for each in calls]
+
+    def _day(self, day: int, orders: int) -> list[Call]:
+        random = self.random
+        calls: list[Call] = []
+        self.now += SECOND
+        scheduled = random.random() < 0.7
+        if scheduled:
+            timetable = (Phase.PRE_OPEN, Phase.OPENING_AUCTION, Phase.CONTINUOUS, Phase.CLOSING_AUCTION, Phase.CLOSED)
+            at = self.now
+            for phase, share in zip(timetable, (1, 4, 10, 60, 20), strict=True):
+                calls.append((SchedulePhase(random.choice((0, 0, 0, 1)), phase, at), self.now, 0))
+                at += share * orders * SECOND // 400
+        calls.append((StartDay(day, b"S%09d" % day, 0), self.now, 0))
+        for _ in range(orders):
+            self.now += random.choice((0, SECOND // 10, SECOND // 4, SECOND))
+            calls.append(self._call())
+            if random.random() < 0.2:
+                calls.append((Advance(), self.now, 0))
+        if not scheduled:
+            calls += [(SetPhase(0, phase, b""), self.now, 0) for phase in (Phase.CLOSING_AUCTION, Phase.POST_CLOSE)]
+        calls.append((EndDay(day), self.now, 0))
+        return calls
+
+    def _call(self) -> Call:
+        drawn = self.random.random()
+        if drawn < 0.66:
+            return self._from(self._order())
+        if drawn < 0.76:
+            return self._from(self._cancel())
+        if drawn < 0.90:
+            return self._from(self._replace())
+        if drawn < 0.91:
+            return self._from(self._mass_cancel())
+        return self._operation(), self.now, 0
+
+    def _from(self, command: NewOrder | CancelOrder | ReplaceOrder | MassCancel) -> Call:
+        return command, self.now, command.participant_id * 10 + (self.random.random() < 0.3)
+
+    def _price(self) -> int:
+        return 1_000 + 50 * self.random.randint(-self.levels, self.levels)
+
+    def _shape(self) -> tuple[int, int, int, Conditions | None]:
+        """Type, time in force, price, conditions: sound in themselves."""
+        random = self.random
+        ord_type, time_in_force = random.choice(_SHAPES)
+        price = self._price() if ord_type in (OrdType.LIMIT, OrdType.STOP_LIMIT) else 0
+        wanted: dict[str, int] = {}
+        if ord_type in _STOPS:
+            wanted["stop_price"] = self._price()
+        if ord_type == OrdType.PEGGED:
+            wanted["peg"] = random.choice((Peg.PRIMARY, Peg.MARKET, Peg.MIDPOINT, Peg.MIDPOINT))
+            if wanted["peg"] != Peg.MIDPOINT:
+                wanted["peg_offset"] = random.choice((0, 0, 50, -50))
+            price = random.choice((0, 0, self._price()))
+        if time_in_force == TimeInForce.GOOD_TILL_DATE:
+            wanted["expire_at"] = self.now + random.randint(1, 300) * SECOND
+        if ord_type == OrdType.LIMIT and time_in_force in (_DAY, _GTC):
+            special = random.random()
+            if special < 0.15:
+                wanted["display_qty"] = random.randint(1, 5)
+            elif special < 0.22:
+                wanted["min_qty"] = random.randint(1, 10)
+            elif special < 0.30:
+                wanted["exec_inst"] = 6
+        if random.random() < 0.02:
+            wanted[random.choice(("stop_price", "display_qty", "min_qty", "peg", "expire_at"))] = random.randint(0, 100)
+        return int(ord_type), int(time_in_force), price, Conditions(**wanted) if wanted else None
+
+    def _order(self) -> NewOrder:
+        random = self.random
+        self.orders += 1
+        ord_type, time_in_force, price, conditions = self._shape()
+        return NewOrder(
+            random.choice(PARTICIPANTS),
+            random.choice((1, 1, 1, 2)),
+            random.randint(1, 2),
+            ord_type,
+            time_in_force,
+            price,
+            random.randint(1, 20),
+            0,
+            b"x%d" % self.orders,
+            b"ACC",
+            conditions,
+        )
+
+    def _name(self) -> tuple[bytes, bytes]:
+        """A request's ClOrdID, and that of an order that may still be open."""
+        self.orders += 1
+        return b"x%d" % self.orders, b"x%d" % self.random.randint(max(self.orders - 40, 1), self.orders)
+
+    def _cancel(self) -> CancelOrder:
+        random = self.random
+        order_id = FIRST_ID + random.randint(max(self.orders - 60, 1), self.orders + 1)
+        return CancelOrder(
+            random.choice(PARTICIPANTS), random.choice((1, 1, 1, 2)), random.randint(1, 2), order_id, 0, *self._name()
+        )
+
+    def _replace(self) -> ReplaceOrder:
+        random = self.random
+        order_id = FIRST_ID + random.randint(max(self.orders - 60, 1), self.orders + 1)
+        ord_type, time_in_force, price, conditions = self._shape()
+        return ReplaceOrder(
+            random.choice(PARTICIPANTS),
+            random.choice((1, 1, 1, 2)),
+            random.randint(1, 2),
+            ord_type,
+            time_in_force,
+            price,
+            random.randint(1, 25),
+            order_id,
+            0,
+            *self._name(),
+            b"",
+            conditions,
+        )
+
+    def _mass_cancel(self) -> MassCancel:
+        random = self.random
+        self.orders += 1
+        who = random.choice(PARTICIPANTS)
+        target = random.choice((0, 0, who * 10, who * 10 + 1, 10))
+        return MassCancel(who, target, random.choice((0, 1, 2, 3)), random.randint(0, 3), b"x%d" % self.orders)
+
+    def _operation(self) -> Command:
+        random = self.random
+        instrument_id = random.choice(INSTRUMENTS)
+        who = random.choice(PARTICIPANTS)
+        bands = random.choice((0, 300, 1_000)), random.choice((0, 300, 1_000))
+        limits = random.choice((0, 2_000)), random.choice((0, 18)), random.choice((0, 20_000))
+        lasting = random.choice((0, SECOND, 5 * SECOND)), random.choice((0, 3 * SECOND))
+        some_time = self.now + random.randint(0, 20) * SECOND
+        return random.choices(
+            (
+                SetPhase(random.choice((0, 1, 2)), Phase.CONTINUOUS, b""),
+                SetPhase(random.choice((0, 1, 2)), random.choice(_CALLS), b"T1"),
+                SetPhase(instrument_id, random.choice(list(Phase)), b""),
+                SetTradingState(instrument_id, random.choice(b"TTHQP"), b"T12"),
+                SchedulePhase(random.choice((0, 1, 2)), random.choice(list(Phase)), some_time),
+                DefineRules(instrument_id, *bands, *limits, *lasting),
+                DefineTick(instrument_id, random.choice((0, 900, 1_000, 1_100)), random.choice((0, 10, 50, 100))),
+                SetReferencePrice(instrument_id, self._price()),
+                BustTrade(FIRST_ID + random.randint(1, max(self.orders // 3, 1))),
+                DefineParticipant(who, random.choice((0, 0, 7)), random.randint(0, 4)),
+                SetEntryBlock(who, random.choice((0, who * 10)), random.choice((0, 0, 0, 1))),
+                SourceLost(random.randint(1, 2)),
+                CancelSession(who * 10 + 1),
+                SetCircuitBreaker(30, 20, 10),
+                BreachCircuitBreaker(random.randint(1, 3)),
+                DefineInstrument(instrument_id, b"I%d" % instrument_id, 50, 1, random.choice((1, 100))),
+                DefineInstrument(3, b"LATE", 50, 1, 100),
+                MassCancel(0, 0, instrument_id, 0, b""),
+                Advance(),
+            ),
+            (8, 5, 2, 3, 2, 3, 2, 2, 4, 3, 3, 1, 1, 1, 0.3, 1, 0.3, 0.5, 4),
+        )[0]
