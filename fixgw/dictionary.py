@@ -47,17 +47,18 @@ REQUIRED_HEADER: Final = (8, 9, 35, 49, 56, 34, 52)
 #: Tags we read or write, by their type in FIX 4.4.
 TYPES: Final[dict[str, tuple[int, ...]]] = {
     "BOOLEAN": (43, 97, 123, 141, 464, 570, 912),
-    "CHAR": (20, 21, 39, 40, 54, 59, 150, 263, 434),
-    "INT": (98, 102, 103, 108, 371, 373, 380, 569, 585, 748, 749, 750),
+    "CHAR": (20, 21, 39, 40, 54, 59, 150, 263, 434, 530, 531, 532),
+    "FLOAT": (211,),
+    "INT": (98, 102, 103, 108, 371, 373, 378, 380, 533, 569, 585, 748, 749, 750, 836),
     "LOCALMKTDATE": (75, 432),
     "MULTIPLEVALUESTRING": (18,),
     "NUMINGROUP": (33, 552),
     "PRICE": (6, 31, 44, 99),
-    "QTY": (14, 32, 38, 110, 111, 151),
+    "QTY": (14, 32, 38, 110, 111, 151, 1138),
     "SEQNUM": (7, 16, 34, 36, 45, 789),
     "STRING": (
         *(1, 11, 17, 19, 35, 37, 41, 49, 55, 56, 58, 112, 148, 372, 379),
-        *(527, 553, 554, 568, 571, 584, 790, 880, 925),
+        *(527, 553, 554, 568, 571, 584, 790, 880, 925, 5530),
     ),
     "UTCTIMESTAMP": (52, 60, 122, 126),
 }
@@ -66,6 +67,13 @@ READ: Final = frozenset(tag for members in TYPES.values() for tag in members) | 
 #: The highest tag of each version.
 LAST_TAG_42: Final = 446
 LAST_TAG_44: Final = 956
+
+#: What the venue takes of later versions, and of its own: fields and values that a version does not have.
+CUSTOM_42: Final = frozenset((530, 531, 532, 533, 553, 554, 925, tags.DisplayQty))
+CUSTOM_44: Final = frozenset((tags.DisplayQty,))
+#: Market with leftover as limit is FIX 4.3's; at the close is FIX 4.3's, for the next auction FIX 5.0 SP2's.
+LATER_VALUES_42: Final = {40: " K", 59: " 7 B"}
+LATER_VALUES_44: Final = {59: " B"}
 
 #: Enumerated values by tag. FIX 4.4 first; then what differs in FIX 4.2.
 VALUES_44: Final[dict[int, str]] = {
@@ -81,15 +89,22 @@ VALUES_44: Final[dict[int, str]] = {
     150: "0 3 4 5 6 7 8 9 A B C D E F G H I",
     263: "0 1 2",
     373: "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 99",
+    378: "0 1 2 3 4 5 6 7 8 9 10 99",
     380: "0 1 2 3 4 5 6 7",
     434: "1 2",
+    530: "1 2 3 4 5 6 7",
+    531: "0 1 2 3 4 5 6 7",
+    532: "0 1 2 3 4 5 6 99",
     552: "1 2",
     569: "0 1 2 3 4",
     585: "1 2 3 4 5 6 7 8",
     749: "0 1 2 3 4 5 8 9 99",
     750: "0 1 2",
+    836: "0 1 2 3",
 }
-VALUES_42: Final[dict[int, str]] = {tag: listed for tag, listed in VALUES_44.items() if tag <= LAST_TAG_42} | {
+VALUES_42: Final[dict[int, str]] = {
+    tag: listed for tag, listed in VALUES_44.items() if tag <= LAST_TAG_42 or tag in CUSTOM_42
+} | {
     18: "0 1 2 3 4 5 6 7 8 9 A B C D E F G I L M N O P R S T U V W",
     20: "0 1 2 3",
     39: "0 1 2 3 4 5 6 7 8 9 A B C D E",
@@ -100,6 +115,7 @@ VALUES_42: Final[dict[int, str]] = {tag: listed for tag, listed in VALUES_44.ite
     103: "0 1 2 3 4 5 6 7 8",
     150: "0 1 2 3 4 5 6 7 8 9 A B C D E",
     373: "0 1 2 3 4 5 6 7 8 9 10 11",
+    378: "0 1 2 3 4 5",
     380: "0 1 2 3 4 5",
 }
 
@@ -116,6 +132,8 @@ _MESSAGES: Final[dict[bytes, tuple[int, ...]]] = {
     values.ORDER_CANCEL_REQUEST: (41, 11, 55, 54, 60),
     values.ORDER_CANCEL_REPLACE_REQUEST: (41, 11, 55, 54, 60, 40),
     values.ORDER_STATUS_REQUEST: (11, 55, 54),
+    values.ORDER_MASS_CANCEL_REQUEST: (11, 530, 60),
+    values.ORDER_MASS_CANCEL_REPORT: (37, 530, 531),
     values.EXECUTION_REPORT: (37, 17, 150, 39, 55, 54, 151, 14, 6),
     values.ORDER_CANCEL_REJECT: (37, 11, 41, 39, 434),
     values.BUSINESS_MESSAGE_REJECT: (372, 380),
@@ -133,7 +151,8 @@ MESSAGES_44: Final[dict[bytes, tuple[int, ...]]] = _MESSAGES | {
     values.TRADE_CAPTURE_REPORT_REQUEST_ACK: (568, 569, 749, 750, 55),
 }
 
-#: Every message type of the version: what is not among them is no MsgType at all.
+#: Every message type of the version: what is not among them is no MsgType at all. FIX 4.2 has no mass cancel: the venue
+#: takes FIX 4.3's.
 KNOWN_42: Final = "0 1 2 3 4 5 6 7 8 9 A B C D E F G H J K L M N P Q R S T V W X Y Z a b c d e f g h i j k l m"
 KNOWN_44: Final = (
     KNOWN_42
@@ -150,11 +169,13 @@ INBOUND: Final = values.ADMIN | {
     values.ORDER_STATUS_REQUEST,
     values.ORDER_MASS_STATUS_REQUEST,
     values.TRADE_CAPTURE_REPORT_REQUEST,
+    values.ORDER_MASS_CANCEL_REQUEST,
     values.BUSINESS_MESSAGE_REJECT,
 }
 OUTBOUND: Final = values.ADMIN | {
     values.EXECUTION_REPORT,
     values.ORDER_CANCEL_REJECT,
+    values.ORDER_MASS_CANCEL_REPORT,
     values.TRADE_CAPTURE_REPORT,
     values.TRADE_CAPTURE_REPORT_REQUEST_ACK,
     values.BUSINESS_MESSAGE_REJECT,
@@ -182,6 +203,7 @@ def _is_float(value: bytes) -> bool:
 
 FORMATS: Final[dict[str, Check]] = {
     "BOOLEAN": re.compile(rb"[YN]").fullmatch,
+    "FLOAT": _is_float,
     "INT": re.compile(rb"-?[0-9]{1,18}").fullmatch,
     "LOCALMKTDATE": _is_date,
     "NUMINGROUP": re.compile(rb"[0-9]{1,4}").fullmatch,
@@ -320,9 +342,13 @@ def _all_among(enumerated: frozenset[bytes]) -> Check:
     return check
 
 
+def _with(enumerated: dict[int, str], later: dict[int, str]) -> dict[int, str]:
+    return enumerated | {tag: enumerated[tag] + listed for tag, listed in later.items()}
+
+
 #: FIX 4.2 has no tags for credentials; its brokers send FIX 4.4's.
-FIX42: Final = Dictionary(LAST_TAG_42, frozenset((553, 554, 925)), KNOWN_42, MESSAGES_42, VALUES_42)
-FIX44: Final = Dictionary(LAST_TAG_44, frozenset(), KNOWN_44, MESSAGES_44, VALUES_44)
+FIX42: Final = Dictionary(LAST_TAG_42, CUSTOM_42, KNOWN_42, MESSAGES_42, _with(VALUES_42, LATER_VALUES_42))
+FIX44: Final = Dictionary(LAST_TAG_44, CUSTOM_44, KNOWN_44, MESSAGES_44, _with(VALUES_44, LATER_VALUES_44))
 
 #: The versions the venue speaks, by BeginString(8).
 DICTIONARIES: Final = {b"FIX.4.2": FIX42, b"FIX.4.4": FIX44}

@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from fixgw.fields import Refused
 from fixgw.timestamps import format_timestamp
-from fixgw.translate import Refused, TradedInstrument
+from fixgw.translate import TradedInstrument
 from matching.codes import CancelReason, OrdStatus, OrdType, RejectReason
 from matching.events import (
     CancelRejected,

@@ -28,6 +28,7 @@ from fixgw import entries, history, tags, values
 from fixgw.answer import Answer
 from fixgw.codec import FixMessage
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
+from fixgw.fields import Refused
 from fixgw.inquiries import REQUEST_IDS, Inquiries, Inquiry
 from fixgw.reports import Dialect, Report, Reporter, cancel_rejection, rejection
 from fixgw.sent import SentIndex
@@ -36,7 +37,7 @@ from fixgw.session_events import Application, Disconnect, Event, Rejected
 from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
-from fixgw.translate import Refused, TradedInstrument, Translator
+from fixgw.translate import TradedInstrument, Translator
 from matching.codes import OrdStatus
 from matching.commands import CancelSession, Command
 from matching.wire import decode, encode

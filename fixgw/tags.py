@@ -4,8 +4,8 @@ The names are FIX 4.4's, verbatim; FIX 4.2 has another name for a few numbers (3
 IDSource). Only tags that the venue reads, writes or speaks of are here: the set of all tags a FIX version
 knows is a matter of `fixgw.dictionary`.
 
-Source: FIX 4.4 with Errata 20030618, Volume 6 (field definitions). ApplID and ApplSeqNum are of FIX 5.0 SP2:
-sent only to a session that asks for them.
+Source: FIX 4.4 with Errata 20030618, Volume 6 (field definitions). ApplID, ApplSeqNum and DisplayQty are of FIX 5.0
+SP2. MassCancelSession is the venue's own.
 """
 
 from typing import Final
@@ -103,11 +103,18 @@ ExpireTime: Final = 126
 Headline: Final = 148
 ExecType: Final = 150
 LeavesQty: Final = 151
+PegOffsetValue: Final = 211
 SubscriptionRequestType: Final = 263
+SecurityStatusReqID: Final = 324
+SecurityTradingStatus: Final = 326
 ExecRestatementReason: Final = 378
 ExpireDate: Final = 432
 CxlRejResponseTo: Final = 434
 SecondaryExecID: Final = 527
+MassCancelRequestType: Final = 530
+MassCancelResponse: Final = 531
+MassCancelRejectReason: Final = 532
+TotalAffectedOrders: Final = 533
 NoSides: Final = 552
 TradeRequestID: Final = 568
 TradeRequestType: Final = 569
@@ -119,10 +126,13 @@ TotNumTradeReports: Final = 748
 TradeRequestResult: Final = 749
 TradeRequestStatus: Final = 750
 OrdStatusReqID: Final = 790
+PegOffsetType: Final = 836
 TrdMatchID: Final = 880
 LastRptRequested: Final = 912
+DisplayQty: Final = 1138
 ApplID: Final = 1180
 ApplSeqNum: Final = 1181
+MassCancelSession: Final = 5530
 
 NAMES: Final[dict[int, str]] = {number: name for name, number in list(globals().items()) if isinstance(number, int)}
 

@@ -12,32 +12,32 @@ Account(1) at most 16; Price(44) has at most four decimals; quantities are whole
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
 from fixgw import tags
-from matching.codes import OrdType, RejectReason, TimeInForce
-from matching.commands import CancelOrder, NewOrder, ReplaceOrder
-from matching.ids import ACCOUNT_LENGTH, CL_ORD_ID_LENGTH, MAX_PRICE, MAX_QUANTITY, PRICE_SCALE
+from fixgw.conditions import CONDITIONAL, TradingDays, conditions
+from fixgw.fields import Fields, Refusal, Refused, number, parse_price, parse_quantity, shown
+from matching.codes import OrdType, RejectReason, Side, TimeInForce
+from matching.commands import CancelOrder, Conditions, MassCancel, NewOrder, ReplaceOrder
+from matching.ids import ACCOUNT_LENGTH, CL_ORD_ID_LENGTH
 
 _LIMIT: Final = int(OrdType.LIMIT)
-_DECIMALS: Final = 4
+#: Orders that may have a limit, besides limit orders.
+_LIMITED: Final = frozenset((int(OrdType.STOP_LIMIT), int(OrdType.PEGGED)))
 
-#: Prices and quantities come back again and again; parsing one costs ten times what finding it does.
-_NUMBERS_KEPT: Final = 1 << 16
-
-_SIDES: Final = {b"1": 1, b"2": 2}
-_ORD_TYPES: Final = {b"1": 1, b"2": 2}
+_SIDES: Final[Mapping[bytes | None, int]] = {b"1": int(Side.BUY), b"2": int(Side.SELL)}
+_ORD_TYPES: Final[Mapping[bytes | None, int]] = {b"1": 1, b"2": 2, b"3": 3, b"4": 4, b"K": ord("K"), b"P": ord("P")}
 #: TimeInForce(59) absent means Day (FIX 4.2 and 4.4, field definition).
-_TIMES_IN_FORCE: Final = {None: int(TimeInForce.DAY), b"0": 0, b"3": 3, b"4": 4}
+_TIMES_IN_FORCE: Final[Mapping[bytes | None, int]] = {
+    None: int(TimeInForce.DAY), b"0": 0, b"1": 1, b"2": 2, b"3": 3, b"4": 4, b"6": 6, b"7": 7, b"B": ord("B"),
+}  # fmt: skip
 
-
-class Fields(Protocol):
-    """A FIX message: the value of a tag, or None."""
-
-    def get(self, tag: int, /) -> bytes | None: ...
+#: MassCancelRequestType(530).
+_OF_SECURITY, _ALL = b"1", b"7"
+#: MassCancelSession(5530): the whole firm's.
+_EVERY_SESSION: Final = b"*"
 
 
 class TradedInstrument(Struct, frozen=True):
@@ -50,104 +50,30 @@ class TradedInstrument(Struct, frozen=True):
     lot_size: int
 
 
-class Refused(Struct, frozen=True):
-    """The venue does not take this request; `text` becomes Text(58)."""
-
-    reason: int
-    text: str
+_Order = tuple[TradedInstrument, int, int, int, int, int, bytes, bytes, Conditions | None]
+"""What NewOrderSingle(D) and OrderCancelReplaceRequest(G) have in common: instrument, side, ord_type, time_in_force,
+price, quantity, cl_ord_id, account, conditions."""
 
 
-class _Refusal(Exception):
-    def __init__(self, reason: RejectReason, text: str) -> None:
-        self.refused = Refused(int(reason), text)
+def _too_long(name: str, tag: int, value: bytes, room: int) -> Refusal:
+    return Refusal(
+        RejectReason.TERMS_MISMATCH,
+        f"{name}({tag}) has {len(value)} characters, more than the {room} this venue keeps",
+    )
 
 
-@lru_cache(_NUMBERS_KEPT)
-def parse_price(text: bytes) -> int:
-    """A FIX price as an integer of 1/10,000. Raises ValueError saying what is wrong."""
-    whole, _, fraction = text.partition(b".")
-    digits = whole + fraction
-    if not digits.isdigit():
-        raise ValueError("is not a positive decimal number")
-    kept, rest = fraction[:_DECIMALS], fraction[_DECIMALS:]
-    if rest.strip(b"0"):
-        raise ValueError(f"has more than {_DECIMALS} decimals")
-    price = int(whole or b"0") * PRICE_SCALE + int(kept.ljust(_DECIMALS, b"0"))
-    if not 0 < price <= MAX_PRICE:
-        raise ValueError(f"is not above 0 and at most {MAX_PRICE // PRICE_SCALE}")
-    return price
-
-
-@lru_cache(_NUMBERS_KEPT)
-def parse_quantity(text: bytes) -> int:
-    """A FIX quantity, a whole number. Raises ValueError saying what is wrong."""
-    whole, _, fraction = text.partition(b".")
-    if not whole.isdigit() or fraction.strip(b"0"):
-        raise ValueError("is not a whole positive number")
-    quantity = int(whole)
-    if not 0 < quantity <= MAX_QUANTITY:
-        raise ValueError(f"is not in 1..{MAX_QUANTITY}")
-    return quantity
-
-
-def _shown(value: bytes) -> str:
-    return value.decode("ascii", "backslashreplace")
-
-
-def _price(message: Fields, ord_type: int) -> int:
-    text = message.get(tags.Price)
-    if ord_type != _LIMIT:
-        return 0  # a market order's Price(44), if some engine sends one, means nothing
-    if text is None:
-        raise _Refusal(RejectReason.PRICE_OUT_OF_RANGE, "Price(44) is missing in a limit order")
-    try:
-        return parse_price(text)
-    except ValueError as error:
-        raise _Refusal(RejectReason.PRICE_OUT_OF_RANGE, f"Price(44) {_shown(text)} {error}") from None
-
-
-def _quantity(message: Fields) -> int:
-    text = message.get(tags.OrderQty)
-    if text is None:
-        raise _Refusal(RejectReason.QUANTITY_OUT_OF_RANGE, "OrderQty(38) is missing")
-    try:
-        return parse_quantity(text)
-    except ValueError as error:
-        raise _Refusal(RejectReason.QUANTITY_OUT_OF_RANGE, f"OrderQty(38) {_shown(text)} {error}") from None
-
-
-def _text(message: Fields, tag: int, name: str, room: int) -> bytes:
-    value = message.get(tag) or b""
-    if len(value) > room:
-        raise _Refusal(
-            RejectReason.TERMS_MISMATCH,
-            f"{name}({tag}) has {len(value)} characters, more than the {room} this venue keeps",
-        )
+def _cl_ord_id(message: Fields, tag: int, name: str) -> bytes:
+    value = message.get(tag, b"")
+    if len(value) > CL_ORD_ID_LENGTH:
+        raise _too_long(name, tag, value, CL_ORD_ID_LENGTH)
     return value
 
 
 def _side(message: Fields) -> int:
-    side = _SIDES.get(message.get(tags.Side) or b"")
+    side = _SIDES.get(message.get(tags.Side))
     if side is None:
-        raise _Refusal(RejectReason.UNSUPPORTED_SIDE, "Side(54) is neither 1 (buy) nor 2 (sell)")
+        raise Refusal(RejectReason.UNSUPPORTED_SIDE, "Side(54) is neither 1 (buy) nor 2 (sell)")
     return side
-
-
-def _ord_type(message: Fields) -> int:
-    ord_type = _ORD_TYPES.get(message.get(tags.OrdType) or b"")
-    if ord_type is None:
-        raise _Refusal(RejectReason.UNSUPPORTED_ORD_TYPE, "OrdType(40) is neither 1 (market) nor 2 (limit)")
-    return ord_type
-
-
-def _time_in_force(message: Fields) -> int:
-    time_in_force = _TIMES_IN_FORCE.get(message.get(tags.TimeInForce))
-    if time_in_force is None:
-        raise _Refusal(
-            RejectReason.UNSUPPORTED_TIME_IN_FORCE,
-            "TimeInForce(59) is none of 0 (day), 3 (immediate or cancel), 4 (fill or kill)",
-        )
-    return time_in_force
 
 
 def _order_id(message: Fields) -> int:
@@ -158,79 +84,137 @@ def _order_id(message: Fields) -> int:
     return int(text)
 
 
-def _instrument(message: Fields, instruments: Mapping[bytes, TradedInstrument]) -> TradedInstrument:
-    symbol = message.get(tags.Symbol) or b""
-    instrument = instruments.get(symbol)
-    if instrument is None:
-        raise _Refusal(RejectReason.UNKNOWN_INSTRUMENT, f"Symbol(55) {_shown(symbol)} is not traded here")
-    return instrument
-
-
 class Translator:
-    """Turns the three order messages into commands. Holds the instruments by symbol, and nothing else.
+    """Turns the order messages into commands. Holds the instruments by symbol, and when days end.
 
     `expires_at`: a shard that numbers the command later refuses it.
     """
 
-    def __init__(self, instruments: Mapping[bytes, TradedInstrument]) -> None:
+    def __init__(self, instruments: Mapping[bytes, TradedInstrument], days: TradingDays | None = None) -> None:
         self._instruments = instruments
+        self._days = days or TradingDays()
 
     def new_order(self, message: Fields, participant_id: int, expires_at: int) -> tuple[int, NewOrder] | Refused:
         """(shard_id, command) for a NewOrderSingle(D), or why not."""
         try:
-            instrument = _instrument(message, self._instruments)
-            ord_type = _ord_type(message)
-            return instrument.shard_id, NewOrder(
-                participant_id,
-                instrument.instrument_id,
-                _side(message),
-                ord_type,
-                _time_in_force(message),
-                _price(message, ord_type),
-                _quantity(message),
-                expires_at,
-                _text(message, tags.ClOrdID, "ClOrdID", CL_ORD_ID_LENGTH),
-                _text(message, tags.Account, "Account", ACCOUNT_LENGTH),
-            )
-        except _Refusal as refusal:
+            instrument, side, ord_type, time_in_force, price, quantity, cl_ord_id, account, asked = self._order(message)
+        except Refusal as refusal:
             return refusal.refused
-
-    def cancel_order(self, message: Fields, participant_id: int, _expires_at: int) -> tuple[int, CancelOrder] | Refused:
-        """(shard_id, command) for an OrderCancelRequest(F), or why not. It never expires: a late one does no harm."""
-        try:
-            instrument = _instrument(message, self._instruments)
-            return instrument.shard_id, CancelOrder(
-                participant_id,
-                instrument.instrument_id,
-                _side(message),
-                _order_id(message),
-                0,
-                _text(message, tags.ClOrdID, "ClOrdID", CL_ORD_ID_LENGTH),
-                _text(message, tags.OrigClOrdID, "OrigClOrdID", CL_ORD_ID_LENGTH),
-            )
-        except _Refusal as refusal:
-            return refusal.refused
+        return instrument.shard_id, NewOrder(
+            participant_id,
+            instrument.instrument_id,
+            side,
+            ord_type,
+            time_in_force,
+            price,
+            quantity,
+            expires_at,
+            cl_ord_id,
+            account,
+            asked,
+        )
 
     def replace_order(
         self, message: Fields, participant_id: int, expires_at: int
     ) -> tuple[int, ReplaceOrder] | Refused:
         """(shard_id, command) for an OrderCancelReplaceRequest(G), or why not."""
         try:
-            instrument = _instrument(message, self._instruments)
-            ord_type = _ord_type(message)
-            return instrument.shard_id, ReplaceOrder(
+            instrument, side, ord_type, time_in_force, price, quantity, cl_ord_id, account, asked = self._order(message)
+            orig_cl_ord_id = _cl_ord_id(message, tags.OrigClOrdID, "OrigClOrdID")
+        except Refusal as refusal:
+            return refusal.refused
+        return instrument.shard_id, ReplaceOrder(
+            participant_id,
+            instrument.instrument_id,
+            side,
+            ord_type,
+            time_in_force,
+            price,
+            quantity,
+            _order_id(message),
+            expires_at,
+            cl_ord_id,
+            orig_cl_ord_id,
+            account,
+            asked,
+        )
+
+    def cancel_order(self, message: Fields, participant_id: int, _expires_at: int) -> tuple[int, CancelOrder] | Refused:
+        """(shard_id, command) for an OrderCancelRequest(F), or why not. It never expires: a late one does no harm."""
+        try:
+            instrument = self._instrument(message)
+            return instrument.shard_id, CancelOrder(
                 participant_id,
                 instrument.instrument_id,
                 _side(message),
-                ord_type,
-                _time_in_force(message),
-                _price(message, ord_type),
-                _quantity(message),
                 _order_id(message),
-                expires_at,
-                _text(message, tags.ClOrdID, "ClOrdID", CL_ORD_ID_LENGTH),
-                _text(message, tags.OrigClOrdID, "OrigClOrdID", CL_ORD_ID_LENGTH),
-                _text(message, tags.Account, "Account", ACCOUNT_LENGTH),
+                0,
+                _cl_ord_id(message, tags.ClOrdID, "ClOrdID"),
+                _cl_ord_id(message, tags.OrigClOrdID, "OrigClOrdID"),
             )
-        except _Refusal as refusal:
+        except Refusal as refusal:
             return refusal.refused
+
+    def mass_cancel(
+        self, message: Fields, participant_id: int, session_id: int, sessions: Mapping[bytes, int]
+    ) -> tuple[int, MassCancel] | Refused:
+        """(shard_id, command) for an OrderMassCancelRequest(q), or why not; shard 0: it is for all of them.
+
+        `sessions` are the firm's, by their SenderCompID(49).
+        """
+        try:
+            instrument = self._instrument(message) if tags.Symbol in message else None
+            kind = message.get(tags.MassCancelRequestType)
+            if kind != _ALL and (kind != _OF_SECURITY or instrument is None):
+                text = "MassCancelRequestType(530) is neither 7 (all orders) nor 1 (of a security) with Symbol(55)"
+                raise Refusal(RejectReason.UNSUPPORTED_INSTRUCTION, text)
+            named = message.get(tags.MassCancelSession)
+            target = session_id if named is None else 0 if named == _EVERY_SESSION else sessions.get(named)
+            if target is None:
+                text = f"MassCancelSession(5530) {shown(named or b'')} is neither * nor a session of your firm"
+                raise Refusal(RejectReason.TERMS_MISMATCH, text)
+            return instrument.shard_id if instrument is not None else 0, MassCancel(
+                participant_id,
+                target,
+                instrument.instrument_id if instrument is not None else 0,
+                _side(message) if tags.Side in message else 0,
+                _cl_ord_id(message, tags.ClOrdID, "ClOrdID"),
+            )
+        except Refusal as refusal:
+            return refusal.refused
+
+    def _instrument(self, message: Fields) -> TradedInstrument:
+        symbol = message.get(tags.Symbol, b"")
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            raise Refusal(RejectReason.UNKNOWN_INSTRUMENT, f"Symbol(55) {shown(symbol)} is not traded here")
+        return instrument
+
+    def _order(self, message: Fields) -> _Order:
+        """The fields of an order, all at once: a call for each would cost as much as the rest. Raises Refusal."""
+        get = message.get
+        instrument = self._instruments.get(get(tags.Symbol, b"")) or self._instrument(message)
+        ord_type = _ORD_TYPES.get(get(tags.OrdType))
+        if ord_type is None:
+            raise Refusal(RejectReason.UNSUPPORTED_ORD_TYPE, "OrdType(40) is none of 1, 2, 3, 4, K, P")
+        side = _SIDES.get(get(tags.Side)) or _side(message)
+        time_in_force = _TIMES_IN_FORCE.get(get(tags.TimeInForce))
+        if time_in_force is None:
+            text = "TimeInForce(59) is none of 0, 1, 2, 3, 4, 6, 7, B"
+            raise Refusal(RejectReason.UNSUPPORTED_TIME_IN_FORCE, text)
+        price = 0  # a market order's Price(44), if some engine sends one, means nothing
+        if ord_type == _LIMIT or ord_type in _LIMITED:
+            price = number(message, tags.Price, parse_price, RejectReason.PRICE_OUT_OF_RANGE)
+            if not price and ord_type == _LIMIT:
+                raise Refusal(RejectReason.PRICE_OUT_OF_RANGE, "Price(44) is missing in a limit order")
+        quantity = number(message, tags.OrderQty, parse_quantity, RejectReason.QUANTITY_OUT_OF_RANGE)
+        if not quantity:
+            raise Refusal(RejectReason.QUANTITY_OUT_OF_RANGE, "OrderQty(38) is missing")
+        cl_ord_id = get(tags.ClOrdID, b"")
+        if len(cl_ord_id) > CL_ORD_ID_LENGTH:
+            raise _too_long("ClOrdID", tags.ClOrdID, cl_ord_id, CL_ORD_ID_LENGTH)
+        account = get(tags.Account, b"")
+        if len(account) > ACCOUNT_LENGTH:
+            raise _too_long("Account", tags.Account, account, ACCOUNT_LENGTH)
+        asked = None if message.keys().isdisjoint(CONDITIONAL) else conditions(message, self._days)
+        return instrument, side, ord_type, time_in_force, price, quantity, cl_ord_id, account, asked

@@ -381,8 +381,9 @@ def refusals(messages: Iterable[FixMessage]) -> set[Refusal]:
 
 #: Orders that make no sense: what is different from a good one.
 BAD_ORDERS = (
-    "55=OMEGA", "44=-1", "44=10.12345", "44=200001", "44=10.005", "38=10.5", "38=0", "54=5", "40=3", "59=1",
+    "55=OMEGA", "44=-1", "44=10.12345", "44=200001", "44=10.005", "38=10.5", "38=0", "54=5", "40=7", "59=5",
     "11=a-name-longer-than-twenty", "1=an-account-longer-than-16", "55=GAMMA|38=15",
+    "18=6 G", "18=1", "99=-1", "111=0", "211=0.00001|18=R|40=P", "432=99991231|59=6",
 )  # fmt: skip
 GOOD_ORDER = {"21": "1", "55": "ALPHA", "54": "1", "60": "NOW", "38": "10", "40": "2", "44": "10.00", "59": "0"}
 
@@ -394,7 +395,7 @@ def _changed(fields: dict[str, str], change: str) -> str:
 
 def _refused_orders(version: str) -> set[Refusal]:
     stage = Stage(version).log_on()
-    for number, change in enumerate(BAD_ORDERS):
+    for number, change in enumerate((*BAD_ORDERS, *(["211=1|836=2"] if version == V44 else []))):
         stage.send("D", _changed({"11": f"o{number}"} | GOOD_ORDER, change))
         stage.send("G", _changed({"11": f"r{number}", "41": "o"} | GOOD_ORDER, change))
     stage.order("a1", 1, 100, "10.00")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixgw.fields import Refused
 from fixgw.reports import DIALECTS, Report, Reporter, cancel_rejection, format_average, format_price, rejection
-from fixgw.translate import Refused, TradedInstrument
+from fixgw.translate import TradedInstrument
 from matching.codes import CancelReason, OrdStatus, RejectReason
 from matching.events import (
     CancelRejected,

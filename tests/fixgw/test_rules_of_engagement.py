@@ -203,14 +203,14 @@ def test_every_refusal_is_told_and_every_told_one_happens(version: str) -> None:
 
 #: Modules whose sentences a broker or its operator may see.
 SPEAKING = (
-    "acceptor codec connection dictionary forks header history inquiries logon outbound reports router session "
+    "acceptor codec conditions connection dictionary fields forks header history inquiries logon outbound reports router session "
     "translate"
 )
 #: Sentences that guard what another check catches first, or that speak of our own bugs.
 UNSEEN = (
     "Price(44) is missing in a limit order", "OrderQty(38) is missing",
     "Price(44) is out of range", "OrderQty(38) is out of range", "Side(54) is not supported",
-    "OrdType(40) is not supported", "TimeInForce(59) is not supported", "cannot connect to ", "cannot listen on ",
+    "OrdType(40) is not supported", "is not a time", "TimeInForce(59) is not supported", "cannot connect to ", "cannot listen on ",
     "stranger from ",
 )  # fmt: skip
 
