@@ -11,7 +11,7 @@ there is no such price there is no such band.
 
 from typing import Final
 
-from matching.book import MARKET_RANK, BookSide
+from matching.book import MARKET_RANK
 from matching.codes import RefusalReason, RejectReason
 from matching.commands import DefineRules, DefineTick, SetReferencePrice
 from matching.ids import MAX_PRICE
@@ -24,8 +24,6 @@ WHOLE: Final = 10_000
 MAX_DURATION: Final = 86_400_000_000_000
 #: Rows of a tick-size table; MiFID II's have 19 classes of price, of which a share sees a few in its life.
 MAX_TICKS: Final = 16
-#: Above every rank: nothing may trade.
-NOTHING: Final = MARKET_RANK + 1
 
 
 def define_rules(state: State, command: DefineRules) -> int:
@@ -100,19 +98,6 @@ def band(instrument: Instrument) -> tuple[int, int]:
                 lower = max(lower, price - width)
                 upper = min(upper, price + width)
     return lower, upper
-
-
-def band_rank(instrument: Instrument, opposite: BookSide) -> int:
-    """The lowest rank of this side, the other one's, with which an incoming order may trade as the bands are before its
-    first trade; -MARKET_RANK when there are none, NOTHING when even the best price is beyond them.
-
-    For instruments that are `banded`.
-    """
-    lower, upper = band(instrument)
-    best = opposite.best
-    if best is not None and not lower <= best.price <= upper:
-        return NOTHING
-    return lower if opposite.sign > 0 else -upper
 
 
 def collar(instrument: Instrument, widened: int) -> tuple[int, int, int] | None:
