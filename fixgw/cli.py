@@ -10,6 +10,7 @@ import getpass
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     record.set_defaults(command=_record)
 
     _add_query(commands.add_parser("query", help="what a running exchange holds, from a majority of its replicas"))
+    _add_operate(
+        commands.add_parser("operate", help="halt, resume, cancel, block, bust: commands to a running exchange")
+    )
 
     _add_ledger(commands.add_parser("ledger", help="a participant's fills, orders and their history over all days"))
 
@@ -123,6 +127,73 @@ def _add_ledger(ledger: argparse.ArgumentParser) -> None:
         question.add_argument("--symbol", metavar="S", help="of this symbol")
         question.add_argument("--ledger", metavar="NAME", help="another than the first of the configuration")
         question.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_operate(operate: argparse.ArgumentParser) -> None:
+    """``fixgw operate FILE WHAT …``."""
+    operate.add_argument("file", type=Path, metavar="FILE")
+    operate.set_defaults(command=_operate)
+    tasks = operate.add_subparsers(required=True, dest="what", metavar="WHAT")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="for programs")
+    common.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for a shard to confirm it")
+    reason = argparse.ArgumentParser(add_help=False)
+    reason.add_argument(
+        "--reason", default="", metavar="CODE", help="told to vendors: a reason code of ITCH, such as T1"
+    )
+
+    def add(what: str, text: str, *positional: str, why: bool = False) -> argparse.ArgumentParser:
+        task = tasks.add_parser(what, parents=[common, reason] if why else [common], help=text)
+        for name in positional:
+            task.add_argument(name, metavar=name.upper())
+        return task
+
+    add("halt", "no orders, no trades; cancels only", "symbol", why=True)
+    add("resume", "trade again, after an auction where there is one after halts", "symbol", why=True)
+    add("quote-only", "take orders and trade none", "symbol", why=True)
+    phase = add("phase", "begin a phase now; an auction that is on ends in its uncross", why=True)
+    phase.add_argument("symbol", metavar="SYMBOL|all")
+    phase.add_argument("phase", metavar="PHASE", help="such as continuous or closing_auction")
+    cancel = add("cancel", "cancel open orders")
+    for name, text in (
+        ("participant", "a firm's"),
+        ("session", "a session's, by SenderCompID(49)"),
+        ("symbol", "of it"),
+    ):
+        cancel.add_argument(f"--{name}", metavar=name.upper(), help=text)
+    cancel.add_argument("--side", choices=("buy", "sell"))
+    cancel.add_argument("--all", action="store_true", help="every order there is")
+    for what, text in (("block", "refuse a firm's orders and cancel what it has open"), ("unblock", "take them again")):
+        add(what, text, "participant").add_argument("--session", metavar="SENDER", help="this session's alone")
+    add("bust", "undo a trade of the day").add_argument(
+        "match", type=_positive, metavar="MATCH", help="its match number"
+    )
+    add("reference-price", "what bands and fat-finger limits refer to", "symbol").add_argument("price", type=_price)
+    breaker = add("breaker", "a level of the circuit breaker is reached: halt everything")
+    breaker.add_argument("level", type=int, choices=(1, 2, 3))
+    levels = add("breaker-levels", "say the levels of the circuit breaker for today")
+    levels.add_argument("levels", type=_level, nargs=3, metavar="LEVEL", help="the highest first")
+    add("snapshot", "have a backup make a snapshot now").add_argument("--shard", metavar="NAME", help="this one alone")
+
+
+def _price(text: str) -> int:
+    """In 1/10,000."""
+    return _scaled(text, 10_000)
+
+
+def _level(text: str) -> int:
+    """In 1/10^8."""
+    return _scaled(text, 100_000_000)
+
+
+def _scaled(text: str, scale: int) -> int:
+    try:
+        scaled = Decimal(text) * scale
+    except InvalidOperation:
+        raise ValueError from None
+    if scaled != scaled.to_integral_value() or not 0 < scaled < 2**63:
+        raise ValueError
+    return int(scaled)
 
 
 def _seconds(text: str) -> float:
@@ -222,6 +293,11 @@ def _query(options: argparse.Namespace) -> int:
 def _ledger(options: argparse.Namespace) -> int:
     config = _load(options.file)
     return 1 if config is None else int(_function("fixgw.ledger_query", "query")(config, options))
+
+
+def _operate(options: argparse.Namespace) -> int:
+    config = _load(options.file)
+    return 1 if config is None else int(_function("fixgw.operate", "run")(config, options))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import trio
 
 import matching.host
+from fixgw import market
 from fixgw.acceptor import Acceptor
 from fixgw.config import Config
 from fixgw.config import Gateway as GatewaySettings
@@ -38,8 +39,8 @@ from fixgw.session import Session
 from fixgw.throttle import TokenBucket
 from fixgw.translate import TradedInstrument
 from marketdata.publisher import Channel, ChannelPublisher, run_publisher
-from matching.commands import DefineInstrument, DefineSession
 from matching.host import ShardHost, ShardSettings
+from matching.operations import Market
 from recovery.coordinator import RecordLost, ReplicaSetDiffers
 from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import open_journal
@@ -142,31 +143,25 @@ async def run_shard(
         shard.snapshot_every,
         tuple(each.address for each in config.retransmitters if shard.name in each.shards),
     )
-    day = config.venue.trading_day
-    settings = ShardSettings(
-        replica, _instruments(config, shard.name), ZoneInfo(day.time_zone), day.rolls_at, _sessions(config)
-    )
     async with _coordinators(config, coordinator_of) as opened:
+        settings = ShardSettings(replica, _market(config, shard.name))
         await matching.host.run_shard(settings, opened(shard.id), task_status=task_status)
 
 
-def _instruments(config: Config, shard: str) -> list[DefineInstrument]:
-    return [
-        DefineInstrument(each.id, each.symbol.encode(), each.tick_size, each.lot_size, each.round_lot)
-        for each in config.instruments_of(shard)
-    ]
-
-
-def _sessions(config: Config) -> list[DefineSession]:
-    return [
-        DefineSession(
-            each.id,
-            config.participant(each.participant).id,
-            config.gateway(each.gateway).source_id,
-            int(each.cancel_on_disconnect),
-        )
-        for each in config.sessions
-    ]
+def _market(config: Config, shard: str) -> Market:
+    day = config.venue.trading_day
+    return Market(
+        market.instruments(config, shard),
+        ZoneInfo(day.time_zone),
+        day.rolls_at,
+        market.sessions(config),
+        market.participants(config),
+        market.rules(config, shard),
+        list(market.ticks(config, shard)),
+        market.reference_prices(config, shard),
+        market.calendars(config, shard),
+        market.circuit_breaker(config),
+    )
 
 
 def _coordinators(

@@ -1,26 +1,24 @@
 """A shard as a process: the engine behind a primary, and the operator's part of running it.
 
 The only module of this package that knows `recovery`. Everything hard is there; what is left here is to say what the
-configuration asks for: instruments and days become commands in the shard's own stream, at the start and whenever the
-day rolls over.
+configuration asks for: instruments, rules and days become commands in the shard's own stream, at the start and whenever
+the day rolls over. And to be the engine's clock: what it says is due at a time is told it, by `Advance`, when the time
+has come.
 """
 
 import logging
-from collections.abc import Sequence
 from contextlib import suppress
-from datetime import time as WallTime  # noqa: N812
 from functools import partial
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
 import trio
 
-from matching.commands import DefineInstrument, DefineSession, SourceLost
+from matching.commands import Advance, SourceLost
 from matching.engine import Engine
-from matching.operations import TradingDay, due_commands, trading_day
+from matching.operations import Market, TradingDay, due_commands
 from matching.shard import Shard
-from matching.wire import encode
-from recovery.alarm import now_ns
+from matching.wire import WireError, decode_command, encode
+from recovery.alarm import Alarm, now_ns
 from recovery.coordinator import Coordinator
 from recovery.links import NotPrimary
 from recovery.node import ReplicaConfig, ReplicaNode, run_replica
@@ -35,16 +33,14 @@ LINK_GRACE: Final = 5_000_000_000
 
 NS_PER_SECOND: Final = 1_000_000_000
 
+_ADVANCE: Final = encode(Advance())
+
 
 class ShardSettings(NamedTuple):
-    """What a shard is to trade, and when."""
+    """What a shard is to trade, and which replica of it this is."""
 
     replica: ReplicaConfig
-    instruments: Sequence[DefineInstrument]
-    time_zone: ZoneInfo
-    #: When one trading day ends and the next begins, local time.
-    rolls_at: WallTime
-    sessions: Sequence[DefineSession] = ()
+    market: Market
 
 
 class ShardHost(NamedTuple):
@@ -79,14 +75,13 @@ async def run_shard(
     async with trio.open_nursery() as nursery:
         node: ReplicaNode = await nursery.start(run_replica, settings.replica, coordinator, partial(Shard, shard_id))
         host = ShardHost(shard_id, node)
-        operated: object = None
+        node.on_operated = partial(_tell_operated, shard_id)
+        nursery.start_soon(_Timekeeper(host).run)
+        operator = _Operator(settings.market, host)
         started = False
         while True:
-            leading = node.replica.primary
-            if leading is not None and (leading is not operated or _today(settings, node).day > host.engine.last_day):
-                with suppress(NotPrimary):
-                    await _operate(settings, host)
-                    operated = leading
+            with suppress(NotPrimary):
+                await operator.look()
             with suppress(NotPrimary):
                 await _tell_lost_sources(host)
             if not started:
@@ -96,31 +91,104 @@ async def run_shard(
                 await node.wait_role_change()
 
 
-def _today(settings: ShardSettings, node: ReplicaNode) -> TradingDay:
-    """By the clock that stamps commands: a day cannot be ended twice, so a wall clock that jumps must not end it."""
-    refused = node.stamps.refused
-    now = node.stamps.now()
-    if node.stamps.refused > refused:
-        _log.error(
-            "shard %d: the clock jumped by %d s; that is refused until it is back, or this process is restarted",
-            settings.replica.shard_id,
-            node.stamps.jump // NS_PER_SECOND,
-        )
-    return trading_day(now, settings.time_zone, settings.rolls_at)
+class _Operator:
+    """Sees to it that a shard which this replica leads is as the configuration and the calendar want it."""
+
+    def __init__(self, market: Market, host: ShardHost) -> None:
+        self._market = market
+        self._host = host
+        self._operated: object = None
+        """The primary for which all was seen to."""
+        self._jumps = 0
+        """Of the clock, that were told."""
+
+    async def look(self) -> None:
+        """Raises NotPrimary."""
+        leading = self._host.node.replica.primary
+        if leading is not None and (leading is not self._operated or self._today().day > self._host.engine.last_day):
+            await self._operate()
+            self._operated = leading
+
+    def _today(self) -> TradingDay:
+        """By the clock that stamps commands: a day cannot be ended twice, so a clock that jumps must not end it."""
+        stamps = self._host.node.stamps
+        now = stamps.now()
+        if stamps.refused > self._jumps:
+            self._jumps = stamps.refused
+            _log.error(
+                "shard %d: the clock jumped by %d s; that is refused until it is back, or this process is restarted",
+                self._host.shard_id,
+                stamps.jump // NS_PER_SECOND,
+            )
+        return self._market.day(now)
+
+    async def _operate(self) -> None:
+        """Sequence whatever the engine lacks. Raises NotPrimary."""
+        host = self._host
+        await host.node.settle()
+        today = self._today()
+        for command in due_commands(host.engine, host.shard_id, self._market, today):
+            _log.info("shard %d: %s", host.shard_id, command)
+            await host.node.command(*encode(command))
+        for command in due_commands(host.engine, host.shard_id, self._market, today):
+            _log.warning("shard %d: %s is refused now; it is tried again when a day begins", host.shard_id, command)
 
 
-async def _operate(settings: ShardSettings, host: ShardHost) -> None:
-    """Sequence whatever the engine lacks of what the configuration and the calendar want. Raises NotPrimary."""
-    shard_id, node = host.shard_id, host.node
-    await node.settle()
-    today = _today(settings, node)
-    commands = due_commands(host.engine, shard_id, settings.instruments, today, settings.sessions)
-    for command in commands:
-        _log.info("shard %d: %s", shard_id, command)
-        await node.command(*encode(command))
-    for definition in settings.instruments:
-        if host.engine.definition(definition.instrument_id) != definition:
-            _log.warning("shard %d: %s is refused while the day is open; it is tried again then", shard_id, definition)
+class _Timekeeper:
+    """Tells the engine of a shard that this replica leads when something is due."""
+
+    def __init__(self, host: ShardHost) -> None:
+        self._host = host
+        self._alarm = Alarm(self._deadline, self._ring)
+        self._due: int | None = None
+        """On the clock that stamps commands; and when that is on the alarm's clock."""
+        self._rings_at: int | None = None
+        self._told = trio.Event()
+        self._telling = False
+
+    def _deadline(self) -> int | None:
+        """After every batch: so the clocks are read only when another time is due."""
+        node = self._host.node
+        due = None if self._telling or node.replica.primary is None else self._host.engine.next_due()
+        if due != self._due:
+            self._due = due
+            self._rings_at = None if due is None else now_ns() + max(due - node.stamp(), 0)
+        return self._rings_at
+
+    def _ring(self, _now: int) -> None:
+        due, self._due, self._rings_at = self._due, None, None
+        if due is not None and self._host.node.stamp() >= due:  # or the clocks have drifted apart: it is set again
+            self._telling = True
+            self._told.set()
+
+    async def run(self) -> None:
+        self._host.node.on_batch = self._alarm.moved
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._alarm.run)
+            while True:
+                await self._told.wait()
+                self._told = trio.Event()
+                with suppress(NotPrimary):
+                    await self._advance()
+                self._telling = False
+                self._alarm.moved()
+
+    async def _advance(self) -> None:
+        """One `Advance`, with all the work that it makes. Raises NotPrimary."""
+        host = self._host
+        due = host.engine.next_due()
+        await host.node.command(*_ADVANCE)
+        if due is not None and host.engine.next_due() == due <= host.node.replica.execution.last_timestamp:
+            _log.error("shard %d: what was due at %d is due still", host.shard_id, due)
+            await trio.sleep(CHECK_SECONDS)
+
+
+def _tell_operated(shard_id: int, tx: int, kind: int, body: bytes) -> None:
+    try:
+        command = str(decode_command(kind, body))
+    except WireError as error:
+        command = f"kind {kind}, {error}"
+    _log.info("shard %d: transaction %d is an operator's: %s", shard_id, tx, command)
 
 
 async def _tell_lost_sources(host: ShardHost) -> None:

@@ -32,8 +32,8 @@ PURE = {
     "fixgw": """
         answer auth codec config config_checks config_explain config_market config_market_checks config_shards
         config_values conditions dictionary
-        entries fields forks header history inquiries logon market outbound overview primaries query_tables reports
-        resend restarts router sent session session_events session_state strict_yaml tags throttle
+        entries fields forks header history inquiries logon market operator_commands outbound overview primaries
+        query_tables reports resend restarts router sent session session_events session_state strict_yaml tags throttle
         timestamps trade_numbers translate values
     """,
 }
@@ -51,7 +51,7 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor answering cli connection coordinators demo gateway interface query rebuild record
+        __main__ acceptor answering cli connection coordinators demo gateway interface operate query rebuild record
         ledger ledger_file ledger_query shard_link supervisor up
     """,
 }

@@ -12,6 +12,7 @@ from matching import host
 from matching.codes import OrdType, Side, TimeInForce
 from matching.commands import DefineInstrument, DefineSession, NewOrder
 from matching.host import ShardSettings, run_shard
+from matching.operations import Market
 from matching.wire import encode
 from recovery import frames, node, primary
 from recovery.coordinator import FileCoordinator
@@ -22,6 +23,7 @@ from recovery.node import ReplicaAddresses, ReplicaConfig
 from tests.recovery.client_link import ClientLink
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
+MARKET = Market([ACME], ZoneInfo("UTC"), time(0))
 LOCAL = ("127.0.0.1", 0)
 HOUR = 3_600_000_000_000
 NOON = 1_795_348_800_000_000_000  # 2026-11-22 12:00 UTC
@@ -57,9 +59,7 @@ async def test_a_day_ends_when_its_time_has_passed_and_not_when_the_clock_jumps(
         replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "memory", {}, b"", stream)
         coordinator = FileCoordinator(tmp_path / "s1.json")
         async with trio.open_nursery() as nursery:
-            shard = await nursery.start(
-                run_shard, ShardSettings(replica, [ACME], ZoneInfo("UTC"), time(0)), coordinator
-            )
+            shard = await nursery.start(run_shard, ShardSettings(replica, MARKET), coordinator)
             assert shard.engine.last_day == 20261122
             clock.wall += 24 * HOUR
             await trio.sleep(0.1)
@@ -84,7 +84,7 @@ async def test_a_gateway_whose_link_stays_away_is_lost_and_the_shard_says_so_onc
         stream = Destination((listener.getsockname(),))
         here = ReplicaAddresses(LOCAL, LOCAL, LOCAL, LOCAL)
         replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "memory", {7: b"key"}, b"", stream)
-        settings = ShardSettings(replica, [ACME], ZoneInfo("UTC"), time(0), [DefineSession(41, 1, 7, 1)])
+        settings = ShardSettings(replica, MARKET._replace(sessions=[DefineSession(41, 1, 7, 1)]))
         coordinator = FileCoordinator(tmp_path / "s1.json")
         async with trio.open_nursery() as nursery:
             shard = await nursery.start(run_shard, settings, coordinator)
@@ -129,7 +129,7 @@ async def test_a_gateway_that_could_not_come_for_the_disks_sake_is_not_lost(
         stream = Destination((listener.getsockname(),))
         here = ReplicaAddresses(LOCAL, LOCAL, LOCAL, LOCAL)
         replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "disk", {7: b"key"}, b"", stream)
-        settings = ShardSettings(replica, [ACME], ZoneInfo("UTC"), time(0), [DefineSession(41, 1, 7, 1)])
+        settings = ShardSettings(replica, MARKET._replace(sessions=[DefineSession(41, 1, 7, 1)]))
         async with trio.open_nursery() as nursery:
             shard = await nursery.start(run_shard, settings, FileCoordinator(tmp_path / "s1.json"))
             link = ClientLink(LinkClient(1, 7, 1, b"key"), lambda: shard.node.link_address)

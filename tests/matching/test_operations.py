@@ -1,16 +1,30 @@
 """What the configuration and the calendar ask of a shard, as commands."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from matching.commands import DefineInstrument, DefineSession, EndDay, StartDay
+from matching.codes import Phase, SelfMatch
+from matching.commands import (
+    Command,
+    DefineInstrument,
+    DefineParticipant,
+    DefineRules,
+    DefineSession,
+    DefineTick,
+    EndDay,
+    SchedulePhase,
+    SetCircuitBreaker,
+    SetReferencePrice,
+    StartDay,
+)
 from matching.engine import Engine
-from matching.operations import TradingDay, due_commands, feed_session, trading_day
+from matching.operations import Market, TradingDay, due_commands, feed_session, schedule, trading_day
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
 ZETA = DefineInstrument(2, b"ZETA", 100, 1, 100)
+UTC_MARKET = Market((), ZoneInfo("UTC"), time())
 
 
 def ns(text: str) -> int:
@@ -37,24 +51,28 @@ def test_the_feed_session_names_day_and_shard() -> None:
     assert feed_session(20261122, 0xFFFF) == b"261122FFFF"
 
 
-def apply(engine: Engine, today: TradingDay, *instruments: DefineInstrument) -> list[object]:
-    commands = due_commands(engine, engine.shard_id, instruments, today)
+def apply(engine: Engine, today: TradingDay, market: Market) -> list[Command]:
+    commands = due_commands(engine, engine.shard_id, market, today)
     for command in commands:
         engine.apply(command, 0, 0)
-    return list(commands)
+    return commands
+
+
+def trading(*instruments: DefineInstrument, sessions: tuple[DefineSession, ...] = ()) -> Market:
+    return UTC_MARKET._replace(instruments=instruments, sessions=sessions)
 
 
 def test_a_new_shard_gets_its_instruments_and_its_day_and_then_nothing() -> None:
     engine = Engine(1)
     today = TradingDay(20261122, 5)
-    assert apply(engine, today, ACME, ZETA) == [ACME, ZETA, StartDay(20261122, b"2611220001", 5)]
-    assert apply(engine, today, ACME, ZETA) == []
+    assert apply(engine, today, trading(ACME, ZETA)) == [ACME, ZETA, StartDay(20261122, b"2611220001", 5)]
+    assert apply(engine, today, trading(ACME, ZETA)) == []
 
 
 def test_a_new_day_ends_the_old_one_first() -> None:
     engine = Engine(1)
-    apply(engine, TradingDay(20261122, 5), ACME)
-    assert apply(engine, TradingDay(20261123, 6), ACME, ZETA) == [
+    apply(engine, TradingDay(20261122, 5), trading(ACME))
+    assert apply(engine, TradingDay(20261123, 6), trading(ACME, ZETA)) == [
         EndDay(20261122),
         ZETA,
         StartDay(20261123, b"2611230001", 6),
@@ -65,20 +83,109 @@ def test_a_session_is_defined_when_the_engine_does_not_have_it_so() -> None:
     engine = Engine(1)
     today = TradingDay(20261122, 5)
     alice, bob = DefineSession(1, 1, 1, 1), DefineSession(2, 2, 1, 0)
-    assert due_commands(engine, 1, [ACME], today, [alice, bob]) == [
+    assert apply(engine, today, trading(ACME, sessions=(alice, bob))) == [
         ACME,
         alice,
         bob,
         StartDay(20261122, b"2611220001", 5),
     ]
-    for command in due_commands(engine, 1, [ACME], today, [alice, bob]):
-        engine.apply(command, 0, 0)
-    assert due_commands(engine, 1, [ACME], today, [alice, bob]) == []
+    assert apply(engine, today, trading(ACME, sessions=(alice, bob))) == []
     moved = DefineSession(2, 2, 3, 1)
-    assert due_commands(engine, 1, [ACME], today, [moved]) == [moved]
+    assert apply(engine, today, trading(ACME, sessions=(moved,))) == [moved]
+
+
+RULES = DefineRules(1, 1000, 250, 0, 100_000, 0, 120_000_000_000, 60_000_000_000)
+TICKS = (DefineTick(1, 100_000, 500), DefineTick(1, 500_000, 1000))
+PRICE = SetReferencePrice(1, 125_000)
+AMBER = DefineParticipant(1, 7, SelfMatch.CANCEL_RESTING)
+RULED = trading(ACME)._replace(rules=[RULES], ticks=TICKS, reference_prices=[PRICE], participants=[AMBER])
+
+
+def test_rules_ticks_prices_and_participants_are_said_before_the_day_begins_and_once() -> None:
+    engine = Engine(1)
+    today = TradingDay(20261122, 5)
+    start = StartDay(20261122, b"2611220001", 5)
+    assert apply(engine, today, RULED) == [ACME, AMBER, RULES, *TICKS, PRICE, start]
+    assert apply(engine, today, RULED) == []
+
+
+def test_what_is_gone_from_the_configuration_is_taken_back() -> None:
+    engine = Engine(1)
+    today = TradingDay(20261122, 5)
+    apply(engine, today, RULED)
+    other = DefineTick(1, 500_000, 2000)
+    assert apply(engine, today, RULED._replace(rules=[], ticks=[other], participants=[DefineParticipant(1, 0, 0)])) == [
+        DefineParticipant(1, 0, 0),
+        DefineRules(1, 0, 0, 0, 0, 0, 0, 0),
+        DefineTick(1, 100_000, 0),
+        other,
+    ]
+    assert apply(engine, today, trading(ACME)._replace(ticks=[other])) == []
+
+
+def test_a_reference_price_that_the_market_has_made_stays() -> None:
+    engine = Engine(1)
+    today = TradingDay(20261122, 5)
+    apply(engine, today, RULED)
+    assert apply(engine, today, RULED._replace(reference_prices=[SetReferencePrice(1, 99)])) == []
+
+
+def test_each_day_begins_with_its_timetable_and_its_circuit_breaker() -> None:
+    engine = Engine(1)
+    levels = SetCircuitBreaker(3, 2, 1)
+    market = trading(ACME)._replace(
+        calendars={0: lambda _: [(time(9), Phase.CONTINUOUS), (time(17), Phase.CLOSED)]}, circuit_breaker=levels
+    )
+    for day in (22, 23):
+        midnight = ns(f"2026-11-{day}T00:00:00")
+        today = TradingDay(20261100 + day, midnight)
+        commands = apply(engine, today, market)
+        assert commands[-4:] == [
+            SchedulePhase(0, Phase.CONTINUOUS, midnight + 9 * HOUR),
+            SchedulePhase(0, Phase.CLOSED, midnight + 17 * HOUR),
+            StartDay(today.day, feed_session(today.day, 1), midnight),
+            levels,
+        ]
+        assert apply(engine, today, market) == []
+
+
+HOUR = 3_600_000_000_000
+LONDON = Market(
+    (ACME,),
+    ZoneInfo("Europe/London"),
+    time(17, 30),
+    calendars={
+        0: lambda day: [(time(18), Phase.CLOSED), (time(8), Phase.CONTINUOUS)] if day != date(2026, 3, 30) else []
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "begins"),
+    [
+        (20260328, ["2026-03-28T18:00:00", "2026-03-29T07:00:00"]),  # clocks went forward in the night
+        (20260329, ["2026-03-29T17:00:00", "2026-03-30T07:00:00"]),
+        (20260330, ["2026-03-30T16:30:00"]),  # a day off, closed from its beginning
+        (20261024, ["2026-10-24T17:00:00", "2026-10-25T08:00:00"]),  # and back
+    ],
+)
+def test_phases_begin_at_local_times_of_the_trading_day(day: int, begins: list[str]) -> None:
+    found = schedule(LONDON, TradingDay(day, 0))
+    assert [each.at for each in found] == [ns(text) for text in begins]
+    assert [each.phase for each in found] == [Phase.CLOSED, Phase.CONTINUOUS][: len(begins)]
+
+
+def test_a_time_that_the_clocks_skip_comes_before_those_after_it() -> None:
+    skipped = [(time(0, 30), Phase.PRE_OPEN), (time(1, 30), Phase.OPENING_AUCTION), (time(2), Phase.CONTINUOUS)]
+    market = LONDON._replace(rolls_at=time(), calendars={0: lambda _: skipped})
+    assert [each.at for each in schedule(market, TradingDay(20260329, 0))] == [
+        ns("2026-03-29T00:30:00"),
+        ns("2026-03-29T01:30:00"),
+        ns("2026-03-29T01:30:00"),
+    ]
 
 
 def test_a_clock_that_went_back_changes_nothing() -> None:
     engine = Engine(1)
-    apply(engine, TradingDay(20261122, 5), ACME)
-    assert apply(engine, TradingDay(20261121, 4), ACME) == []
+    apply(engine, TradingDay(20261122, 5), trading(ACME))
+    assert apply(engine, TradingDay(20261121, 4), trading(ACME)) == []

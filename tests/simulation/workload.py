@@ -6,12 +6,14 @@ instruments and opens the day at each new primary, as the real host does. In the
 """
 
 from collections.abc import Hashable, Sequence
+from datetime import time
 from random import Random
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from matching.codes import OrdType, Side, TimeInForce
 from matching.commands import CancelOrder, Command, DefineInstrument, NewOrder, ReplaceOrder
-from matching.operations import TradingDay, due_commands
+from matching.operations import Market, TradingDay, due_commands
 from matching.queries import StateDigest
 from matching.queries import encode as encode_query
 from matching.shard import Shard
@@ -79,6 +81,7 @@ class ExchangeWork:
     registers = False
 
     INSTRUMENTS = tuple(DefineInstrument(number, b"SIM%d" % number, 100, 1, 100) for number in (1, 2, 3))
+    MARKET = Market(INSTRUMENTS, ZoneInfo("UTC"), time())
     TODAY = TradingDay(20261122, 0)
     PRICE = 500_000
     TICK = 100
@@ -88,7 +91,7 @@ class ExchangeWork:
 
     def due(self, state_machine: StateMachine) -> list[tuple[int, bytes]]:
         assert isinstance(state_machine, Shard)
-        return [encode(command) for command in due_commands(state_machine.engine, SHARD, self.INSTRUMENTS, self.TODAY)]
+        return [encode(command) for command in due_commands(state_machine.engine, SHARD, self.MARKET, self.TODAY)]
 
     def command(self, rng: Random, source_id: int, session_seq: int) -> tuple[int, bytes]:
         return encode(self._order(rng, source_id, session_seq))
