@@ -1,20 +1,23 @@
 """A shard as a process: its days go by the clock that stamps commands."""
 
 import logging
+from collections.abc import Callable
 from datetime import time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 import trio
+import trio.testing
 
 from matching import host
-from matching.codes import OrdType, Side, TimeInForce
+from matching.codes import OrdType, Phase, Side, TimeInForce
 from matching.commands import DefineInstrument, DefineSession, NewOrder
 from matching.host import ShardSettings, run_shard
 from matching.operations import Market
 from matching.wire import encode
 from recovery import frames, node, primary
+from recovery.alarm import now_ns
 from recovery.coordinator import FileCoordinator
 from recovery.journal import Journal
 from recovery.link import LinkClient
@@ -152,6 +155,78 @@ async def test_a_gateway_that_could_not_come_for_the_disks_sake_is_not_lost(
                     await trio.lowlevel.checkpoint()
             assert "is lost" not in caplog.text
             nursery.cancel_scope.cancel()
+
+
+class TrioTime:
+    """The module `time` by trio's clock, which tests set: the run begins at noon."""
+
+    def time_ns(self) -> int:
+        return NOON + now_ns()
+
+    def monotonic_ns(self) -> int:
+        return now_ns()
+
+
+def at(seconds: int) -> time:
+    return time(12, 0, seconds)
+
+
+PHASES = [(at(0), Phase.PRE_OPEN), (at(10), Phase.OPENING_AUCTION), (at(20), Phase.CONTINUOUS)]
+
+
+async def test_a_phase_begins_when_its_time_has_come_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    monkeypatch.setattr(node, "time", TrioTime())
+    with open_receiver(("127.0.0.1", 0)) as listener:
+        here = ReplicaAddresses(LOCAL, LOCAL, LOCAL, LOCAL)
+        stream = Destination((listener.getsockname(),))
+        replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "memory", {}, b"", stream)
+        settings = ShardSettings(replica, MARKET._replace(calendars={0: lambda _: PHASES}))
+        async with trio.open_nursery() as nursery:
+            shard = await nursery.start(run_shard, settings, FileCoordinator(tmp_path / "s1.json"))
+            stamped = shard.node.replica.execution
+            assert _phase(shard) == Phase.PRE_OPEN
+            mock_clock.jump(9.999)
+            await _idle()
+            assert _phase(shard) == Phase.PRE_OPEN
+            mock_clock.jump(0.002)
+            await _until(lambda: _phase(shard) == Phase.OPENING_AUCTION)
+            assert NOON + 10_000_000_000 <= stamped.last_timestamp < NOON + 10_002_000_000
+            tx = shard.node.replica.last_tx
+            mock_clock.jump(1.0)
+            await _until(lambda: shard.node.replica.last_tx == tx + 1)  # the indicative price of a full second
+            await _idle()
+            assert shard.node.replica.last_tx == tx + 1
+            nursery.cancel_scope.cancel()
+        mock_clock.jump(20.0)
+        async with trio.open_nursery() as nursery:  # another life of it: what was missed is done at once
+            shard = await nursery.start(run_shard, settings, FileCoordinator(tmp_path / "s1.json"))
+            await _until(lambda: _phase(shard) == Phase.CONTINUOUS)
+            await _idle()
+            tx = shard.node.replica.last_tx
+            mock_clock.jump(3600.0)
+            await _idle()
+            assert shard.node.replica.last_tx == tx
+            nursery.cancel_scope.cancel()
+
+
+def _phase(shard: host.ShardHost) -> int:
+    (instrument,) = shard.engine.instruments()
+    return instrument.phase
+
+
+async def _idle() -> None:
+    """Until nothing has anything to do at this time."""
+    await trio.testing.wait_all_tasks_blocked(0.005)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await trio.testing.wait_all_tasks_blocked()
+    raise AssertionError("it does not come to that")
 
 
 async def _run_in(scope: trio.CancelScope, link: ClientLink) -> None:
