@@ -51,7 +51,7 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor answering cli connection coordinators demo gateway interface operate query rebuild record
+        __main__ acceptor answering cli compiled connection coordinators demo gateway interface operate query rebuild record
         ledger ledger_file ledger_query shard_link supervisor up
     """,
 }

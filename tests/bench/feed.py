@@ -2,7 +2,7 @@
 
     ./run bench feed
 
-The stream is that of the engine's mixed flow (adds, cancels, replaces, crossing), one batch of 64 commands at a time;
+The stream is that of the steady flow (adds, cancels, replaces, crossing), one batch of 64 commands at a time;
 figures count the ITCH messages that come of it. Time is the process's own, so a busy machine disturbs little.
 """
 
@@ -21,8 +21,8 @@ from matching.wire import encode
 from recovery.primary import Primary
 from recovery.reader import Reader
 from recovery.record import Message, Position
-from tests.bench.engine import OPENING, made
 from tests.bench.figures import Figure, machine
+from tests.bench.flows import OPENING, made
 
 COMMANDS: Final = 60_000
 BATCH: Final = 64
@@ -41,7 +41,7 @@ def stream() -> list[Batch]:
         primary.command(*encode(command), NOW)
     primary.open_source(1, 1, NOW)
     reader = Reader(1)
-    commands = made("mixed")[0][len(OPENING) :][:COMMANDS]
+    commands = made("steady", COMMANDS)[0][len(OPENING) :][:COMMANDS]
     batches = []
     for start in range(0, COMMANDS, BATCH):
         before = reader.position

@@ -39,8 +39,8 @@ from recovery.service_frames import Position
 from recovery.snapshot import encode_snapshot, restore_execution, take
 from recovery.snapshot_files import load, save
 from tests.bench.e2e import LoadProcess, cpu_seconds
-from tests.bench.engine import MID, OPENING, TICK
 from tests.bench.figures import Figure, machine
+from tests.bench.flows import MID, OPENING, TICK
 from tests.integration.failover import one_shard
 from tests.venue import Venue, running
 
