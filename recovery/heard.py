@@ -17,11 +17,14 @@ class Heard:
 
     def __init__(self) -> None:
         self._firsts: dict[int, tuple[int, int, bytes]] = {}  # tx → (seq, kind, command)
+        self._last_tx = 0  # of what was heard
+        self._logged_tx = 0  # what is not later is in the log
         self._chains: dict[int, int] = {}  # seq of a FIRST → the chain before it
 
     def clear(self) -> None:
         self._firsts.clear()
         self._chains.clear()
+        self._last_tx = 0
 
     def begin(self, start: EpochStart) -> None:
         """The epoch's heartbeat said where it began."""
@@ -30,9 +33,10 @@ class Heard:
     def receive(self, commands: list[HeardCommand], chains: list[tuple[int, int]]) -> None:
         """What `parse_commands` finds in new packets, in any order."""
         if len(self._firsts) + len(self._chains) > MAX_HEARD:
-            self.clear()
+            self._make_room()
         for tx, seq, kind, command in commands:
             self._firsts[tx] = (seq, kind, command)
+            self._last_tx = max(self._last_tx, tx)
         self._chains.update(chains)
 
     def take(self, tx: int) -> tuple[int, int, bytes] | None:
@@ -48,7 +52,14 @@ class Heard:
         return kind, chain, command
 
     def beyond(self, tx: int) -> bool:
-        """Whether anything later than `tx` was heard: then what lies between is missing. Forgets what is not later."""
-        for old in [heard for heard in self._firsts if heard <= tx]:
-            del self._firsts[old]
-        return bool(self._firsts)
+        """Whether anything later than `tx`, the end of the log, was heard: then what lies between is missing."""
+        self._logged_tx = tx
+        return self._last_tx > tx
+
+    def _make_room(self) -> None:
+        """Forget what came into the log in another way; if that is not much, everything."""
+        for tx in [heard for heard in self._firsts if heard <= self._logged_tx]:
+            seq, _, _ = self._firsts.pop(tx)
+            self._chains.pop(seq, None)
+        if len(self._firsts) + len(self._chains) > MAX_HEARD // 2:
+            self.clear()

@@ -98,7 +98,7 @@ class Member:
         self._digest_to_tell: StateDigest | None = None
         self._tellings = 0
         self._acks: dict[int, int] = {}
-        self._ack_times: dict[int, int] = {}
+        self._answer_times: dict[int, int] = {}
         self._tx_at_heartbeat = 0
 
     @property

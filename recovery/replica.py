@@ -68,8 +68,9 @@ from recovery.store import MemoryStore
 from recovery.view_change import Phase
 
 MAJORITY_TIMEOUT = 300_000_000
-"""ns without a majority's acknowledgement after which a primary is silent, so that others who hear each other may lead:
-it may be that it is heard and does not hear."""
+"""ns without an answer of a majority after which a primary is silent, so that others who hear each other may lead: it
+may be that it is heard and does not hear. Who pulls answers, too: it has promised this epoch, and while it fetches what
+it lacks, which may take longer, another epoch would only make it begin again."""
 MAX_CATCH_UP = 4 * MAX_BATCHES
 """Datagrams that a primary gives to followers between two heartbeats: some 30 µs each, less than a tenth of its time. A
 follower that is far behind asks a backup instead (`recovery.follower`)."""
@@ -107,7 +108,7 @@ class Replica(Follower):
         self.primary = Primary(self.shard_id, self.execution.state_machine, self.execution)
         self.primary.lead(self.epoch, now)
         self._acks = {}
-        self._ack_times = dict.fromkeys(self.peers, now)
+        self._answer_times = dict.fromkeys(self.peers, now)
         self._tx_at_heartbeat = self.last_tx
         self._answered = 0
 
@@ -198,9 +199,10 @@ class Replica(Follower):
     # Leading
 
     def _step_primary(self, message: Control, now: int) -> None:
+        if isinstance(message, Ack | Pull):
+            self._answer_times[message.sender] = now
         if isinstance(message, Ack):
             self._acks[message.sender] = max(self._acks.get(message.sender, 0), message.tx)
-            self._ack_times[message.sender] = now
             self._advance_commit()
             if message.tx < self._tx_at_heartbeat:
                 tx, log = message.tx, self.stable.log
@@ -234,8 +236,8 @@ class Replica(Follower):
         return min(self.last_tx, held_by_majority([self.stable.safe_tx, *self._acks.values()], self._replica_count))
 
     def _majority_heard_at(self) -> int:
-        """When a majority, ourselves not included in the waiting, had last acknowledged."""
-        times = sorted(self._ack_times.values(), reverse=True)
+        """When a majority, ourselves not included in the waiting, had last answered."""
+        times = sorted(self._answer_times.values(), reverse=True)
         return times[majority(self._replica_count) - 2] if times else 0
 
     # Safety, output, time
@@ -305,7 +307,7 @@ class Replica(Follower):
     def _lead_on(self, primary: Primary, now: int) -> None:
         late = now - primary.next_deadline()
         if late > 0:  # we were busy, with taking over for one; what was said to us meanwhile may not have been read
-            self._ack_times = {peer: min(at + late, now) for peer, at in self._ack_times.items()}
+            self._answer_times = {peer: min(at + late, now) for peer, at in self._answer_times.items()}
         if self._mode == "quorum" and self.peers and now - self._majority_heard_at() > MAJORITY_TIMEOUT:
             self.become_fenced(now)
             return

@@ -296,6 +296,25 @@ def test_a_primary_gives_a_bounded_part_between_two_heartbeats():
     assert any(is_control(data) for _, data in leader.datagrams_to_send(cluster.now))
 
 
+def test_a_primary_whose_only_follower_fetches_what_it_lacks_stays_primary():
+    cluster = started()
+    leader = cluster.leader
+    follower, gone = leader.peers
+    cluster.down.update((follower, gone))
+    pull = make_control(1, Pull(follower, leader.epoch, 0, 0))
+    now = cluster.now
+    for _ in range(8):  # it has much to fetch
+        now += MAJORITY_TIMEOUT // 2
+        leader.receive_datagram(pull, now)
+        leader.handle_deadline(now)
+        assert leader.role is Role.PRIMARY
+    silent_since = now
+    while leader.role is Role.PRIMARY:
+        now = leader.next_deadline()
+        leader.handle_deadline(now)
+    assert MAJORITY_TIMEOUT < now - silent_since < 2 * MAJORITY_TIMEOUT
+
+
 def test_a_candidate_with_much_to_apply_keeps_the_others_patient(monkeypatch):
     monkeypatch.setattr("recovery.stable.COMMITTED_INTERVAL", 1 << 30)
     cluster = started()
