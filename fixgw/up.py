@@ -59,8 +59,13 @@ LINK_KEY_BYTES: Final = 32
 #: Objects allocated, net, between two looks for garbage in cycles: some hundred orders under way, and then some.
 GC_ALLOCATIONS: Final = 20_000
 
-#: Of a shard's process, where it is permitted (CAP_SYS_NICE): ten times the share of a process that wants all it gets.
-SHARD_NICENESS: Final = -10
+#: How long a thread that has done its work (a disk's, ZooKeeper's) waits for the interpreter while the process is busy.
+#: Python's own 5 ms, two or three times for each sync, would be most of what a sync takes.
+SWITCH_SECONDS: Final = 0.000_5
+
+#: Of a role's process, where it is permitted (CAP_SYS_NICE). Shards have ten times the share of a process that wants
+#: all it gets, gateways three times: brokers wait for both, and for nobody else.
+NICENESS: Final = {"shard": -10, "gateway": -5}
 
 #: The market is quiet when nothing has moved for so long: several heartbeats, so that every gap has been seen.
 QUIET_SECONDS: Final = 0.3
@@ -349,13 +354,15 @@ def up(config: Config) -> int:
 
 def run(config: Config, role: str, name: str, *, supervised: bool = False) -> int:
     """Run one role until SIGINT or SIGTERM, or `supervised` until the supervisor is gone. Returns the exit code."""
-    if role == "shard":
-        _raise_priority()
-    return _serve(partial(ROLES[role], config, name), f"{role} {name} is ready", supervised=supervised)
+    nice = NICENESS.get(role)
+    return _serve(partial(ROLES[role], config, name), f"{role} {name} is ready", nice=nice, supervised=supervised)
 
 
-def _serve(role: Callable[..., Awaitable[None]], ready: str, *, supervised: bool = False) -> int:
+def _serve(
+    role: Callable[..., Awaitable[None]], ready: str, *, nice: int | None = None, supervised: bool = False
+) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    sys.setswitchinterval(SWITCH_SECONDS)
     failed = False
 
     async def main() -> None:
@@ -365,6 +372,8 @@ def _serve(role: Callable[..., Awaitable[None]], ready: str, *, supervised: bool
                     nursery.start_soon(_end_with_supervisor, nursery.cancel_scope)
                 await nursery.start(role)
                 _settle_garbage_collector()
+                if nice is not None:
+                    _raise_priority(nice)
                 print(ready, flush=True)
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
@@ -379,10 +388,15 @@ def _serve(role: Callable[..., Awaitable[None]], ready: str, *, supervised: bool
     return 1 if failed else 0
 
 
-def _raise_priority() -> None:
-    """A primary that gets no processor for a fifth of a second is taken for dead: where we may, we go first."""
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, SHARD_NICENESS)
+def _raise_priority(nice: int) -> None:
+    """A primary that gets no processor for a fifth of a second is taken for dead: where we may, we go first.
+
+    Not before we serve: a replica that replays its journal must not take the processor from those that trade. By then
+    there are threads, of which each has a priority of its own: a disk's holds the interpreter, too.
+    """
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        for thread in os.listdir("/proc/self/task"):
+            os.setpriority(os.PRIO_PROCESS, int(thread), nice)
 
 
 def _settle_garbage_collector() -> None:

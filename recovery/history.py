@@ -32,8 +32,9 @@ def no_snapshot(_: int) -> Snapshot | None:
     return None
 
 
-MAX_APPLIED = 256
-"""Commands applied in one go: some ten milliseconds, so that catching up does not look like death."""
+MAX_APPLIED = 64
+"""Commands applied in one go: a few milliseconds. What is acknowledged meanwhile waits for as long, twice or three
+times, and after a change of the primary brokers wait for that."""
 
 
 class ReplicaDiverged(Exception):

@@ -23,8 +23,9 @@ from recovery.sources import Verdict
 
 MAX_LINKS = 256
 """Gateways, and operators' tools."""
-MAX_BATCH = 64
-"""Commands between two flushes: after a failover a gateway brings all that has piled up at once."""
+MAX_BATCH = 16
+"""Commands between two flushes: after a failover a gateway brings all that has piled up at once, and the first of it
+waits for an acknowledgement and a sync, which come to our notice after two flushes each: so these are some ms apart."""
 MAX_STRANGERS = 32
 """Connections that have not logged in: each has 3 s for it."""
 
