@@ -64,6 +64,9 @@ class Coordinator(Protocol):
     async def read(self) -> tuple[Record, int]:
         """The record and its version; never older than what was written before the call."""
 
+    async def glance(self) -> tuple[Record, int]:
+        """As `read` and quicker, but what it gives may be old: good for a write, which then changes nothing."""
+
     async def write(self, record: Record, version: int) -> bool:
         """Compare-and-set: False when the version has moved on."""
 
@@ -74,9 +77,16 @@ class Coordinator(Protocol):
         """Let it be seen that this replica's process lives, as long as it does: a hint for people. Never raises."""
 
 
-async def raise_epoch(coordinator: Coordinator, owner: int, above: int) -> int | None:
-    """The epoch that is now `owner`'s alone, higher than `above`; None when another replica was faster."""
-    record, version = await coordinator.read()
+async def raise_epoch(coordinator: Coordinator, owner: int, above: int, given_out: int = 0) -> int | None:
+    """The epoch that is now `owner`'s alone, higher than `above`; None when another replica was faster.
+
+    `given_out` is one that the coordinator is known to have given out. Raises CoordinatorUnavailable, RecordLost.
+    """
+    record, version = await coordinator.glance()
+    if record.epoch < given_out:
+        record, version = await coordinator.read()
+        if record.epoch < given_out:
+            raise _record_lost(owner, given_out, record.epoch)
     epoch = max(record.epoch, above) + 1
     raised = msgspec.structs.replace(record, epoch=epoch, owner=owner, serving=False)
     return epoch if await coordinator.write(raised, version) else None
@@ -105,16 +115,20 @@ async def join(
             known = ", ".join(record.replicas)
             raise ReplicaSetDiffers(f"the replicas are {', '.join(named)} here, but {known} for the coordinator")
         if promised_epoch > record.epoch and len(named) > 1:
-            raise RecordLost(
-                f"replica {replica} has promised epoch {promised_epoch}, and the coordinator has given out "
-                f"{record.epoch}: its record is lost, or an old one. Stop all replicas of the shard, then bring the "
-                "record back, or make one above all that they have promised (fixgw record)"
-            )
+            raise _record_lost(replica, promised_epoch, record.epoch)
         here_before = replica in record.joined
         joined = record.joined if here_before else (*record.joined, replica)
         wanted = msgspec.structs.replace(record, replicas=named, joined=joined)
         if wanted == record or await coordinator.write(wanted, version):
             return here_before, record.epoch
+
+
+def _record_lost(replica: int, promised_epoch: int, epoch: int) -> RecordLost:
+    return RecordLost(
+        f"replica {replica} has promised epoch {promised_epoch}, and the coordinator has given out {epoch}: its record "
+        "is lost, or an old one. Stop all replicas of the shard, then bring the record back, or make one above all "
+        "that they have promised (fixgw record)"
+    )
 
 
 async def make_record(coordinator: Coordinator, replicas: Mapping[int, Address], epoch: int) -> bool:
@@ -144,6 +158,9 @@ class FileCoordinator:
     async def read(self) -> tuple[Record, int]:
         kept = self._read()
         return kept.record, kept.version
+
+    async def glance(self) -> tuple[Record, int]:
+        return await self.read()
 
     async def write(self, record: Record, version: int) -> bool:
         """The thread of a disk that hangs is left behind: it may write yet, as after any lost answer."""

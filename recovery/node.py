@@ -27,7 +27,7 @@ from recovery import snapshot_files
 from recovery.alarm import Alarm, now_ns
 from recovery.clock import StampClock
 from recovery.coordinator import Address as PublishedAddress
-from recovery.coordinator import Coordinator, CoordinatorUnavailable, announce, join, raise_epoch
+from recovery.coordinator import Coordinator, CoordinatorUnavailable, RecordLost, announce, join, raise_epoch
 from recovery.execution import StateMachine
 from recovery.history import Mode
 from recovery.journal import Journal, JournalFailed, open_journal
@@ -332,10 +332,13 @@ class ReplicaNode:
             if above is None:
                 continue
             epoch = None
+            given_out = 0 if self.config.alone else self.replica.stable.given_epoch
             try:
-                epoch = await raise_epoch(self._coordinator, self.config.replica_id, above)
+                epoch = await raise_epoch(self._coordinator, self.config.replica_id, above, given_out)
             except CoordinatorUnavailable as error:
                 _log.warning("shard %d: no epoch above %d: %s", self.config.shard_id, above, error)
+            except RecordLost as error:  # who leads goes on, for a majority acknowledges; nobody else can
+                _log.error("shard %d: no epoch above %d: %s", self.config.shard_id, above, error)
             if epoch is None:
                 self.replica.epoch_not_raised(now_ns())
             else:

@@ -45,6 +45,30 @@ async def test_an_epoch_is_above_what_was_promised(tmp_path):
     assert await raise_epoch(coordinator, 1, 3) == 9
 
 
+class Behind(FileCoordinator):
+    """One whose glances are of long ago."""
+
+    async def glance(self):
+        return Record(), 0
+
+
+async def test_who_glances_at_an_old_record_gets_no_epoch(tmp_path):
+    coordinator = Behind(tmp_path / "epoch.json")
+    assert await raise_epoch(coordinator, 2, 0) == 1
+    assert await raise_epoch(coordinator, 1, 1) is None
+    assert await raise_epoch(coordinator, 1, 1, given_out=1) == 2  # it is known to be old, so it is read
+
+
+async def test_a_record_that_is_behind_what_it_has_given_out_gives_out_nothing(tmp_path):
+    path = tmp_path / "epoch.json"
+    coordinator = FileCoordinator(path)
+    assert await raise_epoch(coordinator, 2, 4, given_out=0) == 5
+    path.unlink()
+    with pytest.raises(RecordLost, match="replica 1 has promised epoch 5, and the coordinator has given out 0"):
+        await raise_epoch(coordinator, 1, 5, given_out=5)
+    assert not path.exists()
+
+
 async def test_a_write_with_an_old_version_changes_nothing(tmp_path):
     coordinator = FileCoordinator(tmp_path / "epoch.json")
     _, version = await coordinator.read()

@@ -355,6 +355,30 @@ async def test_no_replica_goes_on_with_a_coordinator_that_has_lost_its_record(tm
     nursery.cancel_scope.cancel()
 
 
+async def test_replicas_that_run_lead_no_epoch_of_a_coordinator_that_has_lost_its_record(tmp_path, nursery, caplog):
+    group = Group(tmp_path, nursery, 3, "disk")
+    for number in group.replicas:
+        await group.start(number)
+    record = tmp_path / "coordinator.json"
+    complete = dict.fromkeys(group.nodes, 0)
+
+    def settled() -> bool:
+        complete.update((number, node.replica.stable.safe_complete) for number, node in group.nodes.items())
+        return len(set(complete.values())) == 1 and 0 not in complete.values()
+
+    await until(settled)
+    leader = await group.leader()
+    kept = record.read_bytes()
+    record.unlink()
+    await group.nodes[leader].command(ADD, b"1")  # who leads goes on
+    await group.stop(leader)
+    await until(lambda: f"has promised epoch {complete[leader]}, and the coordinator has given out 0" in caplog.text)
+    assert not record.exists()
+    record.write_bytes(kept)  # the operator
+    assert await group.leader() != leader
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_disk_that_hangs_ends_the_replica(tmp_path, nursery, monkeypatch):
     monkeypatch.setattr(node, "MAX_UNSYNCED", 10)
     group = Group(tmp_path, nursery, 1, "disk")

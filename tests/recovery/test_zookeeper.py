@@ -163,6 +163,15 @@ async def test_a_read_comes_after_a_write_that_a_majority_agrees_to(zookeeper, z
         assert znodes.get("/venue/barrier")[1].version == count
 
 
+async def test_a_glance_writes_nothing(zookeeper, znodes):
+    coordinator = zookeeper.shard(1)
+    assert await coordinator.glance() == (Record(), 0)
+    assert await raise_epoch(coordinator, 2, 0) == 1
+    record, version = await coordinator.glance()
+    assert (record.epoch, record.owner, version) == (1, 2, 1)
+    assert "/venue/barrier" not in znodes.nodes
+
+
 async def test_a_znode_that_is_only_the_parent_of_registrations_holds_no_record(zookeeper, znodes):
     znodes.create(f"{PATH}/replicas")
     coordinator = zookeeper.shard(1)
