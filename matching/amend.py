@@ -1,4 +1,4 @@
-"""CancelOrder and ReplaceOrder: requests about an order that rests.
+"""CancelOrder and ReplaceOrder: requests about an order that rests, on the book or where it waits.
 
 A request names its order by OrigClOrdID(41), the ClOrdID its session last gave the order; where the session never used
 that one, by OrderID(37), which finds any order of the same participant. A request is refused with the first reason that
@@ -7,26 +7,33 @@ holds, in this order, and then the order is as it was:
     COMMAND_EXPIRED             its `expires_at` has passed
     UNKNOWN_ORDER
     TOO_LATE                    the order is filled, canceled, expired, or goes by a newer ClOrdID since a replace
+    MARKET_CLOSED               the order lives on, but no day is open
     DUPLICATE_CL_ORD_ID         the session has used the request's own ClOrdID today
-    TERMS_MISMATCH              it names another instrument or side (a replace: or type, or time in force)
+    TERMS_MISMATCH              it names another instrument or side
 
 and a replace besides
 
-    INSTRUMENT_HALTED
-    PRICE_OUT_OF_RANGE … QUANTITY_NOT_ON_LOT    as for a new order
-    QUANTITY_ALREADY_EXECUTED   the new quantity, which counts what was executed, leaves nothing open
+    TERMS_MISMATCH              it names another type, time in force, instruction, peg, or a new minimum quantity
+    INSTRUMENT_HALTED, NOT_IN_THIS_PHASE, ENTRY_BLOCKED    as for a new order
+    PRICE_OUT_OF_RANGE … QUANTITY_NOT_ON_LOT               as for a new order
+    QUANTITY_ALREADY_EXECUTED   the new quantity, which counts what was executed or lost before, leaves nothing open
+    UNSUPPORTED_INSTRUCTION … WOULD_TRADE                  as for a new order
 
-A replace at the same price for no more than before keeps the order's place: it is *reduced*. Any other loses it: the
-order leaves its queue and comes in again, under the same order id, as if it were new. An order that another session of
-its participant replaced belongs to that session from then on.
+A replace that changes nothing but the quantity, to no more than before, keeps the order's place: it is *reduced*, a
+reserve in its hidden part first. Any other loses it: the order leaves its queue and comes in again, under the same
+order id, as if it were new; a stop order that was elected stays what it has become. A minimum quantity is for the first
+time that an order comes in only. An order that another session of its participant replaced belongs to that session from
+then on.
 """
 
 from typing import Final
 
+from matching.admission import admit, arrive
 from matching.book import unlink
 from matching.codes import CancelReason, OrdStatus, RejectReason
 from matching.commands import CancelOrder, ReplaceOrder
-from matching.entry import figures_fault
+from matching.conditions import NO_CONDITIONS
+from matching.entry import figures_fault, phase_fault, wish_fault
 from matching.events import (
     CancelRejected,
     Event,
@@ -35,10 +42,11 @@ from matching.events import (
     OrderReplaced,
     OrderTerms,
 )
-from matching.instruments import TRADING
+from matching.incoming import would_trade
+from matching.instruments import CONTINUOUS, Instrument
 from matching.order import Order
-from matching.state import ClosedOrder, Entry, Session, State
-from matching.trade import CANCELED, close, rest, trade
+from matching.state import ClosedOrder, Entry, Session, State, Sweep
+from matching.trade import CANCELED, GOOD_TILL_DATE, close, rest, stir
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
@@ -61,11 +69,14 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
     participant.seq = seq = participant.seq + 1
     order = session.cl_ord_ids.get(command.orig_cl_ord_id) or participant.orders.get(command.order_id)
     cl_ord_id = command.cl_ord_id
-    reason = _fault(session, order, cl_ord_id, command.instrument_id, command.side, command.expires_at, timestamp)
+    reason = _fault(state, session, order, command, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
     assert isinstance(order, Order)
     session.cl_ord_ids[cl_ord_id] = close(order, CANCELED)
+    instrument = state.instruments.by_id[command.instrument_id]
+    if instrument.pegs.bids.best is not None:
+        stir(state, instrument, 0, 0)
     return [
         OrderCanceled(
             order.terms,
@@ -90,9 +101,9 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
     participant.seq = seq = participant.seq + 1
     order = session.cl_ord_ids.get(command.orig_cl_ord_id) or participant.orders.get(command.order_id)
     cl_ord_id = command.cl_ord_id
-    reason = _fault(
-        session, order, cl_ord_id, command.instrument_id, command.side, command.expires_at, timestamp
-    ) or _replace_fault(state, command, order)
+    reason = _fault(state, session, order, command, timestamp) or _replace_fault(
+        state, session, command, order, timestamp
+    )
     if reason:
         return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
     assert isinstance(order, Order)
@@ -109,85 +120,127 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         command.quantity,
         cl_ord_id,
         command.account,
+        command.conditions,
     )
     order.session.cl_ord_ids[old.cl_ord_id] = old.order_id
     state.revise(terms)
-    if terms.price == old.price and terms.order_qty <= old.order_qty:
+    instrument = state.instruments.by_id[old.instrument_id]
+    if terms.price == old.price and terms.order_qty <= old.order_qty and _wants_the_same(old, terms):
         return [_reduced(order, session, terms, seq)]
-    return _requeued(state, order, session, terms, seq, timestamp)
+    return _requeued(state, instrument, order, session, terms, seq, timestamp)
+
+
+def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
+    """Whether both ask for the same besides side, price and quantity."""
+    if old.conditions is None and new.conditions is None:
+        return True
+    return (old.conditions or NO_CONDITIONS) == (new.conditions or NO_CONDITIONS)
 
 
 def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> OrderReduced:
-    """The order stays where it is and takes its new terms."""
+    """The order stays where it is and takes its new terms. The public learns of what was displayed."""
     orig_cl_ord_id = order.terms.cl_ord_id
     canceled_qty = order.terms.order_qty - terms.order_qty
-    order.displayed_qty = leaves_qty = order.displayed_qty - canceled_qty
-    order.level.quantity -= canceled_qty
+    level = order.level
+    if order.hidden_qty:
+        hidden_qty = min(canceled_qty, order.hidden_qty)
+        order.hidden_qty -= hidden_qty
+        level.hidden -= hidden_qty
+        level.side.hidden -= hidden_qty
+        canceled_qty -= hidden_qty
+    order.displayed_qty -= canceled_qty
+    level.quantity -= canceled_qty
     order.terms = terms
     order.session = session
     session.cl_ord_ids[terms.cl_ord_id] = order
+    leaves_qty = order.displayed_qty + order.hidden_qty
     return OrderReduced(
         terms, orig_cl_ord_id, order.order_ref, canceled_qty, seq, order.cum_qty, leaves_qty, order.cum_notional
     )
 
 
-def _requeued(state: State, order: Order, session: Session, terms: OrderTerms, seq: int, timestamp: int) -> list[Event]:
+def _requeued(
+    state: State, instrument: Instrument, order: Order, session: Session, terms: OrderTerms, seq: int, timestamp: int
+) -> list[Event]:
     """The order leaves its queue and comes in again: at the end of one, or by trading first."""
     side = order.level.side
     unlink(order)
     cum_qty = order.cum_qty
     cum_notional = order.cum_notional
-    leaves_qty = terms.order_qty - cum_qty
-    best = side.opposite.best
-    trades = best is not None and best.rank + side.sign * terms.price >= 0
-    order_ref = 0 if trades else rest(state, session, side, terms, leaves_qty, cum_qty, cum_notional)
+    leaves_qty = order.displayed_qty + order.hidden_qty + terms.order_qty - order.terms.order_qty
+    trades = instrument.phase == CONTINUOUS and would_trade(instrument, side, terms.price)
+    order_ref = 0
+    if order.order_ref and terms.price and not trades and not _is_reserve(terms):
+        order_ref = rest(state, session, side, terms, leaves_qty, cum_qty, cum_notional)
     replaced = OrderReplaced(
         terms, order.terms.cl_ord_id, order.order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional
     )
     events: list[Event] = [replaced]
-    if trades:
-        del session.participant.orders[terms.order_id]
-        trade(state, events, session, side, terms, leaves_qty, cum_qty, cum_notional, timestamp)
+    if order_ref:
+        if terms.time_in_force == GOOD_TILL_DATE:
+            state.remember_expiry(terms)
+        if instrument.pegs.bids.best is not None:
+            stir(state, instrument, 0, 0)
+        return events
+    del session.participant.orders[terms.order_id]
+    sweep = Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional)
+    if side is instrument.book.bids or side is instrument.book.asks:
+        sweep.limit = terms.price or order.level.price
+        arrive(state, events, instrument, sweep, timestamp)
+    else:
+        admit(state, events, instrument, sweep, 0, timestamp)
     return events
 
 
+def _is_reserve(terms: OrderTerms) -> bool:
+    """Whether only a part of the order is displayed: `OrderReplaced` does not say how much."""
+    return terms.conditions is not None and terms.conditions.display_qty != 0
+
+
 def _fault(
-    session: Session,
-    order: Entry | None,
-    cl_ord_id: bytes,
-    instrument_id: int,
-    side: int,
-    expires_at: int,
-    timestamp: int,
+    state: State, session: Session, order: Entry | None, command: CancelOrder | ReplaceOrder, timestamp: int
 ) -> int:
     """The first RejectReason that holds against any request, or 0: then the order rests."""
-    if expires_at and expires_at < timestamp:
+    if command.expires_at and command.expires_at < timestamp:
         return RejectReason.COMMAND_EXPIRED
     if order is None:
         return RejectReason.UNKNOWN_ORDER
     if not isinstance(order, Order):
         return RejectReason.TOO_LATE
-    if cl_ord_id in session.cl_ord_ids:
+    if not state.day:
+        return RejectReason.MARKET_CLOSED
+    if command.cl_ord_id in session.cl_ord_ids:
         return RejectReason.DUPLICATE_CL_ORD_ID
     terms = order.terms
-    if instrument_id != terms.instrument_id or side != terms.side:
+    if command.instrument_id != terms.instrument_id or command.side != terms.side:
         return RejectReason.TERMS_MISMATCH
     return 0
 
 
-def _replace_fault(state: State, command: ReplaceOrder, order: Entry | None) -> int:
+def _replace_fault(state: State, session: Session, command: ReplaceOrder, order: Entry | None, timestamp: int) -> int:
     """The first RejectReason that holds against a replace of this resting order, or 0."""
     assert isinstance(order, Order)
     terms = order.terms
     if command.ord_type != terms.ord_type or command.time_in_force != terms.time_in_force:
         return RejectReason.TERMS_MISMATCH
+    has_conditions = command.conditions is not None or terms.conditions is not None
+    if has_conditions:
+        now, then = command.conditions or NO_CONDITIONS, terms.conditions or NO_CONDITIONS
+        if now.exec_inst != then.exec_inst or now.peg != then.peg or now.min_qty not in (0, then.min_qty):
+            return RejectReason.TERMS_MISMATCH
     instrument = state.instruments.by_id[terms.instrument_id]
-    if instrument.state != TRADING:
-        return RejectReason.INSTRUMENT_HALTED
+    if instrument.phase != CONTINUOUS:
+        reason = phase_fault(instrument)
+        if reason:
+            return reason
+    if session.blocked:
+        return RejectReason.ENTRY_BLOCKED
     reason = figures_fault(instrument, terms.ord_type, command.price, command.quantity)
     if reason:
         return reason
-    return RejectReason.QUANTITY_ALREADY_EXECUTED if command.quantity <= order.cum_qty else 0
+    if order.displayed_qty + order.hidden_qty + command.quantity <= terms.order_qty:
+        return RejectReason.QUANTITY_ALREADY_EXECUTED
+    return wish_fault(instrument, command, timestamp) if has_conditions or instrument.protected else 0
 
 
 def _rejected(

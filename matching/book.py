@@ -164,6 +164,18 @@ def join(order: Order, side: BookSide, rank: int, price: int) -> None:
         side.hidden += order.hidden_qty
 
 
+def take(order: Order, quantity: int) -> None:
+    """Take quantity from an order where it stands: what is displayed first."""
+    level = order.level
+    displayed = min(quantity, order.displayed_qty)
+    order.displayed_qty -= displayed
+    level.quantity -= displayed
+    hidden = quantity - displayed
+    order.hidden_qty -= hidden
+    level.hidden -= hidden
+    level.side.hidden -= hidden
+
+
 def unlink(order: Order) -> None:
     """Take an order out of its queue, wherever it stands."""
     level = order.level

@@ -85,11 +85,20 @@ class Engine:
         if state.work and not isinstance(command, Continue):
             return [_refused(command, RefusalReason.OTHER_WORK_PENDING)]
         if type(command) is NewOrder:
-            return enter_order(state, command, timestamp, session_id)
-        if type(command) is CancelOrder:
-            return cancel_order(state, command, timestamp, session_id)
-        if type(command) is ReplaceOrder:
-            return replace_order(state, command, timestamp, session_id)
+            events = enter_order(state, command, timestamp, session_id)
+        elif type(command) is CancelOrder:
+            events = cancel_order(state, command, timestamp, session_id)
+        elif type(command) is ReplaceOrder:
+            events = replace_order(state, command, timestamp, session_id)
+        else:
+            return self._apply_other(command, timestamp, session_id)
+        if state.work:
+            do_work(state, events, timestamp)
+        return events
+
+    def _apply_other(self, command: Command, timestamp: int, session_id: int) -> list[Event]:
+        """Do a command that is not about one order."""
+        state = self._state
         if type(command) is MassCancel:
             return mass_cancel(state, command, session_id)
         if session_id != 0:

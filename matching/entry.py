@@ -3,25 +3,46 @@
     COMMAND_EXPIRED          its `expires_at` has passed
     MARKET_CLOSED            no day is open
     UNKNOWN_INSTRUMENT
-    INSTRUMENT_HALTED
+    INSTRUMENT_HALTED, NOT_IN_THIS_PHASE    the instrument's phase takes no orders
+    ENTRY_BLOCKED            the participant, or its session, may enter nothing
     DUPLICATE_CL_ORD_ID      the session has used this ClOrdID today
     UNSUPPORTED_SIDE, UNSUPPORTED_ORD_TYPE, UNSUPPORTED_TIME_IN_FORCE
-    PRICE_OUT_OF_RANGE       a limit price is 1..MAX_PRICE, a market order's is 0
+    NOT_IN_THIS_PHASE        the instrument's phase does not take such an order
+    PRICE_OUT_OF_RANGE       a limit is 1..MAX_PRICE; a pegged order may have one, a market or stop order has 0
     PRICE_NOT_ON_TICK
     QUANTITY_OUT_OF_RANGE    1..MAX_QUANTITY
     QUANTITY_NOT_ON_LOT
+    UNSUPPORTED_INSTRUCTION … BAD_EXPIRE_TIME             see `conditions`
+    QUANTITY_ABOVE_MAXIMUM … PRICE_FAR_FROM_REFERENCE     see `protection`
+    WOULD_TRADE              it is post-only
 
 A rejected order leaves nothing behind but its `participant_seq`; its ClOrdID may be used again.
+
+A *plain* order is a market or limit order for the day, or at once, that asks for nothing else, in continuous trading.
+Most orders are: what the others need costs them nothing but to see that they are plain.
 """
 
-from matching.book import MARKET_RANK
+from typing import Final
+
+from matching.admission import admit
+from matching.book import MARKET_RANK, BookSide
 from matching.codes import RejectReason
-from matching.commands import NewOrder
+from matching.commands import NewOrder, ReplaceOrder
+from matching.conditions import NO_CONDITIONS, PEGGED, POST_ONLY, conditions_fault, kind_fault
 from matching.events import Event, OrderAccepted, OrderRejected, OrderTerms
 from matching.ids import MAX_PRICE, MAX_QUANTITY
-from matching.instruments import TRADING, Instrument
-from matching.state import State
+from matching.incoming import STOP_LIMIT, come_in, side_of, would_trade
+from matching.instruments import CONTINUOUS, HALTED, Instrument
+from matching.phases import TAKES_ORDERS
+from matching.protection import order_fault
+from matching.state import Session, State, Sweep
 from matching.trade import BUY, DAY, FOK, IOC, LIMIT, MARKET, SELL, settle, trade
+
+#: As they come most often.
+_PLAIN_TIMES: Final = (DAY, IOC, FOK)
+_PLAIN_TYPES: Final = (LIMIT, MARKET)
+#: They need a price.
+_LIMITED: Final = (LIMIT, STOP_LIMIT)
 
 
 def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int) -> list[Event]:
@@ -38,24 +59,33 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     time_in_force = command.time_in_force
     price = command.price
     quantity = command.quantity
+    plain = False
     if command.expires_at and command.expires_at < timestamp:
         reason: int = RejectReason.COMMAND_EXPIRED
     elif not state.day:
         reason = RejectReason.MARKET_CLOSED
     elif instrument is None:
         reason = RejectReason.UNKNOWN_INSTRUMENT
-    elif instrument.state != TRADING:
-        reason = RejectReason.INSTRUMENT_HALTED
+    elif instrument.phase != CONTINUOUS and not TAKES_ORDERS[instrument.phase]:
+        reason = phase_fault(instrument)
+    elif session.blocked:
+        reason = RejectReason.ENTRY_BLOCKED
     elif cl_ord_id in session.cl_ord_ids:
         reason = RejectReason.DUPLICATE_CL_ORD_ID
     elif side != BUY and side != SELL:
         reason = RejectReason.UNSUPPORTED_SIDE
-    elif ord_type != LIMIT and ord_type != MARKET:
-        reason = RejectReason.UNSUPPORTED_ORD_TYPE
-    elif time_in_force != DAY and time_in_force != IOC and time_in_force != FOK:
-        reason = RejectReason.UNSUPPORTED_TIME_IN_FORCE
-    else:
+    elif (
+        time_in_force in _PLAIN_TIMES
+        and ord_type in _PLAIN_TYPES
+        and command.conditions is None
+        and instrument.phase == CONTINUOUS
+    ):
+        plain = True
         reason = figures_fault(instrument, ord_type, price, quantity)
+        if instrument.protected and not reason:
+            reason = order_fault(instrument, price, quantity)
+    else:
+        reason = _unusual_fault(instrument, command, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, reason)]
     assert instrument is not None
@@ -72,25 +102,60 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         quantity,
         cl_ord_id,
         command.account,
+        command.conditions,
     )
     state.accepted.append(terms)
-    own = instrument.book.bids if side == BUY else instrument.book.asks
+    events: list[Event] = [OrderAccepted(terms, seq)]
+    pegs = instrument.pegs
+    if plain and pegs.bids.best is None and pegs.asks.best is None:
+        own = instrument.book.bids if side == BUY else instrument.book.asks
+        _enter_plain(state, events, instrument, session, own, terms, timestamp)
+    else:
+        min_qty = 0 if command.conditions is None else command.conditions.min_qty
+        admit(state, events, instrument, Sweep(session, terms, price, quantity, 0, 0), min_qty, timestamp)
+    return events
+
+
+def _enter_plain(
+    state: State,
+    events: list[Event],
+    instrument: Instrument,
+    session: Session,
+    own: BookSide,
+    terms: OrderTerms,
+    timestamp: int,
+) -> None:
+    """Let a plain order trade and rest."""
     opposite = own.opposite
     best = opposite.best
-    rank = own.sign * price if ord_type == LIMIT else MARKET_RANK
-    if best is None or best.rank + rank < 0 or (time_in_force == FOK and not opposite.can_fill(quantity, rank)):
-        return [OrderAccepted(terms, seq), settle(state, session, own, terms, quantity, 0, 0)]
-    events: list[Event] = [OrderAccepted(terms, seq)]
-    trade(state, events, session, own, terms, quantity, 0, 0, timestamp)
-    return events
+    price = terms.price
+    rank = own.sign * price if terms.ord_type == LIMIT else MARKET_RANK
+    if best is None or best.rank + rank < 0:
+        events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
+    elif opposite.hidden or instrument.banded or session.participant.avoided_group:
+        come_in(state, events, instrument, Sweep(session, terms, price, terms.order_qty, 0, 0), 0, timestamp)
+    elif terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank):
+        events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
+    else:
+        trade(state, events, instrument, session, own, terms, timestamp)
+
+
+# --- what speaks against an order -------------------------------------------------------------------------------------
+
+
+def phase_fault(instrument: Instrument) -> int:
+    """The RejectReason of an instrument that takes no orders, or 0."""
+    if TAKES_ORDERS[instrument.phase]:
+        return 0
+    return RejectReason.INSTRUMENT_HALTED if instrument.phase == HALTED else RejectReason.NOT_IN_THIS_PHASE
 
 
 def figures_fault(instrument: Instrument, ord_type: int, price: int, quantity: int) -> int:
     """The first RejectReason that speaks against a price or quantity on this instrument, or 0."""
-    if ord_type == LIMIT:
+    if ord_type in _LIMITED or (price and ord_type == PEGGED):
         if not 0 < price <= MAX_PRICE:
             return RejectReason.PRICE_OUT_OF_RANGE
-        if price % instrument.tick_size:
+        if price % (instrument.tick_at(price) if instrument.ticks else instrument.tick_size):
             return RejectReason.PRICE_NOT_ON_TICK
     elif price:
         return RejectReason.PRICE_OUT_OF_RANGE
@@ -99,6 +164,29 @@ def figures_fault(instrument: Instrument, ord_type: int, price: int, quantity: i
     if quantity % instrument.lot_size:
         return RejectReason.QUANTITY_NOT_ON_LOT
     return 0
+
+
+def _unusual_fault(instrument: Instrument, command: NewOrder, timestamp: int) -> int:
+    """The first RejectReason that holds against an order that is not plain, or 0."""
+    return (
+        kind_fault(instrument, command)
+        or figures_fault(instrument, command.ord_type, command.price, command.quantity)
+        or wish_fault(instrument, command, timestamp)
+    )
+
+
+def wish_fault(instrument: Instrument, command: NewOrder | ReplaceOrder, timestamp: int) -> int:
+    """The first RejectReason that holds against an order's conditions, size or price, or 0."""
+    reason = conditions_fault(instrument, command, timestamp)
+    if not reason and instrument.protected:
+        reason = order_fault(instrument, command.price, command.quantity)
+    if reason:
+        return reason
+    post_only = (command.conditions or NO_CONDITIONS).exec_inst == POST_ONLY
+    if not post_only or instrument.phase != CONTINUOUS:
+        return 0
+    trades = would_trade(instrument, side_of(instrument, command.side), command.price)
+    return RejectReason.WOULD_TRADE if trades else 0
 
 
 def _rejected(command: NewOrder, session_id: int, seq: int, reason: int) -> OrderRejected:
@@ -114,5 +202,6 @@ def _rejected(command: NewOrder, session_id: int, seq: int, reason: int) -> Orde
         command.quantity,
         command.cl_ord_id,
         command.account,
+        command.conditions,
     )
     return OrderRejected(terms, seq, reason)

@@ -50,10 +50,12 @@ class Instrument:
     __slots__ = (
         "banded",
         "book",
+        "collar",
         "definition",
+        "elected",
         "ends_at",
         "extension",
-        "indicated_at",
+        "indicates_at",
         "last_price",
         "lot_size",
         "parked",
@@ -76,9 +78,12 @@ class Instrument:
         self.ends_at: int = 0
         #: How often the volatility auction that is on was extended.
         self.extension: int = 0
-        #: When an indicative price was published last, or the auction began.
-        self.indicated_at: int = 0
-        #: The entry of the schedule that was done last: its time, 0 if none was, and its phase.
+        #: Between which prices it may end: the price in their middle, the lower, the upper one.
+        self.collar: tuple[int, int, int] | None = None
+        #: When the indicative price of the auction that is on is told next.
+        self.indicates_at: int = 0
+        #: The entry of the schedule that was done last: its time, 0 if none was, and its phase, to which a halt leads
+        #: back; CONTINUOUS where there was none or the operator has decided otherwise since.
         self.scheduled_at: int = 0
         self.scheduled_phase: int = CONTINUOUS
         #: Of the last sale, the auctions' included, on whatever day; 0: there was none.
@@ -90,6 +95,8 @@ class Instrument:
         self.stops = OrderBook()
         self.stops.bids.sign = -1
         self.stops.asks.sign = 1
+        #: Stop orders that a sale has reached and whose turn has not come, at rank 0: none, unless work is pending.
+        self.elected = BookSide(1)
         #: Orders for an auction that has not begun, first come first served: all at rank 0.
         self.parked = BookSide(1)
         #: Pegged orders, which have no price of their own: all at rank 0.
@@ -136,9 +143,10 @@ class Instrument:
             self.book.asks,
             self.stops.bids,
             self.stops.asks,
+            self.elected,
+            self.parked,
             self.pegs.bids,
             self.pegs.asks,
-            self.parked,
         ]
 
     def listed(self) -> InstrumentListed:

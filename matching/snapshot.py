@@ -41,7 +41,6 @@ from matching.state import (
     Listing,
     Moving,
     Renewal,
-    Resumption,
     Session,
     State,
     Sweep,
@@ -136,7 +135,6 @@ _WORKS: Final[dict[str, tuple[type[Work], str]]] = {
     "moving": (Moving, "ids:numbers phase reason:text"),
     "uncross": (Uncross, "instrument_id cross_type phase reason:text stage price total open_qty"),
     "joining": (Joining, "instrument_id next_order_id"),
-    "resumption": (Resumption, "instrument_id"),
     "advancing": (Advancing, "until"),
     "renewal": (Renewal, "ids:numbers next_order_id"),
     "cancellation": (

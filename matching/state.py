@@ -171,7 +171,7 @@ class Sweep:
 
 
 class Cascade:
-    """What an order has set off in an instrument: stops that its sales reach, those that they set off, pegs that meet."""
+    """What an order has set off in an instrument: stops that its sales reach, and pegged orders that meet."""
 
     __slots__ = ("highest", "instrument_id", "lowest")
 
@@ -314,15 +314,6 @@ class Joining:
         self.next_order_id = next_order_id
 
 
-class Resumption:
-    """An instrument that trades again: its stop and pegged orders have yet to be looked at."""
-
-    __slots__ = ("instrument_id",)
-
-    def __init__(self, instrument_id: int) -> None:
-        self.instrument_id = instrument_id
-
-
 class Advancing:
     """What is due and has yet to be done."""
 
@@ -332,7 +323,7 @@ class Advancing:
         self.until = until
 
 
-Work = Sweep | Cascade | Listing | Renewal | Expiry | Cancellation | Moving | Uncross | Joining | Resumption | Advancing
+Work = Sweep | Cascade | Listing | Renewal | Expiry | Cancellation | Moving | Uncross | Joining | Advancing
 
 
 class State:
@@ -391,7 +382,13 @@ class State:
         self.work: list[Work] = []
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
-        self.garbage: list[dict[bytes, Entry] | SortedDict[int, OrderTerms] | list[OrderTerms] | list[Trade]] = []
+        self.garbage: list[
+            dict[bytes, Entry]
+            | SortedDict[int, OrderTerms]
+            | list[OrderTerms]
+            | list[Trade]
+            | list[tuple[int, int, int]]
+        ] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
         """This participant's session; made when it first comes."""

@@ -1,9 +1,12 @@
-"""What an incoming order does once it is accepted: trade with the other side, then rest or be canceled.
+"""The match, and how an order comes to rest and is gone.
 
-It trades with the best-priced resting order, the earliest first among equals, at the resting order's price, until it
-is filled or nothing within its price is left. What remains of a Day limit order is booked; what remains of any other is
-canceled with the reason. An order that would trade more often than one transaction may say becomes a `Sweep` and goes
-on, unchanged, at the next `Continue`.
+An incoming order trades with the best-priced resting order, the earliest first among equals, at the resting order's
+price, until it is filled or nothing within its price is left. What remains of a Day limit order is booked; what remains
+of any other is canceled with the reason.
+
+`trade` is that and nothing else, for a plain order and a book in which all is displayed: most orders go through it, and
+it costs little. Where pegged orders, reserves, price bands or self-match prevention may come in between, `incoming`
+does the same with more care. It also goes on with an order that would trade more often than one transaction may say.
 """
 
 from typing import Final
@@ -11,8 +14,9 @@ from typing import Final
 from matching.book import MARKET_RANK, BookSide, join, unlink
 from matching.codes import CancelReason, OrdStatus, OrdType, Side, TimeInForce
 from matching.events import Event, OrderBooked, OrderCanceled, OrderExecuted, OrderTerms
+from matching.instruments import Instrument
 from matching.order import Order
-from matching.state import ClosedOrder, Session, State, Sweep, Trade
+from matching.state import Cascade, ClosedOrder, Session, State, Sweep, Trade
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
 BUY: Final = int(Side.BUY)
@@ -22,6 +26,7 @@ LIMIT: Final = int(OrdType.LIMIT)
 DAY: Final = int(TimeInForce.DAY)
 IOC: Final = int(TimeInForce.IOC)
 FOK: Final = int(TimeInForce.FOK)
+GOOD_TILL_DATE: Final = int(TimeInForce.GOOD_TILL_DATE)
 
 FILLED: Final = int(OrdStatus.FILLED)
 CANCELED: Final = int(OrdStatus.CANCELED)
@@ -31,22 +36,29 @@ EXPIRED: Final = int(OrdStatus.EXPIRED)
 def trade(
     state: State,
     events: list[Event],
+    instrument: Instrument,
     session: Session,
     side: BookSide,
     terms: OrderTerms,
-    leaves_qty: int,
-    cum_qty: int,
-    cum_notional: int,
     timestamp: int,
 ) -> None:
-    """Let an order that is on no book trade, then rest on its `side` or be canceled. Its events are appended."""
+    """Let a new market or limit order trade, then rest on its `side` or be canceled. Its events are appended.
+
+    The best price of the other side agrees with it.
+    """
     opposite = side.opposite
     lowest = -side.sign * terms.price if terms.ord_type == LIMIT else -MARKET_RANK
+    leaves_qty = terms.order_qty
+    cum_qty = 0
+    cum_notional = 0
     participant = session.participant
     level = opposite.best
+    assert level is not None, "there is somebody to trade with"
+    first_price = price = level.price
     while level is not None and level.rank >= lowest:
         if len(events) >= state.max_events - 1:  # one is left for what becomes of the rest
-            state.work.insert(0, Sweep(session, terms, leaves_qty, cum_qty, cum_notional))
+            limit = terms.price
+            state.work.insert(0, Sweep(session, terms, limit, leaves_qty, cum_qty, cum_notional, first_price, price))
             return
         resting = level.first
         assert resting is not None
@@ -95,8 +107,11 @@ def trade(
             session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, FILLED, cum_qty, cum_notional)
             break
         level = opposite.best
+    instrument.last_price = price
     if leaves_qty:
         events.append(settle(state, session, side, terms, leaves_qty, cum_qty, cum_notional))
+    if not instrument.stops.is_empty():
+        stir(state, instrument, first_price, price)
 
 
 def settle(
@@ -195,6 +210,99 @@ def place(
     session.cl_ord_ids[terms.cl_ord_id] = order
     join(order, side, rank, price)
     return order
+
+
+def book(state: State, sweep: Sweep, side: BookSide, price: int) -> OrderBooked:
+    """Put what is left of an order on the book, and into view of it what it wants to be seen."""
+    state.last_order_ref = order_ref = state.last_order_ref + 1
+    terms = sweep.terms
+    displayed_qty = _displayed(terms, sweep.leaves_qty)
+    _stand(state, sweep, side, side.sign * price, price, order_ref, displayed_qty)
+    return _booked(order_ref, terms, price, displayed_qty)
+
+
+def hide(state: State, sweep: Sweep, side: BookSide, rank: int, price: int = 0) -> None:
+    """Let what is left of an order wait in a queue, unseen."""
+    _stand(state, sweep, side, rank, price, 0, 0)
+
+
+def _stand(
+    state: State, sweep: Sweep, side: BookSide, rank: int, price: int, order_ref: int, displayed_qty: int
+) -> None:
+    terms = sweep.terms
+    hidden_qty = sweep.leaves_qty - displayed_qty
+    cum_qty, cum_notional = sweep.cum_qty, sweep.cum_notional
+    place(sweep.session, side, rank, price, terms, order_ref, displayed_qty, hidden_qty, cum_qty, cum_notional)
+    if terms.time_in_force == GOOD_TILL_DATE:
+        state.remember_expiry(terms)
+
+
+def refill(state: State, order: Order) -> OrderBooked:
+    """Bring the next part of a reserve into view: under a new order reference, last in the queue of its price."""
+    level = order.level
+    side, rank, price = level.side, level.rank, level.price
+    leaves_qty = order.displayed_qty + order.hidden_qty
+    unlink(order)
+    state.last_order_ref = order.order_ref = state.last_order_ref + 1
+    order.displayed_qty = _displayed(order.terms, leaves_qty)
+    order.hidden_qty = leaves_qty - order.displayed_qty
+    join(order, side, rank, price)
+    return _booked(order.order_ref, order.terms, price, order.displayed_qty)
+
+
+def _displayed(terms: OrderTerms, leaves_qty: int) -> int:
+    """How much of an open quantity is displayed."""
+    conditions = terms.conditions
+    if conditions is None or not conditions.display_qty:
+        return leaves_qty
+    return min(conditions.display_qty, leaves_qty)
+
+
+def _booked(order_ref: int, terms: OrderTerms, price: int, quantity: int) -> OrderBooked:
+    return OrderBooked(
+        order_ref, terms.order_id, terms.participant_id, terms.instrument_id, terms.side, price, quantity
+    )
+
+
+def stir(state: State, instrument: Instrument, first_price: int, last_price: int) -> None:
+    """See whether an order that is done has set anything off: stops by its sales, from the first to the last price (0:
+    it made none), or pegged orders that may meet now. That is the next work then."""
+    instrument_id = instrument.definition.instrument_id
+    if first_price and not instrument.stops.is_empty():
+        lowest, highest = min(first_price, last_price), max(first_price, last_price)
+        state.work.insert(0, Cascade(instrument_id, lowest, highest))
+        return
+    pegs = instrument.pegs
+    if instrument.elected.best is not None or (pegs.bids.best is not None and pegs.asks.best is not None):
+        state.work.insert(0, Cascade(instrument_id, 0, 0))
+
+
+def cancel(order: Order, reason: int) -> OrderCanceled:
+    """Cancel an order that rests; nobody asked for it."""
+    close(order, CANCELED)
+    participant = order.session.participant
+    participant.seq += 1
+    terms = order.terms
+    quantity = order.displayed_qty + order.hidden_qty
+    ref, seq = order.order_ref, participant.seq
+    return OrderCanceled(terms, terms.cl_ord_id, ref, quantity, reason, seq, order.cum_qty, order.cum_notional)
+
+
+def cancel_rest(sweep: Sweep, reason: int) -> OrderCanceled:
+    """Cancel what is left of an incoming order."""
+    terms, quantity = sweep.terms, sweep.leaves_qty
+    sweep.leaves_qty = 0
+    end(sweep, CANCELED)
+    participant = sweep.session.participant
+    participant.seq += 1
+    seq = participant.seq
+    return OrderCanceled(terms, terms.cl_ord_id, 0, quantity, reason, seq, sweep.cum_qty, sweep.cum_notional)
+
+
+def end(sweep: Sweep, status: int) -> None:
+    """Keep of an incoming order only what became of it."""
+    terms = sweep.terms
+    sweep.session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, status, sweep.cum_qty, sweep.cum_notional)
 
 
 def close(order: Order, status: int) -> ClosedOrder:

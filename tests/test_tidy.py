@@ -22,8 +22,9 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
-        advance amend answers auction book circuit codes commands day engine entry events expiry ids instruments
-        operations order phases protection queries uncross
+        admission advance amend answers auction book circuit codes commands conditions day engine entry events expiry ids
+        incoming instruments
+        operations order pegs phases protection queries selfmatch stops uncross
         ledger bust mass_cancel renewal sessions shard snapshot state trade walk wire
     """,
     "marketdata": """
