@@ -10,7 +10,8 @@ everything in order: that is group commit.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -19,9 +20,10 @@ import trio
 from fixgw.answering import QUESTION_SECONDS, Answering
 from fixgw.config import Config
 from fixgw.connection import Connection
+from fixgw.delivery import Delivery
 from fixgw.forks import VoidReportSearch, news
 from fixgw.interface import interface_of
-from fixgw.router import PAUSE_ALONE, Batch, Router, portions
+from fixgw.router import PAUSE_ALONE, Batch, Router
 from fixgw.shard_link import ShardLink
 from recovery.coordinator import Coordinator
 from recovery.journal import Journal
@@ -63,6 +65,8 @@ class Outgoing(NamedTuple):
     commands: list[tuple[Connection, bytes]]
     sends: list[tuple[Connection, bytes]]
     closes: list[tuple[Connection, str]]
+    #: shard_id → the last command that is forwarded to it, in this batch or one before.
+    forwarded: list[tuple[int, int]]
 
 
 class Gateway:
@@ -114,8 +118,11 @@ class Gateway:
                 nursery.start_soon(self._commit_groups)
             await nursery.start(self._answering.run)
             self.flush()
+            await self._journal.commit()  # a shard hears of this life's number in the login, which waits for no batch
             for shard in self.config.shards:
-                await nursery.start(self._read_stream, shard.name)
+                delivery = Delivery(partial(self._deliver, shard.id))
+                nursery.start_soon(delivery.run)
+                await nursery.start(self._read_stream, shard.name, delivery)
                 nursery.start_soon(self._links[shard.id].run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self._go_on_resending)
@@ -156,6 +163,7 @@ class Gateway:
                 for session_id, reason in batch.closes
                 if session_id in connections and not connections[session_id].finishing
             ],
+            [(shard_id, shard.link.next_source_seq - 1) for shard_id, shard in self.router.shards.items()],
         )
 
     async def wait_room(self) -> None:
@@ -177,7 +185,9 @@ class Gateway:
 
     def _release(self, outgoing: Outgoing) -> None:
         """The batch is written down: let it out."""
-        _, batch, commands, sends, closes = outgoing
+        _, batch, commands, sends, closes, forwarded = outgoing
+        for shard_id, source_seq in forwarded:
+            self.router.shards[shard_id].link.written(source_seq)
         for peer, data in commands:
             peer.send(data)
         for peer, data in sends:
@@ -241,17 +251,14 @@ class Gateway:
 
     # --- shards -------------------------------------------------------------------------------------------------------
 
-    async def _read_stream(self, shard_name: str, task_status: trio.TaskStatus[None]) -> None:
+    async def _read_stream(self, shard_name: str, delivery: Delivery, task_status: trio.TaskStatus[None]) -> None:
         shard = self.config.shard(shard_name)
         servers = self.config.retransmit_servers(shard_name)
         state = self.router.shards[shard.id]
         reader = Reader(shard.id, state.position, len(servers), epoch=state.epoch, past=state.past)
 
         def deliver(messages: list[Message]) -> None:
-            state.epoch = reader.proven_epoch
-            for portion, position in portions(messages, reader.position):
-                self.router.deliver(shard.id, portion, position, time.time_ns())
-                self.flush()
+            delivery.give(messages, reader.position, reader.proven_epoch)
 
         address = self.config.stream_address(self.settings, shard_name)
         interface = interface_of(self.config)
@@ -259,10 +266,20 @@ class Gateway:
             task_status.started()
             while True:
                 try:
-                    await read_stream(reader, receiver, requests, servers, deliver, self._links[shard.id].heard_epoch)
+                    heard_epoch = self._links[shard.id].heard_epoch
+                    await read_stream(
+                        reader, receiver, requests, servers, deliver, heard_epoch, ready=delivery.wait_taken
+                    )
                 except StreamForked as forked:
                     _log.error("shard %s: %s", shard_name, forked)
+                    await delivery.wait_taken()
                     await self._tell_fork(shard.id, reader, forked.fork)
+
+    def _deliver(self, shard_id: int, messages: Sequence[Message], position: Position | None, epoch: int) -> None:
+        """A portion of what a shard's reader has released, which has proven it in this epoch."""
+        self.router.shards[shard_id].epoch = epoch
+        self.router.deliver(shard_id, messages, position, time.time_ns())
+        self.flush()
 
     async def _tell_fork(self, shard_id: int, reader: Reader, fork: Position | None) -> None:
         """Tell every session which of its reports are void, and have the stream read on from the fork."""

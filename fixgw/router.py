@@ -49,9 +49,9 @@ from recovery.record import COMMAND_HEADER, FIRST, Message, Position
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
 _REPEATED: Final = (tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce)
 
-#: Messages delivered at a time: two reports each, of half a KiB, are half of the largest record. A reader that has
-#: caught up may release 65,000.
-MAX_PORTION: Final = 512
+#: Messages delivered at a time, as one batch: some two milliseconds' work, after which others have a turn. A reader
+#: that has caught up may release 65,000; after a change of the primary it is thousands.
+MAX_PORTION: Final = 128
 
 _CANCEL: Final = 1
 _REPLACE: Final = 2

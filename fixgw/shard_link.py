@@ -137,6 +137,8 @@ class ShardLink:
                         _log.error("shard %s has lost our commands %d to %d", self.name, lost[0], lost[-1])
                     if link.open and not was_open:
                         self._accepted(replica)
+                    if data := link.data_at_once():  # a batch may wait for the disk, and brokers for this
+                        peer.send(data)
                     self._flush()
         finally:
             self.peer = None

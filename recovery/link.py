@@ -236,6 +236,8 @@ class LinkClient:
         self._unseen: deque[tuple[int, bytes]] = deque()  # (source_seq, payload)
         for command in unseen:
             self._unseen.append((command.source_seq, COMMAND_NUMBERS.pack(*command[:4]) + command.body))
+        self._written_seq = next_source_seq - 1  # up to here commands are in the source's journal, whence `unseen` is
+        self._at_once = b""
         self._lost = range(0)
         self._nonce = b""
         self._proven = b""
@@ -264,6 +266,10 @@ class LinkClient:
             self._frames.put(FrameType.COMMAND, payload, now)
         return source_seq
 
+    def written(self, source_seq: int) -> None:
+        """The commands up to this one are written down: on another connection they may be sent `at_once`."""
+        self._written_seq = max(self._written_seq, source_seq)
+
     def seen(self, source_seq: int) -> None:
         """This source's command came by on the stream; so did all before it."""
         unseen = self._unseen
@@ -291,10 +297,12 @@ class LinkClient:
         self.open = False
         self._nonce = nonce
         self._proven = b""
+        self._at_once = b""
         self._frames = Frames(now)
 
     def disconnected(self) -> None:
         self.open = False
+        self._at_once = b""
         self._frames = None
 
     def receive_data(self, data: bytes, now: int) -> None:
@@ -337,8 +345,13 @@ class LinkClient:
         elif last >= self.next_source_seq:
             raise LinkError(f"shard {self.shard_id} has command {last} of ours, which was never sent")
         self.open = self.ready = True
-        for source_seq, command in self._unseen:
-            if source_seq > last:
+        again = [each for each in self._unseen if each[0] > last]
+        for source_seq, command in again:
+            if source_seq <= self._written_seq:
+                self._frames.put(FrameType.COMMAND, command, now)
+        self._at_once = self._frames.data_to_send()
+        for source_seq, command in again:
+            if source_seq > self._written_seq:
                 self._frames.put(FrameType.COMMAND, command, now)
 
     def _fill(self, lost: range) -> None:
@@ -348,8 +361,17 @@ class LinkClient:
         self._unseen.extendleft((seq, COMMAND_NUMBERS.pack(seq, *_FILLER[:3])) for seq in reversed(lost))
         self._lost = lost
 
+    def data_at_once(self) -> bytes:
+        """What need not wait for the source's journal: logins, and after one the commands that it has (`written`)."""
+        if not self.open:
+            return self.data_to_send()
+        data, self._at_once = self._at_once, b""
+        return data
+
     def data_to_send(self) -> bytes:
-        return self._frames.data_to_send() if self._frames is not None else b""
+        """All there is. Commands must be written down before it is sent."""
+        data, self._at_once = self._at_once, b""
+        return data + self._frames.data_to_send() if self._frames is not None else b""
 
     def next_deadline(self) -> int | None:
         return self._frames.next_deadline() if self._frames is not None else None

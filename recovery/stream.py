@@ -7,7 +7,7 @@ what it lacks over TCP (`recovery.catch_up`).
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -34,6 +34,10 @@ def _watch_epoch(reader: Reader, on_epoch: Callable[[int], None] | None) -> Call
     return look
 
 
+async def _at_once() -> None:
+    """Whoever deals with what is delivered as it comes."""
+
+
 async def read_stream(
     reader: Reader,
     receiver: socket.socket,
@@ -41,13 +45,15 @@ async def read_stream(
     servers: Sequence[Address],
     deliver: Callable[[list[Message]], None],
     on_epoch: Callable[[int], None] | None = None,
+    ready: Callable[[], Awaitable[None]] = _at_once,
 ) -> None:
     """Read until cancelled. Raises StreamForked or StreamDiverged, and whatever `deliver` raises.
 
     `receiver` hears the stream; requests leave by `request_socket`, to which the answers come. `servers` are the
-    retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard.
+    retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard. `ready`
+    waits until what was delivered is dealt with: more may be delivered before, but what can wait in a socket does.
     """
-    await _Reading(reader, receiver, request_socket, servers, deliver, on_epoch).run()
+    await _Reading(reader, receiver, request_socket, servers, deliver, on_epoch, ready).run()
 
 
 class _Reading:
@@ -61,12 +67,14 @@ class _Reading:
         servers: Sequence[Address],
         deliver: Callable[[list[Message]], None],
         on_epoch: Callable[[int], None] | None,
+        ready: Callable[[], Awaitable[None]],
     ) -> None:
         self._reader = reader
         self._receiver = receiver
         self._request_socket = request_socket
         self._servers = servers
         self._deliver = deliver
+        self._ready = ready
         self._look_for_epoch = _watch_epoch(reader, on_epoch)
         self._alarm = Alarm(reader.next_deadline, self._ring)
         self._catch_up = CatchUp(reader, servers, lambda packets: self._take(lambda: packets), self._alarm.moved)
@@ -90,6 +98,7 @@ class _Reading:
     async def _read(self, source: socket.socket) -> None:
         await trio.lowlevel.wait_readable(source)
         while self._receive(source):
+            await self._ready()
             await trio.lowlevel.wait_readable(source)
 
     def _ring(self, now: int) -> None:

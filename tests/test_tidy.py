@@ -52,8 +52,8 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor answering cli compiled connection coordinators demo gateway interface operate query rebuild record
-        ledger ledger_file ledger_query shard_link supervisor up
+        __main__ acceptor answering cli compiled connection coordinators delivery demo gateway interface operate query
+        rebuild record ledger ledger_file ledger_query shard_link supervisor up
     """,
 }
 

@@ -102,6 +102,38 @@ def test_a_restarted_gateway_sends_what_its_journal_says_was_not_seen():
     assert client.forward(0, 0, 16, b"", 0) == 7
 
 
+def test_only_what_is_written_down_goes_at_once_on_the_next_connection_and_the_rest_behind_it(pair):
+    for text in (b"1", b"2", b"3", b"4"):
+        pair.client.forward(70, int(text), 16, text, 0)
+    pair.client.written(3)
+    pair.client.seen(1)
+    again = Pair(pair.client)
+    again.server.receive_data(b"", 0)
+    again.client.receive_data(again.server.data_to_send(), 0)
+    again.server.receive_data(again.client.data_at_once(), 0)  # the login
+    again.server.accept(1, 0)
+    again.client.receive_data(again.server.data_to_send(), 0)
+    assert [each.source_seq for each in again.server.receive_data(again.client.data_at_once(), 0)] == [2, 3]
+    assert again.client.data_at_once() == b""
+    again.client.forward(70, 5, 16, b"5", 0)
+    assert again.client.data_at_once() == b""
+    assert [each.source_seq for each in again.server.receive_data(again.client.data_to_send(), 0)] == [4, 5]
+
+
+def test_what_goes_at_once_goes_first_in_any_case_and_only_on_its_own_connection(pair):
+    pair.client.forward(70, 1, 16, b"1", 0)
+    pair.client.written(1)
+    pair.client.forward(70, 2, 16, b"2", 0)
+    again = Pair(pair.client)
+    again.exchange()
+    again.server.accept(0, 0)
+    again.client.receive_data(again.server.data_to_send(), 0)
+    third = Pair(pair.client)
+    assert third.client.data_to_send() == b""
+    third.log_in()
+    assert [event.source_seq for event in third.events[1:]] == [1, 2]
+
+
 def test_what_a_primary_has_lost_is_told_and_its_numbers_are_filled(pair):
     for text in (b"1", b"2", b"3", b"4"):
         pair.client.forward(70, int(text), 16, text, 0)
