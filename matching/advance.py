@@ -71,6 +71,13 @@ def first_phase(state: State, instrument: Instrument, timestamp: int) -> int:
     return instrument.scheduled_phase
 
 
+def skip_schedule(state: State, timestamp: int) -> None:
+    """A day begins: each instrument's first phase stands for all that was due before."""
+    heap = state.due[DUE_PHASE]
+    while heap and heap[0][0] <= timestamp:
+        heappop(heap)
+
+
 def next_due(state: State) -> int | None:
     """When `Advance` may have something to do; None while nothing is expected."""
     if not state.day:

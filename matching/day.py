@@ -66,6 +66,7 @@ def start_day(state: State, command: StartDay, events: list[Event], timestamp: i
         return RefusalReason.BAD_FEED_SESSION
     state.day = state.last_day = command.day
     state.forget_day()
+    advance.skip_schedule(state, timestamp)
     events.append(DayStarted(command.day, command.feed_session, command.midnight))
     _list(state, Listing(state.instruments.sorted_ids()[::-1], timestamp), events)
     do_work(state, events, timestamp)
