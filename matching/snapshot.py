@@ -430,7 +430,11 @@ def _fill(state: State, side: BookSide, terms: Iterator[OrderTerms], queue: _Que
             figures = next(orders, None)
             if each is None or figures is None:
                 raise LookupError("more orders rest than have terms or figures")
-            place(_owner(state, each), side, rank, price, each, *figures)
+            owner = _owner(state, each)
+            named = each.cl_ord_id in owner.cl_ord_ids
+            place(owner, side, rank, price, each, *figures)
+            if not named:  # a day has begun in which this order is yet to be carried over
+                del owner.cl_ord_ids[each.cl_ord_id]
     if next(orders, None) is not None:
         raise LookupError("more orders have figures than rest")
 
