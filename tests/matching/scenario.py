@@ -10,15 +10,29 @@
 
 Commands, with what may be left out in brackets:
 
-    NAME: buy|sell CLORDID QTY [SYMBOL] @ PRICE|market [day|ioc|fok] [until TIME]
+    NAME: buy|sell CLORDID QTY [SYMBOL] TYPE [TIME IN FORCE] [display N] [least N] [passive] [until TIME]
+          TYPE            @ PRICE | market | leftover | stop PRICE [@ PRICE]
+                          | peg primary|market|midpoint [+PRICE|-PRICE] [@ PRICE]
+          TIME IN FORCE   day | gtc | gtd TIME | ioc | fok | opening | closing | auction
     NAME: cancel ORIG as CLORDID [order N] [buy|sell] [SYMBOL] [until TIME]
-    NAME: replace ORIG as CLORDID QTY [SYMBOL] @ PRICE [order N] [buy|sell] [ioc|fok] [until TIME]
+    NAME: replace ORIG as CLORDID QTY [...]       what is not said is as it was asked for last
+    NAME: mass CLORDID [of NAME/N] [SYMBOL] [buy|sell]       cancel all of one's own, or of one session
     book [SYMBOL]          draw a book: the queues with the first order nearest to the price
-    time N                 the shard's stamp of the commands that follow
+    waiting [SYMBOL]       who waits beside the book: stops, pegs, orders for an auction to come
+    time TIME              the shard's stamp of the commands that follow: ns, or hh:mm[:ss] since the first midnight
     define SYMBOL tick PRICE lot QTY [as ID]
-    start DAY | end DAY | halt SYMBOL | resume SYMBOL | continue
+    tick SYMBOL from PRICE PRICE                  a row of its tick-size table; 0: no longer
+    rules SYMBOL [static|dynamic|fat PERCENT] [quantity N] [value N] [pause SECONDS] [reopening SECONDS]
+    reference SYMBOL PRICE
+    start DAY | end DAY | continue | advance
+    halt SYMBOL [REASON] | quote SYMBOL | resume SYMBOL
+    phase SYMBOL|all PHASE [REASON] | schedule SYMBOL|all PHASE at TIME
     session NAME from SOURCE [cancel]    say which gateway a session comes from, and if it wants cancel on disconnect
+    participant NAME [group N] allowed|incoming|resting|both|decrement       self-match prevention
     lost SOURCE | disconnected NAME      a gateway is lost, or only a session
+    mass [NAME] [of NAME/N] [SYMBOL] [buy|sell]                the operator cancels
+    block NAME | block session NAME | unblock ...             the kill switch
+    bust N | breaker PRICE PRICE PRICE | breach LEVEL
     closed                 at the top: nothing is listed and no day is open; else ACME (tick 0.01, lot 1) trades already
     bound N                at the top: transactions of at most N events
 
@@ -26,90 +40,88 @@ NAME is a participant, or PARTICIPANT/N another of its sessions. Ids are shown w
 `run` gives a text's commands with the indented lines made anew, so a scenario passes if it comes out as it went in.
 """
 
-from matching.book import BookSide
-from matching.codes import (
-    CancelReason,
-    OrdStatus,
-    OrdType,
-    RefusalReason,
-    RejectReason,
-    Side,
-    TimeInForce,
-    TradingState,
-)
+import re
+from collections.abc import Callable
+
+from matching.codes import OrdType, Peg, Phase, SelfMatch, TimeInForce, TradingState
 from matching.commands import (
+    Advance,
+    BreachCircuitBreaker,
+    BustTrade,
     CancelOrder,
     CancelSession,
     Command,
+    Conditions,
     Continue,
     DefineInstrument,
+    DefineParticipant,
+    DefineRules,
     DefineSession,
+    DefineTick,
     EndDay,
+    MassCancel,
     NewOrder,
     ReplaceOrder,
+    SchedulePhase,
+    SetCircuitBreaker,
+    SetEntryBlock,
+    SetPhase,
+    SetReferencePrice,
     SetTradingState,
     SourceLost,
     StartDay,
 )
 from matching.engine import Engine
-from matching.events import (
-    CancelRejected,
-    CommandRefused,
-    DayEnded,
-    DayStarted,
-    Event,
-    InstrumentListed,
-    OrderAccepted,
-    OrderBooked,
-    OrderCanceled,
-    OrderExecuted,
-    OrderExpired,
-    OrderReduced,
-    OrderRejected,
-    OrderReplaced,
-    OrderTerms,
-    SystemEventOccurred,
-    TradingStateChanged,
-)
-from matching.ids import COUNTER_MASK
+from matching.events import Event
 from matching.state import MAX_EVENTS_PER_TRANSACTION
-from matching.wire import LAYOUTS
+from tests.matching.telling import SECOND, TIMES_IN_FORCE, Teller, drawn, waiting
 
-# FIX's good till cancel, stop and sell short besides: what the engine does not take must be sayable too.
-_TIMES_IN_FORCE = {"day": 0, "gtc": 1, "ioc": 3, "fok": 4}
-_ORD_TYPES = {"market": 1, "stop": 3}
+#: What the engine does not take must be sayable too: FIX's sell short, type and time in force 9.
 _SIDES = {"buy": 1, "sell": 2, "short": 5}
+_TIMES_IN_FORCE = {word: int(code) for code, word in TIMES_IN_FORCE.items()} | {"never": 9}
+_PEGS = {peg.name.lower(): int(peg) for peg in Peg if peg} | {"last": ord("L")}
+_SELF_MATCH = {
+    "allowed": SelfMatch.ALLOWED,
+    "incoming": SelfMatch.CANCEL_INCOMING,
+    "resting": SelfMatch.CANCEL_RESTING,
+    "both": SelfMatch.CANCEL_BOTH,
+    "decrement": SelfMatch.DECREMENT,
+}
+_STATES = {"halt": TradingState.HALTED, "resume": TradingState.TRADING, "quote": TradingState.QUOTATION_ONLY}
+DRAWINGS = {"book": drawn, "waiting": waiting}
+#: A tap on what is played: the command, its stamp, its session, and what came of it.
+Tap = Callable[[Command, int, int, list[Event]], None]
 
 
 def price_of(text: str) -> int:
     """ "100.01" in units of 1/10,000."""
-    units, _, fraction = text.partition(".")
-    sign = -1 if units.startswith("-") else 1
-    return sign * (abs(int(units)) * 10_000 + int(fraction.ljust(4, "0")))
+    units, _, fraction = text.lstrip("+-").partition(".")
+    return (-1 if text.startswith("-") else 1) * (int(units) * 10_000 + int(fraction.ljust(4, "0")))
 
 
-def shown(price: int) -> str:
-    """A price with two decimals, or as many as it needs."""
-    units, fraction = divmod(price, 10_000)
-    text = f"{fraction:04}"
-    return f"{units}.{text[:2]}{text[2:].rstrip('0')}"
+def time_of(text: str) -> int:
+    """ "09:30:00" in ns; without a colon they are ns already."""
+    if ":" not in text:
+        return int(text)
+    hours, minutes, seconds = (int(part) for part in f"{text}:0".split(":")[:3])
+    return ((hours * 60 + minutes) * 60 + seconds) * SECOND
 
 
-def run(text: str) -> str:
+def run(text: str, tap: Tap | None = None) -> str:
     """A scenario's text as it should be."""
-    return Scenario().run(text)
+    return Scenario(tap).run(text)
 
 
-class Scenario:
+class Scenario(Teller):
     """One play of a scenario against an engine of its own."""
 
-    def __init__(self) -> None:
-        self.participants: dict[str, int] = {}
-        self.symbols: dict[str, int] = {}
+    def __init__(self, tap: Tap | None = None) -> None:
+        super().__init__()
         #: By session and ClOrdID: what was asked, so that a cancel need not repeat it.
         self.asked: dict[tuple[int, str], NewOrder | ReplaceOrder] = {}
         self.time = 0
         self.engine = Engine(1)
+        self.tap = tap
 
     def run(self, text: str) -> str:
         lines = [line for line in text.splitlines() if not line.startswith(" ")]
@@ -131,25 +143,32 @@ class Scenario:
         """What one command line gives."""
         if not words or words[0] in ("closed", "bound"):
             return []
-        if words[0] == "book":
-            return self.drawn(words[1] if len(words) > 1 else "ACME")
+        if words[0] in DRAWINGS:
+            instrument_id = self.symbols[words[1] if len(words) > 1 else "ACME"]
+            shown = next(one for one in self.engine.instruments() if one.definition.instrument_id == instrument_id)
+            return DRAWINGS[words[0]](shown)
         if words[0] == "time":
-            self.time = int(words[1])
+            self.time = time_of(words[1])
             return []
         if words[0].endswith(":"):
             return self.apply(*self.requested(words[0][:-1], words[1:]))
-        return self.apply(self.operated(words), 0)
+        return self.apply(self.operated(words[0], words[1:]), 0)
 
     def apply(self, command: Command, session_id: int) -> list[str]:
-        return [self.told(event) for event in self.engine.apply(command, self.time, session_id)] or ["nothing said"]
+        events = self.engine.apply(command, self.time, session_id)
+        if self.tap:
+            self.tap(command, self.time, session_id, events)
+        return [self.told(event) for event in events] or ["nothing said"]
 
-    # --- reading
+    # --- what participants ask
 
     def requested(self, who: str, words: list[str]) -> tuple[Command, int]:
         """A participant's command and its session."""
         participant_id, session_id = self.session(who)
         verb, cl_ord_id, *rest = words
         options = _Options(rest)
+        if verb == "mass":
+            return self.mass_cancel(participant_id, options, cl_ord_id), session_id
         orig_cl_ord_id = ""
         if verb in ("cancel", "replace"):
             orig_cl_ord_id, cl_ord_id = cl_ord_id, options.after("as")
@@ -158,27 +177,17 @@ class Scenario:
         symbol = options.symbol()
         instrument_id = self.symbols.get(symbol, 0) if symbol else asked.instrument_id if asked else 1
         order_id = 1 << 48 | int(options.after("order")) if "order" in options.words else 0
-        expires_at = int(options.after("until")) if "until" in options.words else 0
+        expires_at = time_of(options.after("until", "0"))
         ids = cl_ord_id.encode(), orig_cl_ord_id.encode()
         if verb == "cancel":
             return CancelOrder(participant_id, instrument_id, side, order_id, expires_at, *ids), session_id
-        time_in_force = options.among(_TIMES_IN_FORCE, 0)
-        ord_type = options.among(_ORD_TYPES, 2)
-        price = price_of(options.after("@")) if "@" in options.words else 0
-        terms = (
-            participant_id,
-            instrument_id,
-            int(side),
-            int(ord_type),
-            int(time_in_force),
-            price,
-            int(options.number()),
-        )
+        kind, price, conditions = wanted(options, asked)
+        terms = (participant_id, instrument_id, side, *kind, price, int(options.number()))
         command: NewOrder | ReplaceOrder
         if verb == "replace":
-            command = ReplaceOrder(*terms, order_id, expires_at, *ids, b"")
+            command = ReplaceOrder(*terms, order_id, expires_at, *ids, b"", conditions)
         else:
-            command = NewOrder(*terms, expires_at, ids[0], b"")
+            command = NewOrder(*terms, expires_at, ids[0], b"", conditions)
         self.asked.setdefault((session_id, cl_ord_id), command)
         return command, session_id
 
@@ -188,128 +197,111 @@ class Scenario:
         participant_id = self.participants.setdefault(name, len(self.participants) + 1)
         return participant_id, participant_id * 10 + int(session or 1)
 
-    def operated(self, words: list[str]) -> Command:
+    def mass_cancel(self, participant_id: int, options: "_Options", cl_ord_id: str = "") -> MassCancel:
+        target = self.session(options.after("of"))[1] if "of" in options.words else 0
+        symbol = options.symbol()
+        instrument_id = self.symbols.get(symbol, 999) if symbol else 0
+        return MassCancel(participant_id, target, instrument_id, options.among(_SIDES, 0), cl_ord_id.encode())
+
+    # --- what operators do
+
+    def operated(self, verb: str, words: list[str]) -> Command:
         """An operator's command."""
-        verb = words[0]
-        if verb == "session":
-            participant_id, session_id = self.session(words[1])
-            return DefineSession(session_id, participant_id, int(words[3]), int("cancel" in words))
-        if verb == "lost":
-            return SourceLost(int(words[1]))
-        if verb == "disconnected":
-            return CancelSession(self.session(words[1])[1])
-        if verb == "define":
-            options = _Options(words)
-            instrument_id = int(options.after("as")) if "as" in words else len(self.symbols) + 1
-            self.symbols.setdefault(words[1], instrument_id)
-            tick = price_of(options.after("tick"))
-            return DefineInstrument(instrument_id, words[1].encode(), tick, int(options.after("lot")), 100)
-        if verb == "start":
-            return StartDay(int(words[1]), b"S%s001" % words[1][2:].encode(), 0)
-        if verb == "end":
-            return EndDay(int(words[1]))
-        if verb in ("halt", "resume"):
-            state = TradingState.HALTED if verb == "halt" else TradingState.TRADING
-            return SetTradingState(self.symbols.get(words[1], 0), int(state), b"")
-        assert verb == "continue", f"no command is called {verb!r}"
-        return Continue()
+        options = _Options(words)
+        match verb:
+            case "start":
+                return StartDay(int(words[0]), b"S%s001" % words[0][2:].encode(), 0)
+            case "end":
+                return EndDay(int(words[0]))
+            case "continue":
+                return Continue()
+            case "advance":
+                return Advance()
+            case "bust":
+                return BustTrade(1 << 48 | int(words[0]))
+            case "breaker":
+                level_1, level_2, level_3 = (price_of(word) * 10_000 for word in words)
+                return SetCircuitBreaker(level_1, level_2, level_3)
+            case "breach":
+                return BreachCircuitBreaker(int(words[0]))
+            case "halt" | "resume" | "quote":
+                reason = words[1].encode() if len(words) > 1 else b""
+                return SetTradingState(self.symbols.get(words[0], 0), int(_STATES[verb]), reason)
+            case "phase":
+                reason = words[2].encode() if len(words) > 2 else b""
+                return SetPhase(self.one_or_all(words[0]), phase_of(words[1]), reason)
+            case "schedule":
+                at = time_of(options.after("at"))
+                return SchedulePhase(self.one_or_all(words[0]), phase_of(words[1]), at)
+        return self.defined(verb, words, options)
 
-    # --- telling
+    def one_or_all(self, symbol: str) -> int:
+        return 0 if symbol == "all" else self.symbols.get(symbol, 999)
 
-    def told(self, event: Event) -> str:
-        """An event in one line."""
-        match event:
-            case OrderAccepted(terms, seq):
-                return (
-                    f"accepted {cl(terms)} as order {low(terms.order_id)}: {self.wish(terms)}  {self.seqs(terms, seq)}"
-                )
-            case OrderRejected(terms, seq, reason):
-                return f"rejected {cl(terms)}: {RejectReason(reason).name}  {self.seqs(terms, seq)}"
-            case OrderBooked(ref, order_id, _, instrument_id, side, price, quantity):
-                what = f"{Side(side).name.lower()} {quantity} {self.symbol(instrument_id)} @ {shown(price)}"
-                return f"booked order {low(order_id)} as ref {low(ref)}: {what}"
-            case OrderExecuted():
-                return self.executed(event)
-            case OrderReduced(terms, orig, ref, canceled, seq, cum, leaves, _):
-                what = f"by {canceled}, keeps ref {low(ref)}, {figures(cum, leaves)}"
-                return f"reduced {orig.decode()} to {cl(terms)}: {what}  {self.seqs(terms, seq)}"
-            case OrderReplaced(terms, orig, orig_ref, ref, seq, cum, leaves, _):
-                place = (
-                    f"ref {low(orig_ref)} becomes {low(ref)}"
-                    if ref
-                    else f"ref {low(orig_ref)} leaves the book to trade"
-                )
-                what = f"{self.wish(terms)}, {place}, {figures(cum, leaves)}"
-                return f"replaced {orig.decode()} by {cl(terms)}: {what}  {self.seqs(terms, seq)}"
-            case OrderCanceled(terms, cl_ord_id, ref, quantity, reason, seq, cum, _):
-                asked = f" by {cl_ord_id.decode()}" if cl_ord_id != terms.cl_ord_id else ""
-                what = f"{quantity} of {where(ref)}, cum {cum}, {CancelReason(reason).name}"
-                return f"canceled {cl(terms)}{asked}: {what}  {self.seqs(terms, seq)}"
-            case OrderExpired(terms, ref, quantity, seq, cum, _):
-                return f"expired {cl(terms)}: {quantity} of {where(ref)}, cum {cum}  {self.seqs(terms, seq)}"
-            case CancelRejected():
-                return self.cancel_rejected(event)
-            case _:
-                return self.administered(event)
+    def defined(self, verb: str, words: list[str], options: "_Options") -> Command:
+        """An operator's command that says how somebody or something is from now on."""
+        match verb:
+            case "session":
+                participant_id, session_id = self.session(words[0])
+                return DefineSession(session_id, participant_id, int(words[2]), int("cancel" in words))
+            case "participant":
+                group = int(options.after("group", "0"))
+                return DefineParticipant(self.session(words[0])[0], group, options.among(_SELF_MATCH, 9))
+            case "lost":
+                return SourceLost(int(words[0]))
+            case "disconnected":
+                return CancelSession(self.session(words[0])[1])
+            case "mass":
+                named = bool(words) and words[0] != "of" and words[0] not in _SIDES and not words[0].isupper()
+                return self.mass_cancel(self.session(words[0])[0] if named else 0, options)
+            case "block" | "unblock":
+                participant_id, session_id = self.session(words[-1])
+                return SetEntryBlock(participant_id, session_id if "session" in words else 0, int(verb == "block"))
+            case "define":
+                instrument_id = int(options.after("as", str(len(self.symbols) + 1)))
+                self.symbols.setdefault(words[0], instrument_id)
+                tick = price_of(options.after("tick"))
+                return DefineInstrument(instrument_id, words[0].encode(), tick, int(options.after("lot")), 100)
+            case "tick":
+                return DefineTick(self.symbols.get(words[0], 0), price_of(words[2]), price_of(words[3]))
+            case "reference":
+                return SetReferencePrice(self.symbols.get(words[0], 0), price_of(words[1]))
+        assert verb == "rules", f"no command is called {verb!r}"
+        bands = (price_of(options.after(name, "0").rstrip("%")) // 100 for name in ("static", "dynamic", "fat"))
+        value = price_of(options.after("value", "0"))
+        times = (int(options.after(name, "0")) * SECOND for name in ("pause", "reopening"))
+        quantity = int(options.after("quantity", "0"))
+        return DefineRules(self.symbols.get(words[0], 0), *bands, quantity, value, *times)
 
-    def executed(self, event: OrderExecuted) -> str:
-        resting, incoming = event.resting, event.incoming
-        first = figures(event.resting_cum_qty, event.resting_leaves_qty)
-        second = figures(event.incoming_cum_qty, event.incoming_leaves_qty)
-        return (
-            f"match {low(event.match_number)}: {event.quantity} @ {shown(event.price)}, "
-            f"{cl(resting)} ({where(event.resting_order_ref)}) {first}, {cl(incoming)} {second}  "
-            + self.seqs(resting, event.resting_participant_seq, incoming, event.incoming_participant_seq)
-        )
 
-    def cancel_rejected(self, event: CancelRejected) -> str:
-        verb = {1: "cancel", 2: "replace"}[event.response_to]
-        order = f"order {low(event.order_id)} is {OrdStatus(event.ord_status).name}" if event.order_id else "no order"
-        name = self.name(event.participant_id)
-        reason = RejectReason(event.reason).name
-        return f"{verb} {event.cl_ord_id.decode()} rejected: {reason}, {order}  [{name} {event.participant_seq}]"
+def phase_of(text: str) -> int:
+    return int(Phase[text]) if text in Phase.__members__ else 99
 
-    def administered(self, event: Event) -> str:
-        match event:
-            case CommandRefused(kind, reason):
-                return f"{LAYOUTS[kind][0].__name__} refused: {RefusalReason(reason).name}"
-            case DayStarted(day):
-                return f"day {day} started"
-            case DayEnded(day):
-                return f"day {day} ended"
-            case InstrumentListed(_, symbol, tick, lot, _, state):
-                what = f"tick {shown(tick)} lot {lot}, {TradingState(state).name}"
-                return f"listed {symbol.decode()}: {what}"
-            case SystemEventOccurred(code):
-                return f"system event {chr(code)}"
-            case TradingStateChanged(instrument_id, state):
-                return f"{self.symbol(instrument_id)} is {TradingState(state).name}"
-        raise AssertionError(event)
 
-    def drawn(self, symbol: str) -> list[str]:
-        """A book: bids to the left, asks to the right, the first order of a queue nearest to its price."""
-        book = self.engine.book(self.symbols[symbol])
-        rows = [("bids", "price", "asks")]
-        rows += [("", shown(price), ", ".join(queue)) for price, queue in reversed(queues(book.asks))]
-        rows += [(", ".join(reversed(queue)), shown(price), "") for price, queue in queues(book.bids)]
-        left, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
-        return [f"{bids:>{max(left, 12)}} | {price:>{middle}} | {asks}".rstrip() for bids, price, asks in rows]
-
-    def wish(self, terms: OrderTerms) -> str:
-        price = "market" if terms.ord_type == OrdType.MARKET else f"@ {shown(terms.price)}"
-        side = Side(terms.side).name.lower()
-        time_in_force = TimeInForce(terms.time_in_force).name.lower()
-        return f"{side} {terms.order_qty} {self.symbol(terms.instrument_id)} {price} {time_in_force}"
-
-    def symbol(self, instrument_id: int) -> str:
-        return next(symbol for symbol, known in self.symbols.items() if known == instrument_id)
-
-    def name(self, participant_id: int) -> str:
-        return next(name for name, known in self.participants.items() if known == participant_id)
-
-    def seqs(self, terms: OrderTerms, seq: int, other: OrderTerms | None = None, other_seq: int = 0) -> str:
-        second = f", {self.name(other.participant_id)} {other_seq}" if other else ""
-        return f"[{self.name(terms.participant_id)} {seq}{second}]"
+def wanted(
+    options: "_Options", asked: NewOrder | ReplaceOrder | None
+) -> tuple[tuple[int, int], int, Conditions | None]:
+    """(type, time in force), price and conditions that the words ask for; a replace repeats what it does not say."""
+    price = price_of(options.after("@", "0"))
+    before = (asked.conditions if asked else None) or Conditions()
+    default = asked.ord_type if asked else OrdType.LIMIT
+    ord_type = options.among({"market": OrdType.MARKET, "leftover": OrdType.MARKET_WITH_LEFTOVER_AS_LIMIT}, default)
+    if "stop" in options.words:
+        ord_type = OrdType.STOP_LIMIT if "@" in options.words else OrdType.STOP
+    if "peg" in options.words:
+        ord_type = OrdType.PEGGED
+    time_in_force = options.among(_TIMES_IN_FORCE, asked.time_in_force if asked else TimeInForce.DAY)
+    offset = next((word for word in options.words if re.fullmatch(r"[+-][0-9.]+", word)), None)
+    conditions = Conditions(
+        price_of(options.after("stop")) if "stop" in options.words else before.stop_price,
+        int(options.after("display", str(before.display_qty))),
+        int(options.after("least", str(before.min_qty))),
+        6 if "passive" in options.words else before.exec_inst,
+        _PEGS[options.after("peg")] if "peg" in options.words else before.peg,
+        price_of(offset) if offset else before.peg_offset,
+        time_of(options.after("gtd")) if "gtd" in options.words else before.expire_at,
+    )
+    return (int(ord_type), int(time_in_force)), price, None if conditions == Conditions() else conditions
 
 
 class _Options:
@@ -318,11 +310,13 @@ class _Options:
     def __init__(self, words: list[str]) -> None:
         self.words = words
 
-    def after(self, keyword: str) -> str:
+    def after(self, keyword: str, default: str | None = None) -> str:
+        if default is not None and keyword not in self.words:
+            return default
         return self.words[self.words.index(keyword) + 1]
 
     def among(self, choices: dict[str, int], default: int) -> int:
-        return next((choices[word] for word in self.words if word in choices), default)
+        return next((int(choices[word]) for word in self.words if word in choices), int(default))
 
     def symbol(self) -> str:
         return next((word for word in self.words if word.isalpha() and word.isupper()), "")
@@ -330,27 +324,3 @@ class _Options:
     def number(self) -> str:
         """The first bare number: the quantity."""
         return next(word for word in self.words if word.isdigit())
-
-
-def cl(terms: OrderTerms) -> str:
-    return terms.cl_ord_id.decode()
-
-
-def low(identifier: int) -> int:
-    return identifier & COUNTER_MASK
-
-
-def where(ref: int) -> str:
-    return f"ref {low(ref)}" if ref else "no ref"
-
-
-def figures(cum_qty: int, leaves_qty: int) -> str:
-    return f"cum {cum_qty} leaves {leaves_qty}"
-
-
-def queues(side: BookSide) -> list[tuple[int, list[str]]]:
-    """(price, "ClOrdID quantity" of each order), best price first."""
-    found: dict[int, list[str]] = {}
-    for order in side.orders():
-        found.setdefault(order.terms.price, []).append(f"{cl(order.terms)} {order.leaves_qty}")
-    return list(found.items())

@@ -1,0 +1,232 @@
+"""Random days at the market, told in the language of the golden scenarios, so that a failure can be read and kept.
+
+A *play* is a few small numbers; what line it becomes depends on who has which orders open. Hypothesis shrinks numbers
+well, so a failing story ends up short and its orders plain.
+"""
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from tests.matching.reference import Market, Order
+from tests.matching.telling import SECOND, clock, shown
+
+#: kind, who, side, price, quantity, type, time in force, condition, order.
+Play = tuple[int, int, int, int, int, int, int, int, int]
+
+PLAIN = "new " * 12 + "cancel cancel replace replace replace mass lost"
+THEMES = {
+    "plain": PLAIN,
+    "conditions": PLAIN + " any" * 12,
+    "stops": PLAIN + " stop" * 12 + " any" * 4,
+    "pegs": PLAIN + " peg" * 12 + " any" * 4,
+    "auctions": PLAIN + " any" * 10 + " phase" * 8 + " advance" * 2 + " stop" * 2,
+    "bands": PLAIN + " any" * 4 + " stop" * 6 + " advance" * 4 + " reference rules",
+    "days": PLAIN + " any" * 8 + " night" * 3 + " advance" * 2 + " schedule" * 3 + " phase" * 3 + " stop peg",
+    "operators": PLAIN + " any" * 8 + " halt" * 3 + " block bust bust everything breach advance advance",
+}
+WHO = ("alice", "bob", "carol", "alice/2")
+LIMIT_TIMES = ("", "", "", "gtc", "ioc", "fok", "gtd", "opening", "closing", "auction")
+PHASES = (
+    "CONTINUOUS",
+    "OPENING_AUCTION",
+    "PRE_OPEN",
+    "CLOSING_AUCTION",
+    "QUOTE_ONLY",
+    "REOPENING_AUCTION",
+    "HALTED",
+    "POST_CLOSE",
+    "CLOSED",
+    "VOLATILITY_AUCTION",
+)
+PEGS = ("primary", "market", "midpoint", "primary -0.01", "primary +0.01", "market -0.02", "market +0.02")
+RULES = (
+    "",
+    "static 2% pause 10",
+    "dynamic 1% pause 10 reopening 5",
+    "static 3% dynamic 1% pause 20",
+    "static 1%",
+    "fat 2% quantity 8 value 900 reopening 10",
+)
+MODES = ("allowed", "incoming", "resting", "both", "decrement")
+
+numbers = st.tuples(
+    st.integers(0, 63),
+    st.integers(0, 3),
+    st.integers(0, 1),
+    st.integers(0, 5),
+    st.integers(1, 9),
+    st.integers(0, 7),
+    st.integers(0, 9),
+    st.integers(0, 7),
+    st.integers(0, 15),
+)
+
+
+@dataclass
+class Opening:
+    """How a story begins."""
+
+    theme: str = "plain"
+    max_events: int = 128
+    rules: int = 0
+    modes: tuple[int, int] = (0, 0)
+    grouped: bool = False
+    ticks: bool = False
+
+
+openings = st.builds(
+    Opening,
+    st.sampled_from(list(THEMES)),
+    st.sampled_from([128, 128, 8, 11]),
+    st.integers(0, len(RULES) - 1),
+    st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+def opened(opening: Opening) -> list[str]:
+    """The lines before the first play."""
+    lines = [f"bound {opening.max_events}", "time 09:00:00"]
+    lines += [f"session {who} from {1 + place % 2} cancel" for place, who in enumerate(WHO)]
+    for who, mode in zip(("alice", "bob"), opening.modes, strict=True):
+        if mode:
+            lines.append(f"participant {who}{' group 7' if opening.grouped else ''} {MODES[mode]}")
+    if opening.ticks:
+        lines.append("tick ACME from 100.03 0.02")
+    if opening.theme not in ("plain", "conditions"):
+        lines.append("reference ACME 100.00")
+    if RULES[opening.rules] and opening.theme in ("bands", "auctions", "operators", "days"):
+        lines.append(f"rules ACME {RULES[opening.rules]}")
+    return lines
+
+
+class Teller:
+    """Makes lines of plays: it knows whose orders are open, and counts names, time and days."""
+
+    def __init__(self, theme: str, market: Market) -> None:
+        self.kinds = THEMES[theme].split()
+        self.wide = theme == "bands"
+        self.market = market
+        self.names = 0
+        self.time = 9 * 3600
+        self.day = 20250101
+
+    def lines(self, play: Play) -> list[str]:
+        kind = self.kinds[play[0] % len(self.kinds)]
+        made = getattr(self, kind)(*play[1:])
+        return made if isinstance(made, list) else [made]
+
+    def name(self) -> str:
+        self.names += 1
+        return f"x{self.names}"
+
+    def price(self, step: int) -> str:
+        return f"{100 + step * (0.5 if self.wide else 0.01):.2f}"
+
+    def open_order(self, which: int) -> Order | None:
+        orders = self.market.orders
+        return orders[which % len(orders)] if orders else None
+
+    # --- participants
+
+    def new(self, who: int, side: int, price: int, quantity: int, *_: int) -> str:
+        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} @ {self.price(price)}"
+
+    def any(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, condition: int, _: int) -> str:
+        times_in_force = LIMIT_TIMES[times]
+        if times_in_force == "gtd":
+            times_in_force += f" {clock((self.time + 5 * condition) * SECOND)}"
+        wish = f"@ {self.price(price)}"
+        if kind == 1:
+            wish = "market"
+        elif kind == 2:
+            wish = "leftover"
+        if kind > 2:
+            wish += ("", f" display {max(quantity // 3, 1)}", " passive", f" least {max(quantity // 2, 1)}", "")[
+                condition % 5
+            ]
+        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} {wish} {times_in_force}".rstrip()
+
+    def stop(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, step: int, _: int) -> str:
+        times_in_force = ("", "gtc", "ioc", "fok")[times % 4] if kind % 2 else ("", "gtc")[times % 2]
+        limit = f" @ {self.price(step % 6)}" if kind % 2 else ""
+        wish = f"stop {self.price(price)}{limit} {times_in_force}"
+        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} {wish}".rstrip()
+
+    def peg(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, limited: int, _: int) -> str:
+        limit = f" @ {self.price(price)}" if limited % 2 else ""
+        wish = f"peg {PEGS[kind % len(PEGS)]}{limit} {('', 'gtc')[times % 2]}"
+        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} {wish}".rstrip()
+
+    def cancel(self, who: int, side: int, price: int, quantity: int, kind: int, *rest: int) -> str:
+        order = self.open_order(rest[-1])
+        if order is None or kind == 0:
+            return f"{WHO[who]}: cancel x{rest[-1]} as {self.name()}"
+        return f"{self.owner(order)}: cancel {order.terms.cl_ord_id.decode()} as {self.name()}"
+
+    def replace(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, *rest: int) -> str:
+        order = self.open_order(rest[-1])
+        if order is None or kind == 0:
+            return f"{WHO[who]}: replace x{rest[-1]} as {self.name()} {quantity} @ {self.price(price)}"
+        terms, wants = order.terms, order.wants
+        limit = self.price(price) if times % 2 else shown(terms.price)
+        words = [str(quantity), f"@ {limit}"] if terms.price else [str(quantity)]
+        if wants.stop_price and times % 3 == 0:
+            words.insert(1, f"stop {self.price(price)}")
+        if wants.display_qty and times % 3 == 0:
+            words.append("display 1")
+        orig = terms.cl_ord_id.decode()
+        return f"{self.owner(order)}: replace {orig} as {self.name()} {' '.join(words)}"
+
+    def owner(self, order: Order) -> str:
+        return {11: "alice", 12: "alice/2", 21: "bob", 31: "carol"}[order.terms.session_id]
+
+    def mass(self, who: int, side: int, price: int, *_: int) -> str:
+        return f"{WHO[who]}: mass {self.name()}{('', ' ACME', f' of {WHO[who]}')[price % 3]}{('', ' buy')[side]}"
+
+    # --- operators
+
+    def lost(self, who: int, side: int, *_: int) -> str:
+        return f"lost {1 + who % 2}" if side else f"disconnected {WHO[who]}"
+
+    def phase(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, *_: int) -> str:
+        return f"phase ACME {'CONTINUOUS' if side else PHASES[times % len(PHASES)]}"
+
+    def advance(self, who: int, side: int, price: int, *_: int) -> list[str]:
+        self.time += (1, 5, 10, 20, 3, 0)[price]
+        return [f"time {clock(self.time * SECOND)}", "advance"]
+
+    def schedule(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, *_: int) -> str:
+        at = clock((self.time + (1, 5, 10, 20, 3, 2)[price]) * SECOND)
+        return f"schedule {('all', 'ACME')[side]} {PHASES[times % len(PHASES)]} at {at}"
+
+    def night(self, who: int, side: int, *_: int) -> list[str]:
+        ended, self.day = self.day, self.day + 1
+        self.time += 10
+        return [f"end {ended}", f"time {clock(self.time * SECOND)}", f"start {self.day}"]
+
+    def halt(self, who: int, side: int, price: int, *_: int) -> str:
+        return f"{('resume', 'halt', 'resume', 'quote', 'resume', 'resume')[price]} ACME"
+
+    def reference(self, who: int, side: int, price: int, *_: int) -> str:
+        return f"reference ACME {self.price(price)}"
+
+    def rules(self, who: int, side: int, price: int, *_: int) -> str:
+        return f"rules ACME {RULES[price % len(RULES)]}".rstrip()
+
+    def block(self, who: int, side: int, price: int, *_: int) -> str:
+        return f"{('unblock', 'block')[side]} {('', 'session ')[price % 2]}{WHO[who]}"
+
+    def bust(self, *numbers: int) -> str:
+        trades = self.market.trades
+        which = numbers[-1]
+        return f"bust {trades[which % len(trades)].match_number & 0xFFFF if trades else which}"
+
+    def everything(self, who: int, side: int, price: int, *_: int) -> str:
+        whose = WHO[who].partition("/")[0] if price % 2 else ""
+        return " ".join(["mass", whose, ("ACME", "")[price % 3 > 0], ("", "sell")[side]])
+
+    def breach(self, who: int, side: int, price: int, *_: int) -> str:
+        return f"breach {price}"
