@@ -18,21 +18,21 @@ from matching.commands import (
 )
 
 PHASES: Final[Mapping[PhaseName, int]] = {
-    "closed": Phase.CLOSED,
-    "pre_open": Phase.PRE_OPEN,
-    "opening_auction": Phase.OPENING_AUCTION,
-    "continuous": Phase.CONTINUOUS,
-    "closing_auction": Phase.CLOSING_AUCTION,
-    "post_close": Phase.POST_CLOSE,
-    "quote_only": Phase.QUOTE_ONLY,
+    "closed": int(Phase.CLOSED),
+    "pre_open": int(Phase.PRE_OPEN),
+    "opening_auction": int(Phase.OPENING_AUCTION),
+    "continuous": int(Phase.CONTINUOUS),
+    "closing_auction": int(Phase.CLOSING_AUCTION),
+    "post_close": int(Phase.POST_CLOSE),
+    "quote_only": int(Phase.QUOTE_ONLY),
 }
 
 SELF_MATCHES: Final[Mapping[SelfMatchMode, int]] = {
-    "allowed": SelfMatch.ALLOWED,
-    "cancel_incoming": SelfMatch.CANCEL_INCOMING,
-    "cancel_resting": SelfMatch.CANCEL_RESTING,
-    "cancel_both": SelfMatch.CANCEL_BOTH,
-    "decrement": SelfMatch.DECREMENT,
+    "allowed": int(SelfMatch.ALLOWED),
+    "cancel_incoming": int(SelfMatch.CANCEL_INCOMING),
+    "cancel_resting": int(SelfMatch.CANCEL_RESTING),
+    "cancel_both": int(SelfMatch.CANCEL_BOTH),
+    "decrement": int(SelfMatch.DECREMENT),
 }
 
 

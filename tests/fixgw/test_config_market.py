@@ -1,5 +1,6 @@
 """Calendars, protections, tick tables and self-match prevention in a configuration: values, look-ups, every error."""
 
+import re
 from datetime import date, time
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from fixgw import config
 from fixgw.config import Config
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "conf" / "exchange.yaml"
 
 FILE = """\
 venue:
@@ -107,11 +110,26 @@ def test_an_instrument_has_its_own_calendar_or_the_venues(tmp_path: Path) -> Non
 
 
 def test_without_a_word_of_it_nothing_is_there(tmp_path: Path) -> None:
-    example = Path(__file__).resolve().parents[2] / "conf" / "cluster.yaml"
-    made = config.load(example)
+    made = config.load(EXAMPLE)
     instrument = made.instruments[0]
     assert (made.calendar_of(instrument), made.protection_of(instrument)) == (None, None)
     assert (made.tick_table_of(instrument), made.venue.circuit_breaker) == (None, None)
+
+
+def test_what_is_commented_out_in_the_example_is_right(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().partition("\n\n")[2]
+    file = tmp_path / "x.yaml"
+    file.write_text(re.sub(r"(?m)^( *)# (?=[a-z_]+:( |$)|  )", r"\1", text))
+    made = config.load(file)
+    for instrument in made.instruments:
+        calendar = made.calendar_of(instrument)
+        assert calendar is not None
+        assert list(calendar.phases.values())[:3] == ["pre_open", "opening_auction", "continuous"]
+        protection = made.protection_of(instrument)
+        assert protection is not None
+        assert all(value for _, value in protection)
+        assert made.tick_table_of(instrument) is not None
+    assert made.venue.circuit_breaker is not None
 
 
 @pytest.mark.parametrize(
