@@ -69,7 +69,6 @@ def start_day(state: State, command: StartDay, events: list[Event], timestamp: i
     advance.skip_schedule(state, timestamp)
     events.append(DayStarted(command.day, command.feed_session, command.midnight))
     _list(state, Listing(state.instruments.sorted_ids()[::-1], timestamp), events)
-    do_work(state, events, timestamp)
     return 0
 
 
@@ -169,14 +168,6 @@ def _end_phase(instrument: Instrument) -> None:
 
 
 # --- what one transaction cannot hold ---------------------------------------------------------------------------------
-
-
-def go_on(state: State, events: list[Event], timestamp: int) -> int:
-    """Do the next part of the pending work. Gives a RefusalReason, or 0."""
-    if not state.work:
-        return RefusalReason.NOTHING_TO_CONTINUE
-    do_work(state, events, timestamp)
-    return 0
 
 
 def do_work(state: State, events: list[Event], timestamp: int) -> None:

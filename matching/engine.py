@@ -48,7 +48,7 @@ from matching.commands import (
     SourceLost,
     StartDay,
 )
-from matching.day import define_instrument, do_work, end_day, go_on, start_day
+from matching.day import define_instrument, do_work, end_day, start_day
 from matching.entry import enter_order
 from matching.events import CommandRefused, Event
 from matching.ids import COUNTER_MASK
@@ -99,19 +99,25 @@ class Engine:
     def _apply_other(self, command: Command, timestamp: int, session_id: int) -> list[Event]:
         """Do a command that is not about one order."""
         state = self._state
-        if type(command) is MassCancel:
-            return mass_cancel(state, command, session_id)
-        if session_id != 0:
-            return [_refused(command, RefusalReason.NOT_AN_OPERATOR)]
         events: list[Event] = []
-        reason = self._operate(command, events, timestamp)
-        return [_refused(command, reason)] if reason else events
+        reason = 0
+        if type(command) is MassCancel:
+            mass_cancel(state, command, session_id, events)
+        elif session_id != 0:
+            reason = int(RefusalReason.NOT_AN_OPERATOR)
+        else:
+            reason = self._operate(command, events, timestamp)
+        if reason:
+            return [_refused(command, reason)]
+        if state.work:
+            do_work(state, events, timestamp)
+        return events
 
     def _operate(self, command: Command, events: list[Event], timestamp: int) -> int:
         """Do an operator's command. Gives a RefusalReason, or 0."""
         state = self._state
         if isinstance(command, Continue):
-            return go_on(state, events, timestamp)
+            return 0 if state.work else RefusalReason.NOTHING_TO_CONTINUE
         if isinstance(command, StartDay):
             return start_day(state, command, events, timestamp)
         if isinstance(command, EndDay):
@@ -127,12 +133,10 @@ class Engine:
         if isinstance(command, BustTrade):
             return bust_trade(state, command, events)
         if isinstance(command, SourceLost):
-            return source_lost(state, command, events)
+            return source_lost(state, command)
         if isinstance(command, CancelSession):
-            return cancel_session(state, command, events)
-        reason = self._rule(command, events, timestamp)
-        do_work(state, events, timestamp)
-        return reason
+            return cancel_session(state, command)
+        return self._rule(command, events, timestamp)
 
     def _rule(self, command: Command, events: list[Event], timestamp: int) -> int:
         """Do an operator's command about phases or protections. Gives a RefusalReason, or 0."""

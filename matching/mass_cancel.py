@@ -6,26 +6,26 @@
 A request from a session is about its participant's own orders; one from the operator (session 0) about anybody's. It is
 rejected when it names a session that is not that participant's (TERMS_MISMATCH), UNKNOWN_INSTRUMENT or
 UNSUPPORTED_SIDE. An order belongs to the session that entered it, or last replaced it. Cancels are taken in every
-phase. More orders than one transaction may say, or look at, become a `Cancellation` and go on at the next `Continue`,
-which may find none.
+phase. All this is work, a `Cancellation`: what one transaction may not say, or look at, goes on at the next `Continue`,
+which may find none. When it is done, pegged orders may meet that could not before.
 """
 
 from typing import Final
 
 from matching.codes import CancelReason, RejectReason
 from matching.commands import MassCancel
-from matching.events import Event, MassCancelDone, MassCancelRejected, OrderCanceled, OrderTerms
+from matching.events import Event, MassCancelDone, MassCancelRejected, OrderTerms
 from matching.order import Order
 from matching.state import NOBODY, Cancellation, State
-from matching.trade import BUY, CANCELED, SELL, close
+from matching.stops import stir_all
+from matching.trade import BUY, SELL, cancel
 
 #: Orders that one transaction looks at: a millisecond's worth, where a lost gateway may have had a million.
 MAX_LOOKED_AT: Final = 4096
 
 
-def mass_cancel(state: State, command: MassCancel, session_id: int) -> list[Event]:
-    """The events of a mass cancel request."""
-    events: list[Event] = []
+def mass_cancel(state: State, command: MassCancel, session_id: int, events: list[Event]) -> None:
+    """Reject a mass cancel request, or make it the next work."""
     reason = _fault(state, command)
     if reason:
         events.append(
@@ -40,7 +40,7 @@ def mass_cancel(state: State, command: MassCancel, session_id: int) -> list[Even
                 reason,
             )
         )
-        return events
+        return
     work = Cancellation(
         int(CancelReason.MASS_CANCEL if session_id else CancelReason.OPERATOR),
         command.participant_id,
@@ -50,8 +50,7 @@ def mass_cancel(state: State, command: MassCancel, session_id: int) -> list[Even
         session_id,
         command.cl_ord_id,
     )
-    go_on_canceling(state, work, events)
-    return events
+    state.work.insert(0, work)
 
 
 def _fault(state: State, command: MassCancel) -> int:
@@ -77,30 +76,16 @@ def go_on_canceling(state: State, work: Cancellation, events: list[Event]) -> No
             work.after = order.terms.order_id - 1
             state.work.insert(0, work)
             return
-        events.append(_canceled(order, work.reason))
+        events.append(cancel(order, work.reason))
         work.canceled += 1
     if last_id < state.last_order_id:
         work.after = last_id
         state.work.insert(0, work)
-    elif work.asked_by != NOBODY:
+        return
+    if work.asked_by != NOBODY:
         events.append(_done(state, work))
-
-
-def _canceled(order: Order, reason: int) -> OrderCanceled:
-    close(order, CANCELED)
-    participant = order.session.participant
-    participant.seq += 1
-    terms = order.terms
-    return OrderCanceled(
-        terms,
-        terms.cl_ord_id,
-        order.order_ref,
-        order.leaves_qty,
-        reason,
-        participant.seq,
-        order.cum_qty,
-        order.cum_notional,
-    )
+    if work.canceled:
+        stir_all(state)
 
 
 def _done(state: State, work: Cancellation) -> MassCancelDone:

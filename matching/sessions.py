@@ -18,7 +18,6 @@ from typing import Final
 from matching.codes import CancelReason, RefusalReason, SelfMatch
 from matching.commands import CancelSession, DefineParticipant, DefineSession, SetEntryBlock, SourceLost
 from matching.events import EntryBlockChanged, Event
-from matching.mass_cancel import go_on_canceling
 from matching.state import Cancellation, State
 
 _SELF_MATCHES: Final = frozenset(int(each) for each in SelfMatch)
@@ -41,20 +40,20 @@ def define_session(state: State, command: DefineSession) -> int:
     return 0
 
 
-def source_lost(state: State, command: SourceLost, events: list[Event]) -> int:
+def source_lost(state: State, command: SourceLost) -> int:
     """Cancel the orders that go with a gateway. Gives a RefusalReason, or 0: never anything else."""
-    return _cancel_lost(state, events, CancelReason.SOURCE_LOST, lambda each: each.source_id == command.source_id)
+    return _cancel_lost(state, CancelReason.SOURCE_LOST, lambda each: each.source_id == command.source_id)
 
 
-def cancel_session(state: State, command: CancelSession, events: list[Event]) -> int:
+def cancel_session(state: State, command: CancelSession) -> int:
     """Cancel the orders that go with a session. Gives a RefusalReason, or 0: never anything else."""
-    return _cancel_lost(state, events, CancelReason.SESSION_LOST, lambda each: each.session_id == command.session_id)
+    return _cancel_lost(state, CancelReason.SESSION_LOST, lambda each: each.session_id == command.session_id)
 
 
-def _cancel_lost(state: State, events: list[Event], reason: int, is_lost: Callable[[DefineSession], bool]) -> int:
+def _cancel_lost(state: State, reason: int, is_lost: Callable[[DefineSession], bool]) -> int:
     lost = sorted(each.session_id for each in state.definitions.values() if each.cancel_on_disconnect and is_lost(each))
     if lost:
-        go_on_canceling(state, Cancellation(int(reason), 0, lost), events)
+        state.work.insert(0, Cancellation(int(reason), 0, lost))
     return 0
 
 
@@ -73,5 +72,5 @@ def set_entry_block(state: State, command: SetEntryBlock, events: list[Event]) -
     events.append(EntryBlockChanged(participant_id, session_id, blocked))
     if blocked:
         meant = [session_id] if session_id else []
-        go_on_canceling(state, Cancellation(int(CancelReason.KILL_SWITCH), participant_id, meant), events)
+        state.work.insert(0, Cancellation(int(CancelReason.KILL_SWITCH), participant_id, meant))
     return 0

@@ -360,8 +360,9 @@ def _state(body: _Body, state: State) -> State:
     resting = iter(terms)
     for written in body.instruments:
         _restore_instrument(state, written, resting)
-    for *figures, ours, theirs, flags in zip(*body.trades, strict=True):
-        _record(state, Trade(*figures, terms[ours], terms[theirs], bool(flags & 1), bool(flags & 2)))
+    for number, at, price, quantity, ours, theirs, flags in zip(*body.trades, strict=True):
+        sides = terms[ours], terms[theirs]
+        _record(state, Trade(number, at, price, quantity, *sides, auction=bool(flags & 1), busted=bool(flags & 2)))
     state.definitions = {each.session_id: each for each in body.definitions}
     state.work = [_pending(state, terms, name, fields) for name, fields in body.work]
     state.last_order_id = body.last_order_id

@@ -60,7 +60,7 @@ def inside(path: str, thing: Any, unordered: bool) -> Iterator[tuple[str, Any, b
     """(path, value, whether its order means nothing) of what an object directly leads to."""
     if isinstance(thing, dict):
         items = sorted(thing.items()) if unordered else thing.items()
-        yield from ((f"{path}[{key!r}]", value, False) for key, value in items)
+        yield from ((f"{path}[{key!r}]", value, unordered) for key, value in items)
     elif isinstance(thing, list | tuple | SortedList):
         yield from ((f"{path}[{place}]", value, False) for place, value in enumerate(thing))
     elif isinstance(thing, set):

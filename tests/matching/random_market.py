@@ -34,6 +34,7 @@ from matching.commands import (
     SourceLost,
     StartDay,
 )
+from matching.wire import decode_command, encode
 
 SECOND = 1_000_000_000
 FIRST_ID = 1 << 48
@@ -80,11 +81,11 @@ class RandomMarket:
         self.levels = levels
 
     def days(self, count: int, orders: int) -> list[Call]:
-        """So many days with about so many commands each."""
+        """So many days with about so many commands each, as they come from the wire."""
         calls = self._opening()
         for day in range(1, count + 1):
             calls += self._day(day, orders)
-        return calls
+        return [(decode_command(*encode(command)), now, session_id) for command, now, session_id in calls]
 
     def _opening(self) -> list[Call]:
         calls: list[Command] = [DefineInstrument(each, b"I%d" % each, 50, 1, 100) for each in INSTRUMENTS]

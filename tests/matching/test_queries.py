@@ -276,7 +276,7 @@ def test_fills_that_a_continuation_makes_bear_its_time() -> None:
     engine.apply(Continue(), 6, 0)
     found = engine.answer(Fills(2))
     assert isinstance(found, FillsFound)
-    assert [each.timestamp for each in found.fills] == [5] * 6 + [6] * 3
+    assert [each.timestamp for each in found.fills] == [5] * 5 + [6] * 4
 
 
 def test_a_trade_with_oneself_is_two_fills_that_no_page_parts() -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 import struct
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -11,21 +11,31 @@ from msgspec import Struct
 
 from matching import book, instruments, mass_cancel, order, state
 from matching.commands import (
+    CancelOrder,
     CancelSession,
     Command,
+    Conditions,
     Continue,
     DefineInstrument,
+    DefineParticipant,
+    DefineRules,
     DefineSession,
+    DefineTick,
     EndDay,
+    MassCancel,
     NewOrder,
+    ReplaceOrder,
+    SchedulePhase,
+    SetEntryBlock,
     SourceLost,
     StartDay,
 )
 from matching.engine import Engine
+from matching.events import Event
 from matching.shard import Shard
-from matching.snapshot import VERSION
+from matching.snapshot import _FIGURES, _WORKS, VERSION
 from tests.matching.graph import graph
-from tests.matching.strategies import likely_command
+from tests.matching.strategies import SECOND, likely_command
 from tests.matching.test_shard import play, random_calls
 
 OPENING: list[Command] = [
@@ -36,17 +46,36 @@ OPENING: list[Command] = [
     StartDay(1, b"S", 0),
 ]
 
-#: (command, timestamp, whether it comes from the participant's second session, whether from another's).
-said = st.lists(st.tuples(likely_command, st.integers(0, 10), st.booleans(), st.integers(0, 9)), max_size=60)
+#: (command, how much later than the last one, where it comes from, whether its work is finished before the next one).
+said = st.lists(
+    st.tuples(
+        likely_command,
+        st.sampled_from([0, 0, 1, SECOND // 2, SECOND, 3 * SECOND]),
+        st.integers(0, 9),
+        st.sampled_from([True, True, True, False]),
+    ),
+    max_size=60,
+)
 bounds = st.sampled_from([7, 8, 128])
 
 
-def session_of(command: Command, second: bool, other: int) -> int:
-    """Sessions 10, 11, 20, 21, … by participant; one time in ten a session that is another participant's too."""
-    participant_id = getattr(command, "participant_id", 0)
-    if not participant_id or isinstance(command, DefineSession):
+def session_of(command: Command, origin: int) -> int:
+    """Sessions 10, 11, 20, 21, … by participant; one time in ten a session that is another participant's too, or the
+    operator's."""
+    if not isinstance(command, NewOrder | CancelOrder | ReplaceOrder | MassCancel) or origin == 1:
         return 0
-    return 10 if other == 0 else participant_id * 10 + second
+    return 10 if origin == 0 else command.participant_id * 10 + origin % 2
+
+
+def tell(engine: Engine, said: list[Any], now: int = 0) -> tuple[list[Event], int]:
+    """What an engine says to commands, and what time it is then."""
+    events: list[Event] = []
+    for command, later, origin, finishes in said:
+        now += later
+        events += engine.apply(command, now, session_of(command, origin))
+        while finishes and engine.pending:
+            events += engine.apply(Continue(), now, 0)
+    return events, now
 
 
 def engine_of(max_events: int) -> Engine:
@@ -73,20 +102,17 @@ def test_restored_at_any_point_an_engine_is_and_does_what_the_first_one_is_and_d
     before: list[Any], after: list[Any], max_events: int
 ) -> None:
     first = engine_of(max_events)
-    for command, now, second, other in before:
-        first.apply(command, now, session_of(command, second, other))
+    _, now = tell(first, before)
     copy = restored(first, max_events)
     same(first, copy)
-    for command, now, second, other in after:
-        session_id = session_of(command, second, other)
-        assert first.apply(command, now, session_id) == copy.apply(command, now, session_id)
+    assert tell(first, after, now) == tell(copy, after, now)
     same(first, copy)
     same(copy, restored(copy, max_events))
 
 
 @pytest.mark.parametrize("cut", range(0, 700, 41))
-def test_a_day_that_was_cut_anywhere_ends_in_the_same_bytes(cut: int) -> None:
-    calls = random_calls(11, 600)
+def test_days_that_were_cut_anywhere_end_in_the_same_bytes(cut: int) -> None:
+    calls = random_calls(11, 200)
     first, second = Shard(1), Shard(1)
     play(first, calls[:cut])
     second.restore(first.snapshot())
@@ -96,11 +122,34 @@ def test_a_day_that_was_cut_anywhere_ends_in_the_same_bytes(cut: int) -> None:
 
 
 def full(max_events: int = 8) -> Engine:
-    """An engine that has something of everything but work."""
+    """An engine that has orders, trades and closed orders."""
     engine = engine_of(max_events)
+    fill(engine)
+    return engine
+
+
+def fill(engine: Engine) -> None:
     for number in range(20):
         engine.apply(NewOrder(1 + number % 2, 1, 2, 2, 0, 100, 1, 0, b"s%d" % number, b"ACC"), 3, 11)
     engine.apply(NewOrder(2, 1, 1, 2, 0, 100, 2, 0, b"b", b""), 4, 20)
+
+
+def over_night(max_events: int = 8) -> Engine:
+    """An engine that has something of everything, but work."""
+    engine = engine_of(max_events)
+    good_till_date = Conditions(expire_at=1 << 60)
+    calls: list[Command] = [
+        DefineRules(1, 500, 500, 500, 50, 10_000, SECOND, SECOND),
+        DefineTick(1, 1_000, 100),
+        NewOrder(3, 1, 1, 2, 6, 50, 2, 0, b"gtd", b"", good_till_date),
+        EndDay(1),
+        StartDay(2, b"S", 0),
+        SchedulePhase(0, 4, 1 << 60),
+        DefineParticipant(3, 7, 2),
+        SetEntryBlock(4, 0, 1),
+    ]
+    tell(engine, [(command, 0, 3, True) for command in calls])
+    fill(engine)
     return engine
 
 
@@ -177,32 +226,53 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         for cls in classes
     }
     assert found == {
-        "BookSide": "best levels opposite others sign",
-        "Cancellation": "after reason session_ids",
+        "Advancing": "until",
+        "BookSide": "best hidden levels opposite others sign",
+        "Cancellation": "after asked_by canceled cl_ord_id instrument_id participant_id reason session_ids side",
+        "Cascade": "highest instrument_id lowest",
         "ClosedOrder": "terms status cum_qty cum_notional",
-        "Expiry": "ids",
-        "Instrument": "book definition lot_size state tick_size",
+        "Expiry": "ids next_order_id until",
+        "Instrument": "banded book collar definition elected ends_at extension indicates_at last_price lot_size parked "
+        "pegs phase protected reference_price rules scheduled_at scheduled_phase stops tick_size ticks",
         "Instruments": "_ids by_id",
-        "Listing": "ids",
-        "Order": "ahead behind cum_notional cum_qty leaves_qty level order_ref session terms",
+        "Joining": "instrument_id next_order_id",
+        "Listing": "ids started_at",
+        "Moving": "ids phase reason",
+        "Order": "ahead behind cum_notional cum_qty displayed_qty hidden_qty level order_ref session terms",
         "OrderBook": "asks bids",
         "Participant": "avoided_group orders self_match self_match_group seq trades",
-        "PriceLevel": "first last price quantity rank side",
+        "PriceLevel": "first hidden last price quantity rank side",
+        "Renewal": "ids next_order_id",
         "Session": "blocked cl_ord_ids participant participant_id",
-        "State": "accepted blocks day definitions former garbage instruments last_day last_match_number last_order_id "
-        "last_order_ref max_events participants sessions work",
-        "Sweep": "cum_notional cum_qty leaves_qty session terms",
-        "Trade": "match_number timestamp price quantity resting incoming",
+        "State": "accepted blocks carried day definitions due former garbage instruments last_day last_match_number "
+        "last_order_id last_order_ref market_is_open max_events participants schedule sessions work",
+        "Sweep": "best_ask best_bid cum_notional cum_qty first_price last_price leaves_qty limit session terms",
+        "Trade": "match_number timestamp price quantity resting incoming auction busted",
+        "Uncross": "cross_type instrument_id open_qty phase price reason stage total",
     }
+
+
+def test_each_field_of_work_is_written() -> None:
+    written = {cls: {field.partition(":")[0] for field in fields.split()} for cls, fields in _WORKS.values()}
+    assert written == {cls: set(cls.__slots__) for cls in get_args(state.Work)}
+
+
+def test_each_figure_of_an_instrument_is_in_the_digest() -> None:
+    engine = over_night()
+    for name in ("collar", "rules", "ticks", *_FIGURES):
+        instrument = restored(engine, 8)._state.instruments.by_id[1]
+        assert getattr(instrument, name) == getattr(engine._state.instruments.by_id[1], name)
+        other = restored(engine, 8)
+        changed: dict[str, Any] = {"collar": (3, 2, 4), "rules": None, "ticks": ()}
+        setattr(other._state.instruments.by_id[1], name, changed.get(name, 7))
+        assert other.digest() != engine.digest(), name
 
 
 @pytest.mark.parametrize("field", [name for name in state.State.__slots__ if name not in ("max_events", "garbage")])
 def test_a_state_that_lost_a_field_is_seen_to_differ(field: str) -> None:
-    engine = full()
+    engine = over_night()
     sweep(engine)
-    engine.apply(NewOrder(3, 1, 1, 2, 0, 100, 1, 0, b"z", b""), 0, 11)
     engine._state.former[11, 3] = engine._state.sessions[11]
-    engine._state.blocks.add((4, 0))
     other = restored(engine, 8)
     setattr(other._state, field, getattr(Engine(1, 8)._state, field))
     assert graph(other._state) != graph(engine._state)
