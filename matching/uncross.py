@@ -81,7 +81,7 @@ def _meet(state: State, buy: Order, sell: Order, price: int, events: list[Event]
     buyer, seller = buy.session.participant, sell.session.participant
     buyer.seq = buy_seq = buyer.seq + 1
     seller.seq = sell_seq = seller.seq + 1
-    traded = Trade(match_number, timestamp, price, quantity, buy.terms, sell.terms)
+    traded = Trade(match_number, timestamp, price, quantity, buy.terms, sell.terms, auction=True)
     buyer.trades.append(traded)
     if seller is not buyer:
         seller.trades.append(traded)
