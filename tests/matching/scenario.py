@@ -76,8 +76,9 @@ from matching.events import Event
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 from tests.matching.telling import SECOND, TIMES_IN_FORCE, Teller, drawn, waiting
 
-#: What the engine does not take must be sayable too: FIX's sell short, type and time in force 9.
+# What the engine does not take must be sayable too: FIX's sell short, forex orders, a time in force 9, a peg to the last.
 _SIDES = {"buy": 1, "sell": 2, "short": 5}
+_ORD_TYPES = {"market": OrdType.MARKET, "leftover": OrdType.MARKET_WITH_LEFTOVER_AS_LIMIT, "forex": ord("F")}
 _TIMES_IN_FORCE = {word: int(code) for code, word in TIMES_IN_FORCE.items()} | {"never": 9}
 _PEGS = {peg.name.lower(): int(peg) for peg in Peg if peg} | {"last": ord("L")}
 _SELF_MATCH = {
@@ -285,7 +286,7 @@ def wanted(
     price = price_of(options.after("@", "0"))
     before = (asked.conditions if asked else None) or Conditions()
     default = asked.ord_type if asked else OrdType.LIMIT
-    ord_type = options.among({"market": OrdType.MARKET, "leftover": OrdType.MARKET_WITH_LEFTOVER_AS_LIMIT}, default)
+    ord_type = options.among(_ORD_TYPES, default)
     if "stop" in options.words:
         ord_type = OrdType.STOP_LIMIT if "@" in options.words else OrdType.STOP
     if "peg" in options.words:

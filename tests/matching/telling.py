@@ -304,8 +304,6 @@ def drawn(instrument: Instrument) -> list[str]:
     book = instrument.book
     rows = [("bids", "price", "asks")]
     asks, bids = queues(book.asks), queues(book.bids)
-    if asks[:1] and asks[0][0] == "market":
-        rows.append(("", "market", ", ".join(asks.pop(0)[1])))
     rows += [("", price, ", ".join(queue)) for price, queue in reversed(asks)]
     rows += [(", ".join(reversed(queue)), price, "") for price, queue in bids]
     left, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
