@@ -9,10 +9,13 @@ no order or fill that was there when the request came is missed. The last row is
 another follows, since the last report says that it is the last.
 """
 
+from collections.abc import Mapping
+
 from fixgw import history, values
 from fixgw.inquiries import NO_QUORUM, Inquiry
 from fixgw.reports import Dialect, Report, Reporter
 from matching import queries
+from matching.ids import shard_of
 
 Row = queries.OrderStatus | queries.Fill
 
@@ -20,9 +23,11 @@ Row = queries.OrderStatus | queries.Fill
 class Answer:
     """One inquiry that is being answered."""
 
-    def __init__(self, inquiry: Inquiry, reporter: Reporter, dialect: Dialect) -> None:
+    def __init__(self, inquiry: Inquiry, reporters: Mapping[int, Reporter], dialect: Dialect) -> None:
         self.inquiry = inquiry
-        self._reporter = reporter
+        #: By shard: what a trade is called is theirs; all describe an order alike.
+        self._reporters = reporters
+        self._reporter = reporters[inquiry.shard_ids[0]]
         self._dialect = dialect
         #: The shards that are still to be asked; none: the answer is complete.
         self._shard_ids = list(inquiry.shard_ids)
@@ -82,6 +87,6 @@ class Answer:
         return [
             history.order_status(self.inquiry, row, self._reporter, self._dialect, now, last=row is last)
             if isinstance(row, queries.OrderStatus)
-            else history.trade(self.inquiry, row, self._reporter, last=row is last)
+            else history.trade(self.inquiry, row, self._reporters[shard_of(row.match_number)], last=row is last)
             for row in rows
         ]

@@ -13,8 +13,10 @@ A record's payload is a row of entries, big-endian:
 | `SessionNumbers` | 2 | session_id u32, run u32, next_in_seq u32, next_out_seq u32 |
 | `Forwarded` | 3 | shard_id u16, source_seq u64, session_id u32, session_seq u64, kind u8, length u16, body |
 | `Outbound` | 4 | session_id u32, run u32, msg_seq_num u32, length u32, the raw FIX message |
-| `StreamPosition` | 5 | shard_id u16, next_seq u64, digest u32, epoch u32, seen_source_seq u64, handled_seq u64 |
-| `StreamFork` | 6 | shard_id u16, fork_seq u64: what was sent of the shard's events from there on was told to be void |
+| `StreamPosition` | 7 | shard_id u16, next_seq u64, digest, epoch u32, seen_source_seq, handled_seq, match_number u64 |
+| `StreamFork` | 8 | shard_id u16, fork_seq u64, match_number u64: what was sent of later events and trades is void |
+
+Types 5 and 6 are the last two as they were before they had a match number, which is 0 then.
 """
 
 from collections.abc import Iterator
@@ -26,15 +28,19 @@ INCARNATION: Final = 1
 SESSION_NUMBERS: Final = 2
 FORWARDED: Final = 3
 OUTBOUND: Final = 4
-STREAM_POSITION: Final = 5
-STREAM_FORK: Final = 6
+OLD_STREAM_POSITION: Final = 5
+OLD_STREAM_FORK: Final = 6
+STREAM_POSITION: Final = 7
+STREAM_FORK: Final = 8
 
 _INCARNATION: Final = Struct(">BI")
 _SESSION_NUMBERS: Final = Struct(">BIIII")
 _FORWARDED: Final = Struct(">BHQIQBH")
 _OUTBOUND: Final = Struct(">BIIII")
-_STREAM_POSITION: Final = Struct(">BHQIIQQ")
-_STREAM_FORK: Final = Struct(">BHQ")
+_OLD_STREAM_POSITION: Final = Struct(">BHQIIQQ")
+_OLD_STREAM_FORK: Final = Struct(">BHQ")
+_STREAM_POSITION: Final = Struct(">BHQIIQQQ")
+_STREAM_FORK: Final = Struct(">BHQQ")
 
 
 class EntryError(ValueError):
@@ -95,6 +101,8 @@ class StreamPosition(NamedTuple):
     epoch: int
     seen_source_seq: int
     handled_seq: int
+    #: Of the last trade below `next_seq`.
+    match_number: int = 0
 
     def encode(self) -> bytes:
         return _STREAM_POSITION.pack(STREAM_POSITION, *self)
@@ -105,6 +113,8 @@ class StreamFork(NamedTuple):
 
     shard_id: int
     fork_seq: int
+    #: Of the last trade before it.
+    match_number: int = 0
 
     def encode(self) -> bytes:
         return _STREAM_FORK.pack(STREAM_FORK, *self)
@@ -157,6 +167,11 @@ def _decode_one(payload: bytes, offset: int) -> tuple[Entry, int]:
         return Outbound(session_id, run, msg_seq_num, body), end
     if kind == STREAM_FORK:
         return StreamFork(*_STREAM_FORK.unpack_from(payload, offset)[1:]), offset + _STREAM_FORK.size
+    if kind == OLD_STREAM_POSITION:
+        old = _OLD_STREAM_POSITION
+        return StreamPosition(*old.unpack_from(payload, offset)[1:]), offset + old.size
+    if kind == OLD_STREAM_FORK:
+        return StreamFork(*_OLD_STREAM_FORK.unpack_from(payload, offset)[1:]), offset + _OLD_STREAM_FORK.size
     raise EntryError(f"entry at offset {offset} has the unknown type {kind}")
 
 

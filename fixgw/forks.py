@@ -2,8 +2,9 @@
 
 A shard that replicates asynchronously may lose the end of what it has released (`recovery.reader`, StreamForked). A
 gateway has told its brokers of it by then. It finds in its own journal which ExecutionReports it sent of events at or
-above the fork, tells each session of its own by News(B), one line each, and reads on from the fork: what is true after
-all (an event that is history and lies above the fork) is reported again, under another ExecID(17).
+above the fork, and of trades above the last one before it (`trade_numbers`), tells each session of its own by News(B),
+one line each, and reads on from the fork: what is true after all (an event that is history and lies above the fork) is
+reported again, under another ExecID(17).
 
 - The latest report is named first: who takes them back one by one, over several News(B), undoes what came last, and
   after each line holds what was once told.
@@ -23,6 +24,7 @@ from typing import Final, NamedTuple
 from fixgw import entries, values
 from fixgw.entries import Outbound, StreamFork, StreamPosition
 from fixgw.reports import EXECUTION_REPORT, Report
+from matching.ids import COUNTER_MASK
 
 #: Lines of one News(B): 10 KB, which every engine takes.
 MAX_LINES: Final = 100
@@ -40,34 +42,50 @@ class VoidReport(NamedTuple):
     cl_ord_id: bytes
 
 
+class _Found(NamedTuple):
+    session_id: int
+    report: VoidReport
+    #: Of its event, or of its trade.
+    number: int
+    is_trade: bool
+
+
 #: session_id → what it holds, in the order in which it was sent.
 VoidReports = Mapping[int, list[VoidReport]]
 
 
 class VoidReportSearch:
-    """Finds the reports of a shard's events from `fork_seq` on that stand in the journal and are not known to be void.
+    """Finds the reports of a shard's events from `fork_seq` on, and of its trades above `match_number`, that stand in
+    the journal and are not known to be void.
 
     `read(first, count)` gives the payloads of these records; `next_number` is the one after the last. Nothing is kept
     but what is found: a shard that was quiet while others traded has its last reports far back.
     """
 
     def __init__(
-        self, read: Callable[[int, int], Iterable[bytes]], next_number: int, shard_id: int, fork_seq: int
+        self,
+        read: Callable[[int, int], Iterable[bytes]],
+        next_number: int,
+        shard_id: int,
+        fork_seq: int,
+        match_number: int,
     ) -> None:
         self._read = read
         self._end = next_number
         self._shard_id = shard_id
         self._fork_seq = fork_seq
-        self._exec_id = re.compile(rb"\x0117=(%d(?:F\d+)?-(\d+)[A-Z]?)\x01" % shard_id)
-        #: What stands further back and is of events from here on was told to be void.
+        self._match_number = match_number
+        self._exec_id = re.compile(rb"\x0117=(%d(?:F\d+)?-(T?)(\d+)[A-Z]?)\x01" % shard_id)
+        #: What stands further back and is of events from here on, or of trades from here on, was told to be void.
         self._told_from = math.inf
+        self._told_from_trade = math.inf
         #: The latest first.
         self._found: dict[int, list[VoidReport]] = {}
 
     def read_block(self) -> bool:
         """Read the next block, going back. False: there is no other that matters."""
         first = max(self._end - BLOCK_RECORDS, 1)
-        relevant: list[tuple[int, VoidReport, int] | StreamFork] = []
+        relevant: list[_Found | StreamFork] = []
         handled_seq: int | None = None
         for payload in self._read(first, self._end - first):
             for entry in entries.decode(payload):
@@ -82,20 +100,24 @@ class VoidReportSearch:
         for each in reversed(relevant):
             if isinstance(each, StreamFork):
                 self._told_from = min(self._told_from, each.fork_seq)
-            elif each[2] < self._told_from:
-                self._found.setdefault(each[0], []).append(each[1])
+                self._told_from_trade = min(self._told_from_trade, (each.match_number & COUNTER_MASK) + 1)
+            elif each.number < (self._told_from_trade if each.is_trade else self._told_from):
+                self._found.setdefault(each.session_id, []).append(each.report)
         begins_below = handled_seq is not None and handled_seq <= self._fork_seq
         return first > 1 and not begins_below and self._told_from > self._fork_seq
 
-    def _above(self, entry: Outbound) -> Iterator[tuple[int, VoidReport, int]]:
-        """The session, the report and its event, if that is one of the shard's from the fork on."""
+    def _above(self, entry: Outbound) -> Iterator[_Found]:
+        """The report, if it is of one of the shard's events from the fork on."""
         if _EXECUTION_REPORT not in entry.message:
             return
         named = self._exec_id.search(entry.message)
-        if named is not None and int(named[2]) >= self._fork_seq:
+        if named is None:
+            return
+        is_trade, number = bool(named[2]), int(named[3])
+        if number > (self._match_number & COUNTER_MASK) if is_trade else number >= self._fork_seq:
             cl_ord_id = _CL_ORD_ID.search(entry.message)
             report = VoidReport(named[1], cl_ord_id[1] if cl_ord_id is not None else b"NONE")
-            yield entry.session_id, report, int(named[2])
+            yield _Found(entry.session_id, report, number, is_trade)
 
     def found(self) -> VoidReports:
         """What was found so far."""

@@ -289,7 +289,8 @@ class Gateway:
         def read(first: int, count: int) -> Iterator[bytes]:
             return (record.payload for record in islice(self._journal.read_from(first), count))
 
-        search = VoidReportSearch(read, self._journal.next_number, shard_id, fork.next_seq)
+        last_trade = self.router.last_trade(shard_id, fork)
+        search = VoidReportSearch(read, self._journal.next_number, shard_id, fork.next_seq, last_trade)
         while search.read_block():
             await trio.lowlevel.checkpoint()  # what was sent last may be far back, and others trade
         void = search.found()

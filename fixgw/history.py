@@ -12,9 +12,9 @@ A status report is an ExecutionReport that tells no event: ExecType(150) I in FI
 status again as ExecType in FIX 4.2, and ExecID(17) 0 in both (FIX 4.2 and 4.4, field 17). The last report of several
 has LastRptRequested(912)=Y: it is made when it is known to be the last, so the caller holds one row back.
 
-A fill is told as the side that the session's firm had in it, in a group NoSides(552) of one. The shard knows no
-ExecID(17) of the ExecutionReport that told of it first; both have the trade's number, TrdMatchID(880) here and
-SecondaryExecID(527) there.
+A fill is told as the side that the session's firm had in it, in a group NoSides(552) of one. ExecID(17) is that of the
+ExecutionReport that told of it first, and both have the trade's number, TrdMatchID(880) here and SecondaryExecID(527)
+there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -168,13 +168,14 @@ def trade(inquiry: Inquiry, fill: queries.Fill, reporter: Reporter, *, last: boo
     terms = fill.terms
     time = format_timestamp(fill.timestamp)
     body = (
-        b"571=%d%b\x01568=%b\x01%b570=N\x01880=%d\x0155=%b\x0132=%d\x0131=%b\x0175=%b\x0160=%b\x01"
+        b"571=%d%b\x01568=%b\x01%b570=N\x0117=%b\x01880=%d\x0155=%b\x0132=%d\x0131=%b\x0175=%b\x0160=%b\x01"
         b"552=1\x0154=%d\x0137=%d\x0111=%b\x01%b"
     ) % (
         fill.match_number,
         b"B" if terms.side == _BUY else b"S",
         inquiry.request_id,
         b"912=Y\x01" if last else b"",
+        reporter.trade_exec_id(fill.match_number, terms.side),
         fill.match_number,
         reporter.symbol(terms.instrument_id),
         fill.quantity,

@@ -27,10 +27,12 @@ from msgspec.structs import astuple
 from fixgw import entries, history, tags, values
 from fixgw.answer import Answer
 from fixgw.codec import FixMessage
+from fixgw.conditions import TradingDays
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
 from fixgw.fields import Refused
 from fixgw.inquiries import REQUEST_IDS, Inquiries, Inquiry
-from fixgw.reports import Dialect, Report, Reporter, cancel_rejection, rejection
+from fixgw.rejections import cancel_rejection, mass_cancel_rejection, rejection
+from fixgw.reports import Dialect, Report, Reporter
 from fixgw.sent import SentIndex
 from fixgw.session import Session
 from fixgw.session_events import Application, Disconnect, Event, Rejected
@@ -48,6 +50,8 @@ from recovery.record import COMMAND_HEADER, FIRST, Message, Position
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
 _REPEATED: Final = (tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce)
+
+_REPEATED_OF_MASS_CANCEL: Final = (tags.ClOrdID, tags.Symbol, tags.Side)
 
 #: Messages delivered at a time, as one batch: some two milliseconds' work, after which others have a turn. A reader
 #: that has caught up may release 65,000; after a change of the primary it is thousands.
@@ -145,6 +149,7 @@ class Router:
         seats: Sequence[Seat],
         instruments: Iterable[TradedInstrument],
         shard_ids: Iterable[int],
+        days: TradingDays | None = None,
     ) -> None:
         traded = list(instruments)
         self.source_id = source_id
@@ -163,7 +168,9 @@ class Router:
         self._said: dict[int, tuple[int, int]] = {}
         self.inquiries = Inquiries(traded, self.shards)
         self._asked: list[Inquiry] = []
-        translator = Translator({each.symbol: each for each in traded})
+        self._translator = translator = Translator({each.symbol: each for each in traded}, days)
+        #: Where there may be orders.
+        self._trading_shards = sorted({each.shard_id for each in traded})
         #: By MsgType(35): the translation, and CxlRejResponseTo(434) of a refusal; 0 where that is an ExecutionReport.
         self._requests: dict[bytes, tuple[Translation, int]] = {
             values.NEW_ORDER_SINGLE: (translator.new_order, 0),
@@ -192,6 +199,7 @@ class Router:
             if shard is not None:
                 if entry.next_seq > shard.position.next_seq:
                     shard.past.remember(Position(entry.next_seq, entry.digest))
+                    shard.reporter.trades.add(entry.next_seq - 1, entry.match_number)
                 shard.position = Position(entry.next_seq, entry.digest)
                 shard.epoch = entry.epoch
                 shard.seen_source_seq = entry.seen_source_seq
@@ -202,7 +210,7 @@ class Router:
             shard = self.shards.get(entry.shard_id)
             if shard is not None:
                 shard.past.cut(entry.fork_seq)
-                shard.reporter.forks.append(entry.fork_seq)
+                shard.reporter.fork(entry.fork_seq, entry.match_number)
         else:
             self.incarnation = entry.incarnation + 1
 
@@ -268,7 +276,9 @@ class Router:
         message = event.message
         request = self._requests.get(message.msg_type)
         if request is None:
-            if message.msg_type in REQUEST_IDS:
+            if message.msg_type == values.ORDER_MASS_CANCEL_REQUEST:
+                self._mass_cancel(seat, event, now)
+            elif message.msg_type in REQUEST_IDS:
                 self._inquire(seat, message, now)
             return  # a BusinessMessageReject of the broker's is for its people to see to
         translate, response_to = request
@@ -287,6 +297,27 @@ class Router:
             self._reject_cancel(seat, event, response_to, refused, now)
         else:
             self._reject_order(seat, event, refused, now)
+
+    def _mass_cancel(self, seat: Seat, event: Application, now: int) -> None:
+        """A command for every shard that it concerns; each answers for itself."""
+        if not seat.cancel_throttle.take(now):
+            self._reject_mass_cancel(seat, event, OVER_LIMIT, b"", now)
+            return
+        firm = {
+            each.session.identity.target_comp_id: each.session_id
+            for each in self.seats.values()
+            if each.participant_id == seat.participant_id
+        }
+        fields = event.message.fields
+        translated = self._translator.mass_cancel(fields, seat.participant_id, seat.session_id, firm)
+        if isinstance(translated, Refused):
+            self._reject_mass_cancel(seat, event, translated, b"", now)
+            return
+        only, command = translated
+        for shard_id in [only] if only else self._trading_shards:
+            refused = self._forward(seat, shard_id, command, event.session_seq, now)
+            if refused is not None:
+                self._reject_mass_cancel(seat, event, refused, b"%d-" % shard_id, now)
 
     def left(self, seat: Seat, now: int) -> None:
         """The connection that the session had is gone. Leaves a batch if the session wants its orders canceled."""
@@ -348,6 +379,14 @@ class Router:
         )
         self._say(seat, report, now)
 
+    def _reject_mass_cancel(self, seat: Seat, event: Application, refused: Refused, shard: bytes, now: int) -> None:
+        """`shard`: which one it is for, as OrderID(37) begins with it; empty: for none."""
+        fields = event.message.fields
+        repeated = b"".join(b"%d=%b\x01" % (tag, fields[tag]) for tag in _REPEATED_OF_MASS_CANCEL if tag in fields)
+        order_id = b"%bG%d-%d" % (shard, seat.session_id, event.session_seq)
+        kind = fields[tags.MassCancelRequestType]
+        self._say(seat, mass_cancel_rejection(seat.session_id, order_id, repeated, kind, refused, now), now)
+
     def _inquire(self, seat: Seat, message: FixMessage, now: int) -> None:
         """A question: it is for others to answer, or declined at once."""
         inquiry, declined = self.inquiries.take(
@@ -360,8 +399,8 @@ class Router:
 
     def answer_of(self, inquiry: Inquiry) -> Answer:
         """The answer to an inquiry, for the caller to go through with; what it reports is for `tell`."""
-        reporter = self.shards[inquiry.shard_ids[0]].reporter
-        return Answer(inquiry, reporter, self.seats[inquiry.session_id].dialect)
+        reporters = {shard_id: shard.reporter for shard_id, shard in self.shards.items()}
+        return Answer(inquiry, reporters, self.seats[inquiry.session_id].dialect)
 
     def tell(self, reports: Iterable[Report], now: int) -> None:
         """Say what comes of an answer. Leaves a batch."""
@@ -398,6 +437,8 @@ class Router:
                 if seq >= handled_seq:
                     for report in make(decode(kind, body), seq, timestamp):
                         say(seats[report.session_id], report, now)
+                else:
+                    shard.reporter.pass_over(decode(kind, body), seq)
             elif flags & FIRST:
                 _, timestamp, source_id, _, source_seq, _, _ = COMMAND_HEADER.unpack_from(body)
                 if source_id == self.source_id and source_seq:
@@ -409,14 +450,21 @@ class Router:
             shard.handled_seq = max(handled_seq, messages[-1].seq + 1)
         if position is not None:
             shard.position = position
+            if shard.reporter.trades.many:
+                shard.reporter.trades.thin(end.next_seq for end in shard.past.up_to(position.next_seq))
         self._moved.add(shard_id)
+
+    def last_trade(self, shard_id: int, fork: Position) -> int:
+        """The number of the last trade before a fork, of those that this gateway was told of."""
+        return self.shards[shard_id].reporter.trades.before(fork.next_seq)
 
     def forked(self, shard_id: int, fork: Position, epoch: int) -> None:
         """The shard's stream is another one from `fork` on, and it is told who holds void reports (`tell`)."""
         shard = self.shards[shard_id]
         shard.position, shard.epoch, shard.handled_seq = fork, epoch, fork.next_seq
-        shard.reporter.forks.append(fork.next_seq)
-        self._record += StreamFork(shard_id, fork.next_seq).encode()
+        match_number = self.last_trade(shard_id, fork)
+        shard.reporter.fork(fork.next_seq, match_number)
+        self._record += StreamFork(shard_id, fork.next_seq, match_number).encode()
         self._moved.add(shard_id)
 
     # --- time, resends, output ----------------------------------------------------------------------------------------
@@ -455,7 +503,8 @@ class Router:
                 sends.append((session_id, data))
         for shard_id in sorted(self._moved):
             shard = self.shards[shard_id]
-            numbers = (shard.epoch, shard.seen_source_seq, shard.handled_seq)
+            match_number = shard.reporter.trades.before(shard.position.next_seq)
+            numbers = (shard.epoch, shard.seen_source_seq, shard.handled_seq, match_number)
             self._record += StreamPosition(shard_id, *shard.position, *numbers).encode()
         commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
         next_out_seqs = {

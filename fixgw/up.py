@@ -23,6 +23,7 @@ import trio
 import matching.host
 from fixgw import market
 from fixgw.acceptor import Acceptor
+from fixgw.conditions import TradingDays
 from fixgw.config import Config
 from fixgw.config import Gateway as GatewaySettings
 from fixgw.config import Publisher as PublisherSettings
@@ -231,7 +232,9 @@ def make_router(config: Config, settings: GatewaySettings) -> Router:
         for each in config.instruments
     ]
     key = link_key(config.venue.link_key_file)
-    return Router(settings.source_id, key, seats, instruments, [shard.id for shard in config.shards])
+    day = config.venue.trading_day
+    days = TradingDays(ZoneInfo(day.time_zone), day.rolls_at)
+    return Router(settings.source_id, key, seats, instruments, [shard.id for shard in config.shards], days)
 
 
 async def run_publishing(

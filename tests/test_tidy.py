@@ -32,9 +32,10 @@ PURE = {
     """,
     "fixgw": """
         answer auth codec config config_checks config_explain config_market config_market_checks config_shards
-        config_values conditions dictionary
-        entries fields forks header history inquiries logon market operator_commands outbound overview primaries
-        query_tables reports resend restarts router sent session session_events session_state strict_yaml tags throttle
+        config_values conditions dialects dictionary
+        entries fields forks header history inquiries logon market market_overview
+        operator_commands outbound overview primaries
+        query_tables rejections reports resend restarts router sent session session_events session_state strict_yaml tags throttle
         timestamps trade_numbers translate values
     """,
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fixgw import tags
 from fixgw.codec import Encoder, FixMessage, Framer, decode
 from fixgw.timestamps import format_timestamp
+from fixgw.values import EXECUTION_REPORT
 
 _HEADER = frozenset((8, 9, 10, 34, 35, 43, 49, 52, 56, 122))
 _SHOWN = (571, 11, 41, 150, 39, 32, 31, 151, 14, 103, 102, 434, 749, 380, 373, 912, 58)
@@ -170,7 +171,7 @@ class Broker:
             return
         assert self.inbox.setdefault(number, content) == content, f"number {number} has two contents"
         exec_id = content.get(tags.ExecID)
-        if exec_id not in (None, b"0"):  # 0: a status
+        if message.msg_type == EXECUTION_REPORT and exec_id != b"0":  # 0: a status
             first = self._exec_ids.setdefault(exec_id, number)
             assert first == number, f"ExecID(17) {exec_id!r} came under {first} and under {number}"
 

@@ -9,9 +9,11 @@ from tests.fixgw.venue_in_memory import Venue
 SHARD = 1
 
 
-def void_reports(read: Callable[[int, int], Iterable[bytes]], next_number: int, fork_seq: int) -> VoidReports:
+def void_reports(
+    read: Callable[[int, int], Iterable[bytes]], next_number: int, fork_seq: int, match_number: int = 0
+) -> VoidReports:
     """The whole search."""
-    search = VoidReportSearch(read, next_number, SHARD, fork_seq)
+    search = VoidReportSearch(read, next_number, SHARD, fork_seq, match_number)
     while search.read_block():
         pass
     return search.found()
@@ -41,7 +43,10 @@ def tell_fork(venue: Venue) -> list[str]:
     assert fork is not None
     reader = venue.gateway.readers[SHARD]
     records = venue.gateway_records
-    void = void_reports(lambda first, count: records[first - 1 : first - 1 + count], len(records) + 1, fork[0])
+    last_trade = venue.router.last_trade(SHARD, fork)
+    void = void_reports(
+        lambda first, count: records[first - 1 : first - 1 + count], len(records) + 1, fork[0], last_trade
+    )
     reader.go_back()
     venue.router.tell(news(void), venue.now)
     venue.router.forked(SHARD, reader.position, reader.proven_epoch)

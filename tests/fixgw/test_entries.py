@@ -22,8 +22,8 @@ ENTRIES = st.one_of(
     st.builds(SessionNumbers, U32, U32, U32, U32),
     st.builds(Forwarded, U16, U64, U32, U64, st.integers(0, 255), st.binary(max_size=300)),
     st.builds(Outbound, U32, U32, U32, st.binary(max_size=300)),
-    st.builds(StreamPosition, U16, U64, U32, U32, U64, U64),
-    st.builds(StreamFork, U16, U64),
+    st.builds(StreamPosition, U16, U64, U32, U32, U64, U64, U64),
+    st.builds(StreamFork, U16, U64, U64),
 )
 
 
@@ -45,3 +45,12 @@ def test_a_record_cut_short_is_named(row: list[Entry], data: st.DataObject) -> N
 def test_an_unknown_type_is_named() -> None:
     with pytest.raises(EntryError, match="entry at offset 5 has the unknown type 99"):
         list(entries.decode(Incarnation(1).encode() + b"\x63"))
+
+
+def test_positions_and_forks_of_journals_that_knew_no_trades() -> None:
+    position = StreamPosition(1, 2, 3, 4, 5, 6)
+    old_position = b"\x05" + position.encode()[1:-8]
+    assert list(entries.decode(old_position + b"\x06" + StreamFork(1, 2).encode()[1:-8])) == [
+        position,
+        StreamFork(1, 2),
+    ]

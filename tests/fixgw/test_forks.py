@@ -7,6 +7,7 @@ import pytest
 from fixgw import forks, tags
 from fixgw.entries import Entry, Outbound, StreamFork, StreamPosition
 from fixgw.forks import VoidReport, VoidReports, VoidReportSearch, news
+from matching.ids import COUNTER_MASK, first_id
 from tests.fixgw.fork_in_memory import SHARD, lose_end, make_readers, tell_fork, void_reports
 from tests.fixgw.venue_in_memory import Venue
 
@@ -31,8 +32,8 @@ class Journal:
         self.records_read += count
         return self.payloads[first - 1 : first - 1 + count]
 
-    def void(self, fork_seq: int) -> VoidReports:
-        return void_reports(self.read, len(self.payloads) + 1, fork_seq)
+    def void(self, fork_seq: int, match_number: int = 0) -> VoidReports:
+        return void_reports(self.read, len(self.payloads) + 1, fork_seq, match_number)
 
 
 def report(session_id: int, exec_id: bytes, cl_ord_id: bytes, msg_type: bytes = b"8") -> Outbound:
@@ -62,6 +63,18 @@ def test_other_shards_other_messages_and_our_own_refusals_are_not(journal: Journ
     journal.write(report(1, b"G1-20", b"refused"))
     journal.write(report(1, b"1-20", b"no ExecutionReport", msg_type=b"9"))
     assert journal.void(11) == {}
+
+
+def test_trades_are_void_above_the_last_one_before_the_fork(journal: Journal) -> None:
+    last = first_id(SHARD) + 7
+    for number in range(last - 1, last + 3):
+        exec_id = b"%d-T%dS" % (SHARD, number & COUNTER_MASK)
+        journal.write(report(1, exec_id, b"of trade"), StreamPosition(SHARD, 11, 0, 1, 0, 11, number))
+    lost = [VoidReport(b"1-T9S", b"of trade"), VoidReport(b"1-T10S", b"of trade")]
+    assert journal.void(11, last) == {1: lost}
+    journal.write(StreamFork(SHARD, 11, last))
+    assert journal.void(11, last) == {}
+    assert journal.void(11, last - 1) == {1: [VoidReport(b"1-T8S", b"of trade")]}
 
 
 def test_what_was_told_to_be_void_is_not_told_again(journal: Journal) -> None:
@@ -96,7 +109,7 @@ def test_a_long_search_keeps_only_what_it_finds_and_stops_after_each_block(
     kept = len(journal.payloads)
     for seq in range(1, 501):
         journal.trade(seq, 1, shard_id=2)
-    search = VoidReportSearch(journal.read, len(journal.payloads) + 1, SHARD, 9)
+    search = VoidReportSearch(journal.read, len(journal.payloads) + 1, SHARD, 9, 0)
     blocks = 1
     while search.read_block():
         blocks += 1

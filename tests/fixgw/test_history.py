@@ -145,7 +145,7 @@ def test_the_fills_of_the_firm_each_from_its_own_side() -> None:
         f"AE 571={second}B 11=a2 32=20 31=10.00 912=Y",
     ]
     assert amber.reports()[-1] == {
-        35: b"AE", 571: b"%dB" % second, 568: b"t1", 912: b"Y", 570: b"N", 880: b"%d" % second, 55: b"GAMMA",
+        35: b"AE", 571: b"%dB" % second, 568: b"t1", 912: b"Y", 570: b"N", 17: b"2-T1B", 880: b"%d" % second, 55: b"GAMMA",
         32: b"20", 31: b"10.00", 75: b"20261122", 60: b"20261122-09:30:00.000", 552: b"1", 54: b"1",
         37: amber.reports()[-1][37], 11: b"a2",
     }  # fmt: skip
@@ -306,7 +306,7 @@ def order(order_id: int, participant_id: int = 5) -> queries.OrderStatus:
 
 
 def answer_to(asked: Inquiry) -> Answer:
-    return Answer(asked, Reporter(1, {}, {1: INSTRUMENTS["ALPHA"]}), V44)
+    return Answer(asked, {1: Reporter(1, {}, {1: INSTRUMENTS["ALPHA"]})}, V44)
 
 
 def shown(reports: list[Report]) -> list[tuple[bytes, bool]]:

@@ -79,9 +79,9 @@ def test_a_trade_reports_to_both_sides_each_in_its_version(reporter: Reporter) -
     resting = terms(OLD, side=2, order_id=98, cl_ord_id=b"s1")
     event = OrderExecuted(5, 1_002_500, 100, resting, 3, 1, 100, 200, 100_250_000, terms(), 2, 300, 0, 300_750_000)
     assert shown(reporter.reports(event, 43, NOW)) == [
-        "2:8|37=98|11=s1|17=7-43S|20=0|150=1|39=1|" + TERMS.replace("54=1", "54=2") + "32=100|31=100.25|"
+        "2:8|37=98|11=s1|17=7-T5S|20=0|150=1|39=1|" + TERMS.replace("54=1", "54=2") + "32=100|31=100.25|"
         f"151=200|14=100|6=100.25|{TIME}",
-        f"4:8|37=99|11=o1|17=7-43B|150=F|39=2|{TERMS}32=100|31=100.25|527=5|151=0|14=300|6=100.25|{TIME}",
+        f"4:8|37=99|11=o1|17=7-T5B|150=F|39=2|{TERMS}32=100|31=100.25|527=5|151=0|14=300|6=100.25|{TIME}",
     ]
 
 

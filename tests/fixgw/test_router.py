@@ -11,6 +11,7 @@ from fixgw.router import ORDER_LIFETIME, PAUSE, Batch
 from fixgw.session_state import State
 from fixgw.timestamps import SECOND, format_timestamp
 from matching.events import OrderAccepted
+from matching.ids import first_id
 from matching.wire import KINDS, decode_event
 from recovery.link import MAX_UNSEEN
 from recovery.segment import MAX_PAYLOAD_BYTES
@@ -110,8 +111,8 @@ def test_symbols_trade_on_their_shards_and_ids_tell_which() -> None:
             "103=99 58=Side(54) is neither 1 (buy) nor 2 (sell)",
         ),
         (
-            "11=a1|55=ALPHA|54=1|60=NOW|38=1|40=3|99=1|",
-            "103=11 58=OrdType(40) is neither 1 (market) nor 2 (limit)",
+            "11=a1|55=ALPHA|54=1|60=NOW|38=1|40=7|44=1|",
+            "103=11 58=OrdType(40) is none of 1, 2, 3, 4, K, P",
         ),
         (
             "11=a1|55=ALPHA|54=1|60=NOW|38=1.5|40=2|44=1|",
@@ -364,7 +365,7 @@ def test_reports_their_numbers_and_the_streams_position_are_one_record() -> None
     assert sorted(found[3:5]) == [SessionNumbers(1, 0, 3, 4), SessionNumbers(2, 0, 3, 4)]
     position = venue.gateway.readers[1].position
     outbounds = [entry for entry in found if isinstance(entry, Outbound)]
-    assert found[5:] == [StreamPosition(1, *position, 0, 2, position.next_seq)]
+    assert found[5:] == [StreamPosition(1, *position, 0, 2, position.next_seq, first_id(1))]
     said = {session_id: Framer().receive_data(data) for session_id, data in batch.sends}
     assert said == {each: [entry.message for entry in outbounds if entry.session_id == each] for each in (1, 2)}
     assert batch.said == {1: (0, 3), 2: (0, 2)}

@@ -12,6 +12,9 @@ import trio
 
 from fixgw.forks import MAX_LINES
 from marketdata.feed import session_in_epoch
+from matching.events import OrderExecuted
+from matching.ids import COUNTER_MASK
+from matching.wire import KINDS
 from recovery.member import Role
 from tests.integration.failover import Replicated, one_shard, open_replicated
 from tests.integration.fork_broker import ForkBroker
@@ -20,7 +23,7 @@ from tests.integration.test_query import rows
 from tests.venue import Venue
 
 SYMBOLS = ("ALPHA", "BETA")
-_OF_SHARD = re.compile(rb"1(?:F\d+)?-(\d+)[A-Z]?")
+_OF_SHARD = re.compile(rb"1(?:F\d+)?-(T?)(\d+)[A-Z]?")
 
 
 def asynchronous(directory: Path) -> Venue:
@@ -52,10 +55,17 @@ async def start_shard(market: Replicated, *numbers: int) -> None:
             nursery.start_soon(market.start, "shard", market.name(number))
 
 
-def exec_ids_above(broker: ForkBroker, seq: int) -> set[bytes]:
-    """What it holds of the shard's events above `seq`."""
+def exec_ids_above(broker: ForkBroker, history: list[bytes]) -> set[bytes]:
+    """What it holds of the shard's events and trades above these messages."""
+    above = {b"": len(history), b"T": last_trade(history) & COUNTER_MASK}
     found = ((exec_id, _OF_SHARD.fullmatch(exec_id)) for exec_id in broker.exec_ids)
-    return {exec_id for exec_id, named in found if named is not None and int(named[1]) > seq}
+    return {exec_id for exec_id, named in found if named is not None and int(named[2]) > above[named[1]]}
+
+
+def last_trade(history: list[bytes]) -> int:
+    """Its match number: the first field of an `OrderExecuted`, behind the message's length, kind and flags."""
+    trades = [message for message in history if message[2] == KINDS[OrderExecuted]]
+    return int.from_bytes(trades[-1][4:12], "big")
 
 
 def common(one: list[bytes], other: list[bytes]) -> int:
@@ -177,7 +187,7 @@ def check_void(market: Replicated, tail: Tail) -> None:
     assert fork < len(tail.said), "nothing was lost"
     for broker in market.brokers:
         assert broker.void == tail.told[broker.sender]
-        assert broker.void <= exec_ids_above(broker, fork)
+        assert broker.void <= exec_ids_above(broker, tail.said[:fork])
 
 
 async def check_feed(market: Replicated, old_session: bytes, recordings: Path) -> None:
