@@ -10,9 +10,11 @@ import getpass
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from fixgw import __version__
 from fixgw.restarts import WRONG_CONFIGURATION
@@ -43,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="is this configuration right? every error, with its line")
+    check.add_argument("--market", action="store_true", help="show calendars, protections and ticks as they hold")
+    check.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on this trading day, not today's")
     check.add_argument("file", type=Path, metavar="FILE", help="such as conf/exchange.yaml")
     check.set_defaults(command=_check)
 
@@ -226,7 +230,18 @@ def _check(options: argparse.Namespace) -> int:
         _count(len(report.config.sessions), "session"),
     )
     print(f"{options.file}: ok: {', '.join(counts)}")
+    if options.market or options.day is not None:
+        from fixgw.market_overview import overview
+
+        print(overview(report.config, options.day or _today(report.config)))
     return 0
+
+
+def _today(config: "Config") -> date:
+    """The date of the trading day that is on."""
+    trading_day = config.venue.trading_day
+    now = datetime.now(ZoneInfo(trading_day.time_zone))
+    return now.date() if now.time() >= trading_day.rolls_at else now.date() - timedelta(days=1)
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fixgw import config
+from fixgw import cli, config
 from fixgw.config import Config
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "conf" / "exchange.yaml"
@@ -211,3 +211,26 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, old: str, new: str
     assert len(lines) == len(errors), lines
     for line, begins in zip(lines, errors, strict=True):
         assert line.startswith(begins), line
+
+
+def test_a_day_can_be_seen_as_it_will_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(FILE)
+    assert cli.main(["check", "--day", "2026-12-23", str(file)]) == 0
+    assert capsys.readouterr().out.partition("Wednesday")[2].splitlines() == [
+        " 2026-12-23, from 17:45, Europe/London:",
+        "  calendar shares: 18:00 closed, 07:00 pre_open, 08:50 opening_auction, 09:00 continuous, "
+        "16:30 closing_auction, 16:35:30 closed",
+        "  calendar all-night: 17:45 continuous",
+        "  protection normal: static_band 10 %, dynamic_band 2.25 %, fat_finger 25.5 %, max_quantity 100000, "
+        "max_value 5000000.5, pause 120 s, reopening 0.5 s",
+        "  tick table euro: 0.05 from 10, 0.1 from 50",
+        "  circuit breaker: 4650.25, 4350, 4000.00000001",
+        "  ALFA: calendar shares, protection normal, tick table euro, begins at 12.5",
+        "  BRAVO: calendar all-night, not protected, tick size 0.01",
+        "  amber: orders that would meet its own: cancel_resting in group 7",
+    ]
+    assert cli.main(["check", "--day", "2026-12-25", str(file)]) == 0
+    assert "  calendar shares: closed all day\n" in capsys.readouterr().out
+    assert cli.main(["check", "--market", str(file)]) == 0
+    assert "ALFA: calendar shares" in capsys.readouterr().out
