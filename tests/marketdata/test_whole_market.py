@@ -1,0 +1,171 @@
+"""Days in which everything happens, as the public is told of them: the book that a vendor builds is the engine's, and
+an independent judge and decoder find nothing wrong."""
+
+from collections import Counter
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from itch import messages as itchfeed
+
+from marketdata import capture, itch
+from marketdata.book import BookBuilder
+from marketdata.translate import PUBLIC_KINDS, Translator
+from matching import commands, events, wire
+from matching.codes import OrdType, Phase, Side
+from matching.engine import Engine
+from tests.matching.random_market import RandomMarket
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARD_ID = 1
+SEEDS, DAYS, ORDERS = range(5), 3, 200
+
+#: What the public sees of a phase.
+STATES = {
+    Phase.CLOSED: b"H",
+    Phase.PRE_OPEN: b"Q",
+    Phase.OPENING_AUCTION: b"Q",
+    Phase.CONTINUOUS: b"T",
+    Phase.CLOSING_AUCTION: b"Q",
+    Phase.POST_CLOSE: b"H",
+    Phase.HALTED: b"H",
+    Phase.REOPENING_AUCTION: b"Q",
+    Phase.VOLATILITY_AUCTION: b"P",
+    Phase.QUOTE_ONLY: b"Q",
+}
+
+
+def judge() -> ModuleType:
+    spec = spec_from_file_location("itch_judge", ROOT / "examples" / "itch_judge.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Tape:
+    """An engine, what the public is told of it, and the books that a vendor has by that."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(SHARD_ID)
+        self.translator = Translator()
+        self.builder = BookBuilder()
+        #: The messages of each session.
+        self.sessions: list[list[bytes]] = []
+        self.said: Counter[str] = Counter()
+        #: By stock, of the day: shares that traded and were not busted.
+        self.traded: Counter[int] = Counter()
+
+    def apply(self, command: commands.Command, now: int, session_id: int) -> None:
+        while True:
+            for event in self.engine.apply(command, now, session_id):
+                self._hear(event, now)
+            if not self.engine.pending:
+                break
+            command, session_id = commands.Continue(), 0
+        if self.engine.day_is_open:
+            self.check()
+
+    def _hear(self, event: events.Event, now: int) -> None:
+        if isinstance(event, events.DayStarted):
+            self.builder = BookBuilder()
+            self.sessions.append([])
+            self.traded.clear()
+        elif isinstance(event, events.OrderExecuted):
+            self.traded[event.resting.instrument_id] += event.quantity
+        elif isinstance(event, events.AuctionExecuted):
+            self.traded[event.buy.instrument_id] += event.quantity
+        if wire.KINDS[type(event)] not in PUBLIC_KINDS:
+            return
+        for data in self.translator.translate(event, now):
+            message = itch.decode(data)
+            assert itch.encode(message) == data
+            assert itchfeed.messages[data[:1]](data).to_bytes() == data
+            self.builder.receive_message(message)
+            self.sessions[-1].append(data)
+            self.said[chr(data[0])] += 1
+
+    def replace_one(self, cl_ord_id: bytes, now: int, *, quantity: int) -> None:
+        """The last of the displayed limit orders wants this much more, or one less."""
+        orders = [order for order in self.engine.orders() if order.order_ref and order.terms.ord_type == OrdType.LIMIT]
+        if not orders:
+            return
+        terms = orders[-1].terms
+        more = terms.order_qty + quantity if quantity % 2 else max(terms.order_qty - 1, 1)
+        request = commands.ReplaceOrder(
+            terms.participant_id,
+            terms.instrument_id,
+            terms.side,
+            terms.ord_type,
+            terms.time_in_force,
+            terms.price,
+            more,
+            terms.order_id,
+            0,
+            cl_ord_id,
+            terms.cl_ord_id,
+            b"",
+            terms.conditions,
+        )
+        self.apply(request, now, terms.session_id)
+
+    def check(self) -> None:
+        """What is displayed, where everybody can see it."""
+        shown = {
+            (locate, ref): (order.side, order.shares, order.price)
+            for locate, book in self.builder.books.items()
+            for ref, order in book.orders.items()
+        }
+        assert shown == {
+            (order.terms.instrument_id, order.order_ref): (
+                b"B" if order.terms.side == Side.BUY else b"S",
+                order.displayed_qty,
+                order.level.price,
+            )
+            for order in self.engine.orders()
+            if order.order_ref
+        }
+        for instrument in self.engine.instruments():
+            book = self.builder.books[instrument.definition.instrument_id]
+            assert book.trading_state == STATES[Phase(instrument.phase)]
+            bid, ask = book.best_bid, book.best_ask
+            if instrument.phase == Phase.CONTINUOUS and bid is not None and ask is not None:
+                assert bid.price < ask.price
+
+
+def days_of(seed: int, directory: Path) -> Counter[str]:
+    """Live through some days, and have every session judged. Gives how often each message was said."""
+    tape = Tape()
+    for number, (command, now, session_id) in enumerate(RandomMarket(seed).days(DAYS, ORDERS)):
+        busted = tape.said["B"]
+        tape.apply(command, now, session_id)
+        if number % 5 == 0 and tape.engine.day_is_open:
+            tape.replace_one(b"R%d" % number, now, quantity=1 + number % 7)
+        if not busted and not tape.said["B"] and tape.engine.day_is_open:
+            volumes = {locate: book.volume for locate, book in tape.builder.books.items() if book.volume}
+            assert volumes == tape.traded
+    assert len(tape.sessions) == DAYS
+    built = {book.symbol: book for book in tape.builder.books.values()}
+    judged = [read_books(session, directory / f"{number}.itch") for number, session in enumerate(tape.sessions)]
+    for symbol, book in judged[-1].items():
+        ours = built[symbol].snapshot()
+        assert book["volume"] == built[symbol].volume
+        assert book["bids"] == [[level.price, level.shares] for level in ours.bids]
+        assert book["asks"] == [[level.price, level.shares] for level in ours.asks]
+    return tape.said
+
+
+def read_books(session: list[bytes], file: Path) -> dict[str, Any]:
+    with file.open("wb") as recording:
+        capture.write_messages(recording, session)
+    books: dict[str, Any] = judge().read_books(file)
+    return books
+
+
+def test_a_vendor_knows_the_book_through_everything_that_can_happen(tmp_path: Path) -> None:
+    said: Counter[str] = Counter()
+    for seed in SEEDS:
+        said += days_of(seed, tmp_path)
+    assert said.keys() == set("SRHYAEXDUCPQBIJVW")
