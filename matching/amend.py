@@ -168,9 +168,9 @@ def _requeued(
     cum_qty = order.cum_qty
     cum_notional = order.cum_notional
     leaves_qty = order.displayed_qty + order.hidden_qty + terms.order_qty - order.terms.order_qty
-    trades = instrument.phase == CONTINUOUS and would_trade(instrument, side, terms.price)
     order_ref = 0
-    if order.order_ref and terms.price and not trades and not _is_reserve(terms):
+    whole = order.order_ref and terms.price and not _is_reserve(terms)
+    if whole and not (instrument.phase == CONTINUOUS and would_trade(instrument, side, terms.price)):
         order_ref = rest(state, session, side, terms, leaves_qty, cum_qty, cum_notional)
     replaced = OrderReplaced(
         terms, order.terms.cl_ord_id, order.order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional

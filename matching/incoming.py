@@ -67,7 +67,11 @@ def would_trade(instrument: Instrument, side: BookSide, price: int) -> bool:
     best = side.opposite.best
     if best is not None and best.rank >= lowest:
         return True
-    return bool(pegs_within(instrument, side.opposite, lowest, *best_prices(instrument)))
+    pegs = instrument.pegs.asks if side.sign > 0 else instrument.pegs.bids
+    if pegs.best is None:
+        return False
+    best_bid, best_ask = best_prices(instrument)
+    return bool(pegs_within(instrument, side.opposite, lowest, best_bid, best_ask))
 
 
 def come_in(
