@@ -1,15 +1,18 @@
-"""Event by event, which rows a ledger has of it; then a day of an engine, of which participants have all numbers."""
+"""Event by event, which rows a ledger has of it; then days of an engine, of which it has all that the engine has."""
+
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from matching import events, ledger, wire
+from matching import commands, events, ledger, queries, wire
 from matching.codes import CancelReason, OrdStatus, OrdType, RejectReason, RestatementReason, Side, TimeInForce
 from matching.commands import Conditions
+from matching.engine import Engine
 from matching.events import OrderTerms
 from matching.ledger import Row
-from tests.marketdata.stream import AAPL, MSFT, ShardStream
+from tests.matching.random_market import PARTICIPANTS, RandomMarket
+
+AAPL = 1
 
 TERMS = OrderTerms(77, 7, 70, AAPL, Side.BUY, OrdType.LIMIT, TimeInForce.DAY, 100_0000, 500, b"C1", b"ACC")
 OTHER = OrderTerms(78, 8, 80, AAPL, Side.SELL, OrdType.MARKET, TimeInForce.IOC, 0, 300, b"S1", b"")
@@ -29,7 +32,7 @@ STOP = OrderTerms(
 )
 
 #: The event, its rows as (fields that are not 0 or empty and not the terms' own).
-CASES = {
+CASES: dict[str, tuple[events.Event, list[dict[str, object]]]] = {
     "order accepted": (
         events.OrderAccepted(TERMS, 3),
         [{"event": "NEW", "participant_seq": 3, "leaves_qty": 500, "ord_status": OrdStatus.NEW}],
@@ -216,11 +219,12 @@ CASES = {
 
 def row_of(terms: OrderTerms, fields: dict[str, object]) -> Row:
     """A row of an order, with its terms, and these fields of its own."""
-    empty = Row(*(b"" if "cl_ord_id" in name or name == "account" else 0 for name in Row._fields))
+    empty = Row._make(b"" if "cl_ord_id" in name or name == "account" else 0 for name in Row._fields)
     conditions = terms.conditions or Conditions()
     common = {name: getattr(terms, name) for name in OrderTerms.__struct_fields__ if name in Row._fields}
     common |= {name: getattr(conditions, name) for name in Conditions.__struct_fields__}
-    return empty._replace(**{"liquidity": "", **common, **fields})
+    values: dict[str, Any] = {"liquidity": "", **common, **fields}
+    return empty._replace(**values)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -254,35 +258,85 @@ def test_every_event_with_a_participants_number_has_rows() -> None:
     assert numbered == ledger.LEDGER_KINDS
 
 
-orders = st.lists(
-    st.tuples(st.sampled_from([AAPL, MSFT]), st.sampled_from(list(Side)), st.integers(1, 400), st.integers(995, 1005)),
-    max_size=40,
-)
+class Kept:
+    """An engine, and a ledger of it."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(1)
+        self.rows: list[Row] = []
+        self.today: list[Row] = []
+
+    def apply(self, command: commands.Command, now: int, session_id: int) -> None:
+        while True:
+            for event in self.engine.apply(command, now, session_id):
+                if isinstance(event, events.DayStarted):
+                    self.today.clear()
+                self.rows += ledger.rows(event)
+                self.today += ledger.rows(event)
+            if not self.engine.pending:
+                return
+            command, session_id = commands.Continue(), 0
+
+    def orders(self) -> dict[int, Row]:
+        """By order id, as it is now or as it ended."""
+        return {row.order_id: row for row in self.rows if row.order_id and row.event in ledger.OF_ORDERS}
+
+    def fills(self, participant_id: int) -> list[tuple[int, int, int, int, str, bool]]:
+        """Of the day, by match number: order, price, quantity, how it came to be, and whether it was undone."""
+        undone = {row.match_number for row in self.today if row.event == ledger.TRADE_CANCEL}
+        return sorted(
+            (row.match_number, row.order_id, row.last_px, row.last_qty, row.liquidity, row.match_number in undone)
+            for row in self.today
+            if row.event == ledger.TRADE and row.participant_id == participant_id
+        )
+
+    def fills_of_engine(self, participant_id: int) -> list[tuple[int, int, int, int, str, bool]]:
+        found = self.engine.answer(queries.Fills(participant_id))
+        assert isinstance(found, queries.FillsFound)
+        assert not found.more
+        return sorted(
+            (
+                fill.match_number,
+                fill.terms.order_id,
+                fill.price,
+                fill.quantity,
+                ledger.AUCTION if fill.auction else ledger.ADDED if fill.resting else ledger.REMOVED,
+                fill.busted,
+            )
+            for fill in found.fills
+        )
+
+    def check(self) -> None:
+        numbers: dict[int, list[int]] = {}
+        for row in self.rows:
+            numbers.setdefault(row.participant_id, []).append(row.participant_seq)
+        for told in numbers.values():
+            assert told == list(range(1, len(told) + 1))
+        for participant_id in PARTICIPANTS:
+            assert self.fills(participant_id) == self.fills_of_engine(participant_id)
+        open_orders = {
+            order.terms.order_id: (order.terms.cl_ord_id, order.leaves_qty, order.cum_qty, order.cum_notional)
+            for participant_id in PARTICIPANTS
+            for order in self.open_orders(participant_id)
+        }
+        assert open_orders == {
+            order_id: (row.cl_ord_id, row.leaves_qty, row.cum_qty, row.cum_notional)
+            for order_id, row in self.orders().items()
+            if row.leaves_qty
+        }
+
+    def open_orders(self, participant_id: int) -> tuple[queries.OrderStatus, ...]:
+        found = self.engine.answer(queries.OpenOrders(participant_id))
+        assert isinstance(found, queries.OrdersFound)
+        assert not found.more
+        return tuple(found.orders)
 
 
-@given(orders)
-def test_participants_have_all_their_numbers_and_both_sides_of_every_trade(
-    orders: list[tuple[int, Side, int, int]],
-) -> None:
-    stream = ShardStream()
-    stream.start_day()
-    for number, (instrument_id, side, quantity, price) in enumerate(orders):
-        stream.enter(side, quantity, price * 1000, instrument_id=instrument_id)
-        resting = next(iter(stream.engine.orders()), None)
-        if number % 5 == 4 and resting is not None:
-            stream.cancel(resting.terms)
-    rows = [
-        row
-        for released, _ in stream.released()
-        for message in released
-        if message.kind in ledger.LEDGER_KINDS
-        for row in ledger.rows(wire.decode_event(message.kind, message.body))
-    ]
-    numbers: dict[int, list[int]] = {}
-    for row in rows:
-        numbers.setdefault(row.participant_id, []).append(row.participant_seq)
-    for told in numbers.values():
-        assert told == list(range(1, len(told) + 1))
-    last = {row.order_id: row for row in rows if row.event in ledger.OF_ORDERS}
-    open_orders = {order.terms.order_id: (order.leaves_qty, order.cum_qty) for order in stream.engine.orders()}
-    assert {order_id: (row.leaves_qty, row.cum_qty) for order_id, row in last.items() if row.leaves_qty} == open_orders
+@pytest.mark.parametrize("seed", range(4))
+def test_through_everything_that_can_happen_the_ledger_has_what_the_engine_has(seed: int) -> None:
+    kept = Kept()
+    for number, (command, now, session_id) in enumerate(RandomMarket(seed).days(3, 150)):
+        kept.apply(command, now, session_id)
+        if number % 10 == 0 and kept.engine.day_is_open:
+            kept.check()
+    assert {row.event for row in kept.rows} >= {"NEW", "REJECTED", "TRADE", "CANCELED", "EXPIRED", "CANCEL_REJECTED"}
