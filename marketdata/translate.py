@@ -15,7 +15,7 @@ and the instruments' symbols, and both are said by the events of the day itself.
 | `AuctionExecuted` | C, not printable, for each side that is displayed |
 | `CrossExecuted` | Q: it prints the auction's trades together |
 | `OrderReduced`, `OrderRestated` | X; nothing when no displayed quantity was taken away |
-| `OrderReplaced` | U; D when the order left the book to trade; nothing when it was not displayed and is not |
+| `OrderReplaced` | U; D when it left the book, and `OrderBooked` tells what comes back; nothing if it was not displayed |
 | `OrderCanceled`, `OrderExpired` | D, if the order was displayed |
 | `TradeBusted` | B |
 | `ImbalancePublished` | I |
@@ -261,12 +261,9 @@ class Translator:
         terms = event.terms
         if event.order_ref == 0:
             return self._delete(terms.instrument_id, timestamp, event.orig_order_ref)
-        displayed = event.leaves_qty
-        if terms.conditions is not None and terms.conditions.display_qty:
-            displayed = min(displayed, terms.conditions.display_qty)
         return [
             itch.encode_order_replace(
-                terms.instrument_id, timestamp, event.orig_order_ref, event.order_ref, displayed, terms.price
+                terms.instrument_id, timestamp, event.orig_order_ref, event.order_ref, event.leaves_qty, terms.price
             )
         ]
 

@@ -9,15 +9,14 @@ from marketdata.book import BookBuilder
 from marketdata.translate import Translator
 from matching import codes, events, wire
 from matching.codes import Side
-from matching.commands import Conditions
 from tests.marketdata.stream import AAPL, MIDNIGHT, MSFT, ShardStream
 
 NOW = MIDNIGHT + 5
 STOCK = b"AAPL    "
 
 
-def terms(price: int = 100_0000, side: Side = Side.BUY, conditions: Conditions | None = None) -> events.OrderTerms:
-    return events.OrderTerms(77, 7, 70, AAPL, side, 2, 0, price, 500, b"C1", b"", conditions)
+def terms(price: int = 100_0000, side: Side = Side.BUY) -> events.OrderTerms:
+    return events.OrderTerms(77, 7, 70, AAPL, side, 2, 0, price, 500, b"C1", b"")
 
 
 def executed(price: int, resting_order_ref: int, resting_price: int = 100_0000) -> events.OrderExecuted:
@@ -102,14 +101,6 @@ CASES: dict[str, tuple[events.Event, list[itch.Message]]] = {
     "what rests of a market order executed": (
         executed(100_0000, 5, resting_price=0),
         [itch.OrderExecuted(AAPL, 0, 5, 5, 300, 9)],
-    ),
-    "reserve order replaced": (
-        events.OrderReplaced(terms(conditions=Conditions(display_qty=50)), b"C0", 5, 6, 3, 100, 400, 0),
-        [itch.OrderReplace(AAPL, 0, 5, 5, 6, 50, 100_0000)],
-    ),
-    "the last of a reserve order replaced": (
-        events.OrderReplaced(terms(conditions=Conditions(display_qty=50)), b"C0", 5, 6, 3, 470, 30, 0),
-        [itch.OrderReplace(AAPL, 0, 5, 5, 6, 30, 100_0000)],
     ),
     "order replaced that is not displayed": (events.OrderReplaced(terms(), b"C0", 0, 0, 3, 0, 500, 0), []),
     "order reduced that is not displayed": (events.OrderReduced(terms(), b"C0", 0, 100, 3, 0, 400, 0), []),
