@@ -15,7 +15,7 @@ and the instruments' symbols, and both are said by the events of the day itself.
 | `AuctionExecuted` | C, not printable, for each side that is displayed |
 | `CrossExecuted` | Q: it prints the auction's trades together |
 | `OrderReduced`, `OrderRestated` | X; nothing when no displayed quantity was taken away |
-| `OrderReplaced` | U; D when it left the book, and `OrderBooked` tells what comes back; nothing if it was not displayed |
+| `OrderReplaced` | U; D when it left the book: `OrderBooked` tells what comes back; nothing if it was not displayed |
 | `OrderCanceled`, `OrderExpired` | D, if the order was displayed |
 | `TradeBusted` | B |
 | `ImbalancePublished` | I |
