@@ -237,10 +237,10 @@ class Engine:
         return self._state.order(order_id)
 
     def orders(self) -> Iterator[Order]:
-        """All resting orders: by instrument, bids before asks, in price-time priority."""
+        """All orders that rest anywhere: by instrument, side by side, in price-time priority; the book comes first."""
         for instrument in self.instruments():
-            yield from instrument.book.bids.orders()
-            yield from instrument.book.asks.orders()
+            for side in instrument.sides():
+                yield from side.orders()
 
 
 def _refused(command: Command, reason: int) -> CommandRefused:
