@@ -76,7 +76,7 @@ from matching.events import Event
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 from tests.matching.telling import SECOND, TIMES_IN_FORCE, Teller, drawn, waiting
 
-# What the engine does not take must be sayable too: FIX's sell short, forex orders, a time in force 9, a peg to the last.
+# What the engine does not take must be sayable too: sell short, forex orders, a time in force 9, a peg to the last.
 _SIDES = {"buy": 1, "sell": 2, "short": 5}
 _ORD_TYPES = {"market": OrdType.MARKET, "leftover": OrdType.MARKET_WITH_LEFTOVER_AS_LIMIT, "forex": ord("F")}
 _TIMES_IN_FORCE = {word: int(code) for code, word in TIMES_IN_FORCE.items()} | {"never": 9}

@@ -228,7 +228,7 @@ def mass_cancel(market: Market, command: MassCancel, session_id: int) -> None:
     """By a participant, or by an operator (session 0)."""
     head = command.participant_id, session_id
     scope = command.cl_ord_id, command.target_session_id, command.instrument_id, command.side
-    if reason := mass_cancel_fault(market, command):
+    if reason := mass_cancel_fault(market, command, session_id):
         market.say(MassCancelRejected(*head, told(market, command, session_id), *scope, reason))
         return
     found = [
@@ -248,13 +248,13 @@ def told(market: Market, command: MassCancel, session_id: int) -> int:
     return market.seq(command.participant_id) if session_id else 0
 
 
-def mass_cancel_fault(market: Market, command: MassCancel) -> RejectReason | None:
+def mass_cancel_fault(market: Market, command: MassCancel, session_id: int) -> RejectReason | None:
     if command.instrument_id and market.instrument(command.instrument_id) is None:
         return RejectReason.UNKNOWN_INSTRUMENT
     if command.side not in (0, *Side):
         return RejectReason.UNSUPPORTED_SIDE
     target = market.sessions.get(command.target_session_id)
-    if command.target_session_id and (target is None or target.participant_id != command.participant_id):
+    if command.target_session_id not in (0, session_id) and (target is None or target.participant_id != command.participant_id):
         return RejectReason.TERMS_MISMATCH
     return None
 
