@@ -35,6 +35,8 @@ _log: Final = logging.getLogger(__name__)
 MAX_WAITING: Final = 65_536
 #: Messages that one transaction takes: some tens of milliseconds.
 MAX_AT_ONCE: Final = 4096
+#: What comes within this time is written together: a transaction costs as much as some ten rows.
+GATHER_SECONDS: Final = 0.02
 
 _DAY_STARTED: Final = wire.KINDS[DayStarted]
 
@@ -138,6 +140,7 @@ class Ledger:
     async def _write(self) -> None:
         while True:
             await self._news.wait()
+            await trio.sleep(GATHER_SECONDS)
             self._news = trio.Event()
             while self._queue:
                 items, count = self._take()
