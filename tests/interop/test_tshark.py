@@ -80,7 +80,7 @@ def tshark() -> str:
 
 
 def a_day() -> list[bytes]:
-    """The datagrams of a small session: heartbeats, one message, several, full ones, and the end."""
+    """The datagrams of a small session: heartbeats, one message, several, full ones, one of each type, and the end."""
     sender = DownstreamSender(moldudp64.session_name("261121A001"), now=0, end_of_session_duration=2 * SECOND)
     sender.handle_deadline(0)
     sender.send_message(itch.encode(itch.SystemEvent(0, 0, 1, b"O")))
@@ -90,6 +90,9 @@ def a_day() -> list[bytes]:
             sender.send_message(itch.encode_add_order(1, n, (1 << 48) + n, b"B", 100, b"AAPL    ", 1_000_000))
             sender.send_message(itch.encode_order_delete(1, n, (1 << 48) + n))
         sender.flush(0)
+    for code, layout in itch.LAYOUTS.items():
+        sender.send_message(bytes([code, *range(1, layout.length)]))
+    sender.flush(0)
     sender.handle_deadline(SECOND)
     sender.end_session(2 * SECOND)
     while (deadline := sender.next_deadline()) is not None:
@@ -100,7 +103,7 @@ def a_day() -> list[bytes]:
 def test_tshark_agrees_on_every_packet(tshark: str, tmp_path: Path) -> None:
     datagrams = a_day()
     packets = [decode_downstream(datagram) for datagram in datagrams]
-    assert {packet.message_count for packet in packets} >= {0, 1, 4, 0xFFFF}
+    assert {packet.message_count for packet in packets} >= {0, 1, 4, len(itch.LAYOUTS), 0xFFFF}
     file = tmp_path / "day.pcap"
     file.write_bytes(pcap(datagrams))
     dissected = dissect(tshark, file)
