@@ -173,6 +173,7 @@ class ReplicaHost:
             if self.crash_after is not None:
                 self.crash_after -= 1
                 if self.crash_after < 0:
+                    witness.observe(self)  # what it has said already may tell of a commit
                     self.die(power=self.world.chance(0.5))
                     return
             if target == STREAM:
