@@ -11,7 +11,6 @@ from matching.codes import RefusalReason
 from matching.commands import BreachCircuitBreaker, SetCircuitBreaker
 from matching.events import CircuitBreakerBreached, CircuitBreakerSet, Event
 from matching.instruments import HALTED
-from matching.phases import go_on_moving
 from matching.state import Moving, State
 
 
@@ -25,14 +24,12 @@ def set_circuit_breaker(state: State, command: SetCircuitBreaker, events: list[E
     return 0
 
 
-def breach_circuit_breaker(state: State, command: BreachCircuitBreaker, events: list[Event], timestamp: int) -> int:
-    """Say that a level was reached, and halt everything. Gives a RefusalReason, or 0."""
+def breach_circuit_breaker(state: State, command: BreachCircuitBreaker, events: list[Event]) -> int:
+    """Say that a level was reached; to halt everything is the next work. Gives a RefusalReason, or 0."""
     if not 1 <= command.level <= 3:
         return RefusalReason.BAD_LEVEL
     if not state.day:
         return RefusalReason.DAY_NOT_OPEN
     events.append(CircuitBreakerBreached(command.level))
-    go_on_moving(
-        state, Moving(state.instruments.sorted_ids()[::-1], HALTED, b"MWC%d" % command.level), events, timestamp
-    )
+    state.work.insert(0, Moving(state.instruments.sorted_ids()[::-1], HALTED, b"MWC%d" % command.level))
     return 0

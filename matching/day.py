@@ -68,7 +68,7 @@ def start_day(state: State, command: StartDay, events: list[Event], timestamp: i
     state.forget_day()
     advance.skip_schedule(state, timestamp)
     events.append(DayStarted(command.day, command.feed_session, command.midnight))
-    _list(state, Listing(state.instruments.sorted_ids()[::-1], timestamp), events)
+    state.work.insert(0, Listing(state.instruments.sorted_ids()[::-1], timestamp))
     return 0
 
 
@@ -79,7 +79,7 @@ def end_day(state: State, command: EndDay, events: list[Event], timestamp: int) 
     if state.market_is_open:
         state.market_is_open = False
         events.append(SystemEventOccurred(SystemEventCode.END_OF_MARKET_HOURS))
-    _expire(state, Expiry(state.instruments.sorted_ids()[::-1], timestamp), events)
+    state.work.insert(0, Expiry(state.instruments.sorted_ids()[::-1], timestamp))
     return 0
 
 

@@ -142,11 +142,11 @@ class Engine:
         """Do an operator's command about phases or protections. Gives a RefusalReason, or 0."""
         state = self._state
         if isinstance(command, Advance):
-            return advance(state, events, timestamp)
+            return advance(state, timestamp)
         if isinstance(command, SetTradingState):
             return set_trading_state(state, command, events, timestamp)
         if isinstance(command, SetPhase):
-            return set_phase(state, command, events, timestamp)
+            return set_phase(state, command)
         if isinstance(command, SchedulePhase):
             return schedule_phase(state, command)
         if isinstance(command, DefineRules):
@@ -158,7 +158,7 @@ class Engine:
         if isinstance(command, SetCircuitBreaker):
             return set_circuit_breaker(state, command, events)
         if isinstance(command, BreachCircuitBreaker):
-            return breach_circuit_breaker(state, command, events, timestamp)
+            return breach_circuit_breaker(state, command, events)
         return RefusalReason.UNKNOWN_KIND
 
     @property

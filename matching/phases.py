@@ -99,8 +99,8 @@ def goes_with(time_in_force: int, phase: int) -> bool:
 # --- operators' commands ----------------------------------------------------------------------------------------------
 
 
-def set_phase(state: State, command: SetPhase, events: list[Event], timestamp: int) -> int:
-    """Begin a phase, of one instrument or of all. Gives a RefusalReason, or 0: then there is work, or it is done."""
+def set_phase(state: State, command: SetPhase) -> int:
+    """Begin a phase, of one instrument or of all, as the next work. Gives a RefusalReason, or 0."""
     if command.phase not in _PHASES:
         return RefusalReason.BAD_PHASE
     by_id = state.instruments.by_id
@@ -109,13 +109,12 @@ def set_phase(state: State, command: SetPhase, events: list[Event], timestamp: i
     ids = [command.instrument_id] if command.instrument_id else state.instruments.sorted_ids()[::-1]
     for instrument_id in ids:
         by_id[instrument_id].scheduled_phase = CONTINUOUS  # the operator knows better than the schedule
-    go_on_moving(state, Moving(ids, command.phase, command.reason), events, timestamp)
+    state.work.insert(0, Moving(ids, command.phase, command.reason))
     return 0
 
 
 def set_trading_state(state: State, command: SetTradingState, events: list[Event], timestamp: int) -> int:
-    """Halt or resume an instrument, or let it only quote. Gives a RefusalReason, or 0: then there is work, or it is
-    done."""
+    """Halt or resume an instrument, or let it only quote. Gives a RefusalReason, or 0."""
     instrument = state.instruments.by_id.get(command.instrument_id)
     if instrument is None:
         return RefusalReason.UNKNOWN_INSTRUMENT
