@@ -176,6 +176,7 @@ class Book:
                 "side": _SIDES.get(row["side"], ""),
                 "price": price(row["price"]) if row["price"] else "",
                 "order_qty": row["order_qty"] if of_order else "",
+                "match_number": read_back(row["match_number"]) if trade else "",
                 "last_qty": row["last_qty"] if trade else "",
                 "last_px": price(row["last_px"]) if trade else "",
                 "cum_qty": row["cum_qty"] if of_order else "",

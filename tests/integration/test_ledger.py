@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from fixgw.ledger_file import read_ledger
+from matching.ids import COUNTER_MASK
 from tests.integration.failover import open_replicated
 from tests.integration.fix_broker import Broker
 from tests.integration.fork_broker import ForkBroker
@@ -20,9 +21,9 @@ from tests.venue import ROOT, Venue
 
 KILLS = 3
 LEDGERS = [{"name": "l1"}]
-_EXEC_ID = re.compile(rb"(\d+)(?:F\d+)?-(\d+)[A-Z]?")
+_EXEC_ID = re.compile(rb"(\d+)(?:F\d+)?-T(\d+)[BS]")
 
-#: shard, number of the event, order, price, quantity, cum, leaves.
+#: shard, number of the trade there, order, price, quantity, cum, leaves.
 Fill = tuple[int, int, int, str, int, int, int]
 
 
@@ -52,7 +53,7 @@ async def kept_fills(venue: Venue, participant: str) -> list[Fill]:
     return sorted(
         (
             shards[row["shard"]],
-            row["seq"],
+            row["match_number"] & COUNTER_MASK,
             row["order_id"],
             f"{float(row['last_px']):.2f}",
             row["last_qty"],
