@@ -6,6 +6,9 @@ anything.
 """
 
 from random import Random
+from typing import Any
+
+from msgspec import structs
 
 from matching.codes import OrdType, Peg, Phase, TimeInForce
 from matching.commands import (
@@ -77,6 +80,8 @@ class RandomMarket:
         self.random = Random(seed)
         self.now = 0
         self.orders = 0
+        #: All orders, each again under every name and with the terms that a replace asked for.
+        self.entered: list[NewOrder] = []
         #: Prices on each side of the middle: many make orders rest, few make them trade.
         self.levels = levels
 
@@ -88,7 +93,7 @@ class RandomMarket:
         return [(decode_command(*encode(command)), now, session_id) for command, now, session_id in calls]
 
     def _opening(self) -> list[Call]:
-        calls: list[Command] = [DefineInstrument(each, b"I%d" % each, 50, 1, 100) for each in INSTRUMENTS]
+        calls: list[Command] = [DefineInstrument(each, b"I%d" % each, 50, each, 100) for each in INSTRUMENTS]
         calls += [DefineSession(who * 10 + n, who, 1 + who % 2, n) for who in PARTICIPANTS for n in (0, 1)]
         return [(each, 0, 0) for each in calls]
 
@@ -112,7 +117,7 @@ class RandomMarket:
         if not scheduled:
             calls += [(SetPhase(0, phase, b""), self.now, 0) for phase in (Phase.CLOSING_AUCTION, Phase.POST_CLOSE)]
         calls.append((EndDay(day), self.now, 0))
-        return calls
+        return calls + [self._call() for _ in range(4)]  # at night
 
     def _call(self) -> Call:
         drawn = self.random.random()
@@ -127,7 +132,7 @@ class RandomMarket:
         return self._operation(), self.now, 0
 
     def _from(self, command: NewOrder | CancelOrder | ReplaceOrder | MassCancel) -> Call:
-        return command, self.now, command.participant_id * 10 + (self.random.random() < 0.3)
+        return command, self.now, command.participant_id * 10 + (self.random.random() < 0.15)
 
     def _price(self) -> int:
         return 1_000 + 50 * self.random.randint(-self.levels, self.levels)
@@ -163,7 +168,7 @@ class RandomMarket:
         random = self.random
         self.orders += 1
         ord_type, time_in_force, price, conditions = self._shape()
-        return NewOrder(
+        order = NewOrder(
             random.choice(PARTICIPANTS),
             random.choice((1, 1, 1, 2)),
             random.randint(1, 2),
@@ -176,34 +181,67 @@ class RandomMarket:
             b"ACC",
             conditions,
         )
+        if random.random() < 0.05:
+            return structs.replace(order, **self._wrong())
+        self.entered.append(order)
+        return order
 
-    def _name(self) -> tuple[bytes, bytes]:
-        """A request's ClOrdID, and that of an order that may still be open."""
-        self.orders += 1
-        return b"x%d" % self.orders, b"x%d" % self.random.randint(max(self.orders - 40, 1), self.orders)
+    def _wrong(self) -> dict[str, Any]:
+        """A field that some rule speaks against."""
+        return self.random.choice(
+            (
+                {"side": 3},
+                {"ord_type": 9},
+                {"time_in_force": 5},
+                {"price": 1_025},
+                {"price": -50},
+                {"quantity": 0},
+                {"instrument_id": 9},
+                {"expires_at": 1},
+                {"cl_ord_id": b"x1"},
+                {"conditions": Conditions(exec_inst=7)},
+            )
+        )
+
+    def _named(self) -> NewOrder:
+        """An order that was entered lately and may be open; now and then one that never was."""
+        if self.random.random() < 0.1 or not self.entered:
+            return self._order()
+        return self.random.choice(self.entered[-60:])
 
     def _cancel(self) -> CancelOrder:
-        random = self.random
-        order_id = FIRST_ID + random.randint(max(self.orders - 60, 1), self.orders + 1)
-        return CancelOrder(
-            random.choice(PARTICIPANTS), random.choice((1, 1, 1, 2)), random.randint(1, 2), order_id, 0, *self._name()
-        )
+        order = self._named()
+        self.orders += 1
+        order_id = self.random.choice((0, 0, FIRST_ID + self.random.randint(1, self.orders)))
+        name = b"x%d" % self.orders
+        return CancelOrder(order.participant_id, order.instrument_id, order.side, order_id, 0, name, order.cl_ord_id)
 
     def _replace(self) -> ReplaceOrder:
         random = self.random
-        order_id = FIRST_ID + random.randint(max(self.orders - 60, 1), self.orders + 1)
-        ord_type, time_in_force, price, conditions = self._shape()
+        order = self._named()
+        self.orders += 1
+        price, conditions = order.price, order.conditions
+        if price and random.random() < 0.5:
+            price = self._price()
+        if random.random() < 0.1:
+            _, _, price, conditions = self._shape()
+        quantity = random.choice((order.quantity, order.quantity - 1, 1, 2, random.randint(1, 25)))
+        name = b"x%d" % self.orders
+        self.entered.append(
+            structs.replace(order, cl_ord_id=name, price=price, quantity=quantity, conditions=conditions)
+        )
         return ReplaceOrder(
-            random.choice(PARTICIPANTS),
-            random.choice((1, 1, 1, 2)),
-            random.randint(1, 2),
-            ord_type,
-            time_in_force,
+            order.participant_id,
+            order.instrument_id,
+            order.side,
+            order.ord_type,
+            order.time_in_force,
             price,
-            random.randint(1, 25),
-            order_id,
+            max(quantity, 0),
             0,
-            *self._name(),
+            0,
+            name,
+            order.cl_ord_id,
             b"",
             conditions,
         )
@@ -240,7 +278,7 @@ class RandomMarket:
                 CancelSession(who * 10 + 1),
                 SetCircuitBreaker(30, 20, 10),
                 BreachCircuitBreaker(random.randint(1, 3)),
-                DefineInstrument(instrument_id, b"I%d" % instrument_id, 50, 1, random.choice((1, 100))),
+                DefineInstrument(instrument_id, b"I%d" % instrument_id, 50, instrument_id, random.choice((1, 100))),
                 DefineInstrument(3, b"LATE", 50, 1, 100),
                 MassCancel(0, 0, instrument_id, 0, b""),
                 Advance(),
