@@ -26,7 +26,7 @@ MAX_LOOKED_AT: Final = 4096
 
 def mass_cancel(state: State, command: MassCancel, session_id: int, events: list[Event]) -> None:
     """Reject a mass cancel request, or make it the next work."""
-    reason = _fault(state, command)
+    reason = _fault(state, command, session_id)
     if reason:
         events.append(
             MassCancelRejected(
@@ -53,13 +53,15 @@ def mass_cancel(state: State, command: MassCancel, session_id: int, events: list
     state.work.insert(0, work)
 
 
-def _fault(state: State, command: MassCancel) -> int:
+def _fault(state: State, command: MassCancel, session_id: int) -> int:
     """The first RejectReason that holds against a request, or 0."""
     if command.instrument_id and command.instrument_id not in state.instruments.by_id:
         return RejectReason.UNKNOWN_INSTRUMENT
     if command.side not in (0, BUY, SELL):
         return RejectReason.UNSUPPORTED_SIDE
     target, participant_id = command.target_session_id, command.participant_id
+    if target == session_id:
+        return 0  # the asker's own, although it may be new here
     if target and participant_id and state.find_session(target, participant_id) is None:
         definition = state.definitions.get(target)
         if definition is None or definition.participant_id != participant_id:

@@ -254,7 +254,9 @@ def mass_cancel_fault(market: Market, command: MassCancel, session_id: int) -> R
     if command.side not in (0, *Side):
         return RejectReason.UNSUPPORTED_SIDE
     target = market.sessions.get(command.target_session_id)
-    if command.target_session_id not in (0, session_id) and (target is None or target.participant_id != command.participant_id):
+    if command.target_session_id not in (0, session_id) and (
+        target is None or target.participant_id != command.participant_id
+    ):
         return RejectReason.TERMS_MISMATCH
     return None
 
