@@ -1,0 +1,214 @@
+"""People run a market: an auction by the calendar, a halt, a kill switch, a mass cancel, a bust, as all others see it.
+
+Real processes, `fixgw operate` as it is typed, FIX brokers that keep their own account, a vendor who hears the feed.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from tests.integration.feed_tap import FeedTap
+from tests.integration.fix_broker import Broker, Fields
+from tests.integration.market import POLL_SECONDS, feed_lines, feed_servers
+from tests.venue import ROOT, Venue, running
+
+SESSIONS = (("BROKER1", "FIX.4.4"), ("BROKER2", "FIX.4.4"))
+BUY, SELL = b"1", b"2"
+
+
+class Firm(Broker):
+    """Counts what is undone beside what is done."""
+
+    busted = 0
+
+    def _account(self, report: Fields) -> None:
+        if report[150] == b"H":
+            assert report[17] not in self.exec_ids
+            self.exec_ids.add(report[17])
+            self.busted += int(report[32])
+        else:
+            super()._account(report)
+
+
+class Floor:
+    """A running venue, its firms, its vendor, and the operator's keyboard."""
+
+    def __init__(self, venue: Venue, firms: list[Firm], tap: FeedTap) -> None:
+        self.venue = venue
+        self.firms = firms
+        self.tap = tap
+
+    async def type(self, command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        line = [sys.executable, "-m", "fixgw", command, str(self.venue.file), *arguments]
+        return await trio.run_process(line, cwd=ROOT, capture_stdout=True, capture_stderr=True, check=False)
+
+    async def operate(self, *arguments: str, code: int = 0) -> list[str]:
+        """What is printed."""
+        done = await self.type("operate", *arguments)
+        assert done.returncode == code, (done.stdout, done.stderr)
+        return done.stdout.decode().splitlines()
+
+    async def match_numbers(self, participant: str, symbol: str) -> list[int]:
+        done = await self.type("query", "fills", "--participant", participant, "--json")
+        rows = [row for shard in json.loads(done.stdout)["shards"] for row in shard["rows"]]
+        return [row["match_number"] for row in rows if row["symbol"] == symbol]
+
+    def heard(self) -> list[bytes]:
+        """Every ITCH message of the shard s1, in order."""
+        (session,) = self.tap.sessions or (b"",)
+        return [message for _, message in sorted(self.tap.sessions[session].items())]
+
+    def states(self, symbol: str) -> list[tuple[bytes, bytes]]:
+        """What the vendor heard in Stock Trading Action messages: state and reason (ITCH 5.0, section 1.2.2)."""
+        stock = symbol.encode().ljust(8)
+        return [(m[19:20], m[21:25].rstrip()) for m in self.heard() if m[:1] == b"H" and m[11:19] == stock]
+
+    async def hears(self, condition: Any, what: str) -> None:
+        with trio.move_on_after(20):
+            while not condition():  # noqa: ASYNC110 - the tap is a thread
+                await trio.sleep(POLL_SECONDS)
+            return
+        raise AssertionError(f"the vendor did not hear {what}: {self.heard()}")
+
+
+def written(at: datetime) -> str:
+    """As a timetable is written: without seconds where there are none."""
+    return at.strftime("%H:%M:%S" if at.second else "%H:%M")
+
+
+@contextmanager
+def open_floor(directory: Path, opens_at: datetime) -> Iterator[Floor]:
+    """ALPHA is in its opening auction until then; the other symbols have no calendar."""
+    venue = Venue(directory, sessions=SESSIONS)
+    begins = opens_at - timedelta(hours=12)
+    rolls_at = begins.strftime("%H:%M")
+    venue.config["venue"]["trading_day"]["rolls_at"] = rolls_at
+    venue.config["calendars"] = [
+        {"name": "short", "phases": {rolls_at: "opening_auction", written(opens_at): "continuous"}}
+    ]
+    venue.config["instruments"][0]["calendar"] = "short"
+    venue.write()
+    firms = [Firm(venue.fix_port, sender, venue.comp_id, venue.password, version) for sender, version in SESSIONS]
+    line = feed_lines(venue, "A")[0]
+    with FeedTap([line]) as tap, running(venue):
+        yield Floor(venue, firms, tap)
+
+
+async def take_part(floor: Floor) -> None:
+    """Both firms have orders in ALPHA's auction that will meet."""
+    buyer, seller = floor.firms
+    for firm in floor.firms:
+        await firm.wait_until(lambda firm=firm: firm.logged_on, "its first Logon")
+    buyer.new_order("ALPHA", BUY, 300, 10_05)
+    seller.new_order("ALPHA", SELL, 200, 9_95)
+    for firm in floor.firms:
+        await firm.wait_answered()
+
+
+async def is_auctioned(floor: Floor) -> None:
+    """The calendar opened ALPHA: both traded 200, at one price, and the vendor was told of a cross."""
+    buyer, seller = floor.firms
+    await buyer.wait_until(lambda: buyer.traded["ALPHA", BUY] == 200, "the auction")
+    await seller.wait_until(lambda: seller.traded["ALPHA", SELL] == 200, "the auction")
+    await floor.hears(lambda: (b"T", b"") in floor.states("ALPHA"), "ALPHA trading")
+    servers = feed_servers(floor.venue)
+    await trio.to_thread.run_sync(floor.tap.fetch_missing, servers)  # what was said before the publisher was there
+    assert [state for state, _ in floor.states("ALPHA")] == [b"Q", b"T"]
+    (cross,) = [m for m in floor.heard() if m[:1] == b"Q"]  # Cross Trade, section 1.5.2
+    assert (int.from_bytes(cross[11:19], "big"), cross[19:27], cross[39:40]) == (200, b"ALPHA   ", b"O")
+    assert 99_500 <= int.from_bytes(cross[27:31], "big") <= 100_500
+
+
+async def halt_and_resume(floor: Floor) -> None:
+    buyer, _ = floor.firms
+    lines = await floor.operate("halt", "BETA", "--reason", "T1")
+    assert lines[1:] == ["  BETA: halted", "  BETA: the public sees halted, reason T1"]
+    refused = sum(buyer.refusals.values())
+    buyer.new_order("BETA", BUY, 10, 19_00)
+    await buyer.wait_answered()
+    assert sum(buyer.refusals.values()) == refused + 1
+    await floor.operate("resume", "BETA")
+    buyer.new_order("BETA", BUY, 10, 19_00)
+    await buyer.wait_answered()
+    assert sum(buyer.refusals.values()) == refused + 1
+    await floor.hears(lambda: (b"H", b"T1") in floor.states("BETA"), "the halt")
+    await floor.hears(lambda: floor.states("BETA")[-1][0] == b"T", "its end")
+
+
+async def kill_switch(floor: Floor) -> None:
+    buyer, _ = floor.firms
+    assert len(buyer.open) == 2
+    lines = await floor.operate("block", "FIRM1")
+    assert lines[0] == "one command for each of 2 shards:"
+    await buyer.wait_until(lambda: not buyer.open, "its orders canceled")
+    refused = sum(buyer.refusals.values())
+    buyer.new_order("GAMMA", BUY, 10, 20_00)
+    await buyer.wait_answered()
+    assert sum(buyer.refusals.values()) == refused + 1
+    await floor.operate("unblock", "FIRM1")
+
+
+async def mass_cancel(floor: Floor) -> None:
+    buyer, seller = floor.firms
+    buyer.new_order("BETA", BUY, 10, 20_00)
+    buyer.new_order("GAMMA", BUY, 10, 20_00)
+    seller.new_order("BETA", SELL, 10, 20_10)
+    for firm in floor.firms:
+        await firm.wait_answered()
+    lines = await floor.operate("cancel", "--symbol", "BETA")
+    assert lines[-1] == "  2 orders canceled"
+    await buyer.wait_until(lambda: {order.symbol for order in buyer.open.values()} == {"GAMMA"}, "one canceled")
+    await seller.wait_until(lambda: "BETA" not in {order.symbol for order in seller.open.values()}, "one canceled")
+
+
+async def bust(floor: Floor) -> None:
+    buyer, seller = floor.firms
+    seller.new_order("BETA", SELL, 70, 20_00)
+    await seller.wait_answered()
+    buyer.new_order("BETA", BUY, 70, 20_00)
+    await buyer.wait_until(lambda: buyer.traded["BETA", BUY] == 70, "its fill")
+    await seller.wait_until(lambda: seller.traded["BETA", SELL] == 70, "its fill")
+    (match_number,) = await floor.match_numbers("FIRM1", "BETA")
+    await floor.operate("bust", str(match_number))
+    for firm in floor.firms:
+        await firm.wait_until(lambda firm=firm: firm.busted == 70, "its bust")
+    await floor.hears(
+        lambda: [int.from_bytes(m[11:19], "big") for m in floor.heard() if m[:1] == b"B"] == [match_number],
+        "a Broken Trade message (section 1.6)",
+    )
+    (line,) = await floor.operate("bust", str(match_number), code=1)
+    assert line.endswith("refused: the trade is busted already")
+
+
+async def run_a_market(directory: Path, lead: int) -> bool:
+    """False: this machine was so slow that the auction was over before it was joined."""
+    opens_at = (datetime.now(UTC) + timedelta(seconds=lead)).replace(microsecond=0)
+    with open_floor(directory, opens_at) as floor:
+        async with trio.open_nursery() as nursery:
+            for firm in floor.firms:
+                nursery.start_soon(firm.run)
+            await take_part(floor)
+            in_time = datetime.now(UTC) < opens_at
+            if in_time:
+                await halt_and_resume(floor)
+                await bust(floor)
+                await is_auctioned(floor)
+                await kill_switch(floor)
+                await mass_cancel(floor)
+                lines = await floor.operate("snapshot", "--shard", "s1")
+                assert "replica 1 has a snapshot" in lines[0]
+                log = floor.venue.log("shard", "s1")
+                assert "is an operator's: SetTradingState(instrument_id=2" in log
+            nursery.cancel_scope.cancel()
+    return in_time
+
+
+async def test_an_operator_runs_the_market(tmp_path):
+    assert await run_a_market(tmp_path / "venue", 12) or await run_a_market(tmp_path / "slow", 60)
