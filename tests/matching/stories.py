@@ -20,9 +20,9 @@ THEMES = {
     "conditions": PLAIN + " any" * 12,
     "stops": PLAIN + " stop" * 12 + " any" * 4,
     "pegs": PLAIN + " peg" * 12 + " any" * 4,
-    "auctions": PLAIN + " any" * 10 + " phase" * 8 + " advance" * 2 + " stop" * 2,
+    "auctions": PLAIN + " any" * 10 + " phase" * 4 + " advance" * 2 + " stop" * 2,
     "bands": PLAIN + " any" * 4 + " stop" * 6 + " advance" * 4 + " reference rules",
-    "days": PLAIN + " any" * 8 + " night" * 3 + " advance" * 2 + " schedule" * 3 + " phase" * 3 + " stop peg",
+    "days": PLAIN + " any" * 8 + " night" * 3 + " advance" * 2 + " schedule" * 2 + " phase" * 3 + " stop peg",
     "operators": PLAIN + " any" * 8 + " halt" * 3 + " block bust bust everything breach advance advance",
 }
 WHO = ("alice", "bob", "carol", "alice/2")
@@ -73,6 +73,10 @@ class Opening:
     modes: tuple[int, int] = (0, 0)
     grouped: bool = False
     ticks: bool = False
+    #: A second instrument.
+    other: bool = False
+    #: The engine is restored from its snapshot after each transaction.
+    restored: bool = False
 
 
 openings = st.builds(
@@ -83,6 +87,8 @@ openings = st.builds(
     st.tuples(st.integers(0, 4), st.integers(0, 4)),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
+    st.sampled_from([False, False, False, True]),
 )
 
 
@@ -93,21 +99,28 @@ def opened(opening: Opening) -> list[str]:
     for who, mode in zip(("alice", "bob"), opening.modes, strict=True):
         if mode:
             lines.append(f"participant {who}{' group 7' if opening.grouped else ''} {MODES[mode]}")
+    if opening.other:
+        lines.append("define OTHR tick 0.01 lot 1")
     if opening.ticks:
         lines.append("tick ACME from 100.03 0.02")
     if opening.theme not in ("plain", "conditions"):
         lines.append("reference ACME 100.00")
-    if RULES[opening.rules] and opening.theme in ("bands", "auctions", "operators", "days"):
+    if opening.theme == "bands":
+        lines.append(f"rules ACME {RULES[opening.rules % 4 + 1]}")
+    elif opening.rules and opening.theme in ("auctions", "operators", "days"):
         lines.append(f"rules ACME {RULES[opening.rules]}")
+    if opening.theme == "auctions":
+        lines.append("phase ACME OPENING_AUCTION")
     return lines
 
 
 class Teller:
     """Makes lines of plays: it knows whose orders are open, and counts names, time and days."""
 
-    def __init__(self, theme: str, market: Market) -> None:
-        self.kinds = THEMES[theme].split()
-        self.wide = theme == "bands"
+    def __init__(self, opening: Opening, market: Market) -> None:
+        self.kinds = THEMES[opening.theme].split()
+        self.wide = opening.theme == "bands"
+        self.symbols = ("", " OTHR") if opening.other else ("", "")
         self.market = market
         self.names = 0
         self.time = 9 * 3600
@@ -122,6 +135,10 @@ class Teller:
         self.names += 1
         return f"x{self.names}"
 
+    def who(self, who: int, side: int, quantity: int) -> str:
+        """Who buys or sells how many of what: every third quantity is of the other instrument."""
+        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity}{self.symbols[quantity % 3 == 0]}"
+
     def price(self, step: int) -> str:
         return f"{100 + step * (0.5 if self.wide else 0.01):.2f}"
 
@@ -132,7 +149,7 @@ class Teller:
     # --- participants
 
     def new(self, who: int, side: int, price: int, quantity: int, *_: int) -> str:
-        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} @ {self.price(price)}"
+        return f"{self.who(who, side, quantity)} @ {self.price(price)}"
 
     def any(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, condition: int, _: int) -> str:
         times_in_force = LIMIT_TIMES[times]
@@ -147,18 +164,18 @@ class Teller:
             wish += ("", f" display {max(quantity // 3, 1)}", " passive", f" least {max(quantity // 2, 1)}", "")[
                 condition % 5
             ]
-        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} {wish} {times_in_force}".rstrip()
+        return f"{self.who(who, side, quantity)} {wish} {times_in_force}".rstrip()
 
     def stop(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, step: int, _: int) -> str:
         times_in_force = ("", "gtc", "ioc", "fok")[times % 4] if kind % 2 else ("", "gtc")[times % 2]
         limit = f" @ {self.price(step % 6)}" if kind % 2 else ""
         wish = f"stop {self.price(price)}{limit} {times_in_force}"
-        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} {wish}".rstrip()
+        return f"{self.who(who, side, quantity)} {wish}".rstrip()
 
     def peg(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, limited: int, _: int) -> str:
         limit = f" @ {self.price(price)}" if limited % 2 else ""
         wish = f"peg {PEGS[kind % len(PEGS)]}{limit} {('', 'gtc')[times % 2]}"
-        return f"{WHO[who]}: {('buy', 'sell')[side]} {self.name()} {quantity} {wish}".rstrip()
+        return f"{self.who(who, side, quantity)} {wish}".rstrip()
 
     def cancel(self, who: int, side: int, price: int, quantity: int, kind: int, *rest: int) -> str:
         order = self.open_order(rest[-1])
@@ -184,7 +201,8 @@ class Teller:
         return {11: "alice", 12: "alice/2", 21: "bob", 31: "carol"}[order.terms.session_id]
 
     def mass(self, who: int, side: int, price: int, *_: int) -> str:
-        return f"{WHO[who]}: mass {self.name()}{('', ' ACME', f' of {WHO[who]}')[price % 3]}{('', ' buy')[side]}"
+        scope = ("", " ACME", f" of {WHO[who]}", " of bob")[price % 4]
+        return f"{WHO[who]}: mass {self.name()}{scope}{('', ' buy')[side]}"
 
     # --- operators
 
@@ -192,7 +210,7 @@ class Teller:
         return f"lost {1 + who % 2}" if side else f"disconnected {WHO[who]}"
 
     def phase(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, *_: int) -> str:
-        return f"phase ACME {'CONTINUOUS' if side else PHASES[times % len(PHASES)]}"
+        return f"phase {('ACME', 'all')[price == 5]} {'CONTINUOUS' if side else PHASES[times % len(PHASES)]}"
 
     def advance(self, who: int, side: int, price: int, *_: int) -> list[str]:
         self.time += (1, 5, 10, 20, 3, 0)[price]
