@@ -35,6 +35,7 @@ from matching.phases import (
     tell_collar,
 )
 from matching.state import DUE_AUCTION_END, DUE_EXPIRY, DUE_PHASE, Advancing, State
+from matching.trade import stir
 
 #: How often a volatility auction is extended: then it ends at whatever price there is.
 MAX_EXTENSIONS: Final = 3
@@ -173,6 +174,7 @@ def _expire(state: State, at: int, order_id: int, participant_id: int, events: l
     order = state.participants[participant_id].orders.get(order_id)
     if order is not None and expire_at(order) == at:
         expire(order, events)
+        stir(state, state.instruments.by_id[order.terms.instrument_id], 0, 0)
 
 
 def _indicate(state: State, instrument: Instrument, at: int, events: list[Event], timestamp: int) -> None:

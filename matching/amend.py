@@ -132,7 +132,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
 
 def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
     """Whether both ask for the same besides side, price and quantity."""
-    if old.conditions is None and new.conditions is None:
+    if old.conditions is new.conditions:
         return True
     return (old.conditions or NO_CONDITIONS) == (new.conditions or NO_CONDITIONS)
 
@@ -169,7 +169,9 @@ def _requeued(
     cum_notional = order.cum_notional
     leaves_qty = order.displayed_qty + order.hidden_qty + terms.order_qty - order.terms.order_qty
     order_ref = 0
-    whole = order.order_ref and terms.price and not _is_reserve(terms)
+    wants = terms.conditions
+    # Of a reserve, `OrderReplaced` does not say how much is displayed; of what was left of a market order, the price.
+    whole = order.order_ref and terms.price and (wants is None or not wants.display_qty)
     if whole and not (instrument.phase == CONTINUOUS and would_trade(instrument, side, terms.price)):
         order_ref = rest(state, session, side, terms, leaves_qty, cum_qty, cum_notional)
     replaced = OrderReplaced(
@@ -190,11 +192,6 @@ def _requeued(
     else:
         admit(state, events, instrument, sweep, 0, timestamp)
     return events
-
-
-def _is_reserve(terms: OrderTerms) -> bool:
-    """Whether only a part of the order is displayed: `OrderReplaced` does not say how much."""
-    return terms.conditions is not None and terms.conditions.display_qty != 0
 
 
 def _fault(

@@ -109,31 +109,32 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     pegs = instrument.pegs
     if plain and pegs.bids.best is None and pegs.asks.best is None:
         own = instrument.book.bids if side == BUY else instrument.book.asks
-        _enter_plain(state, events, instrument, session, own, terms, timestamp)
+        best = own.opposite.best
+        rank = own.sign * price if ord_type == LIMIT else MARKET_RANK
+        if best is None or best.rank + rank < 0:
+            events.append(settle(state, session, own, terms, quantity, 0, 0))
+        else:
+            _trade_plain(state, events, instrument, session, own, terms, rank, timestamp)
     else:
         min_qty = 0 if command.conditions is None else command.conditions.min_qty
         admit(state, events, instrument, Sweep(session, terms, price, quantity, 0, 0), min_qty, timestamp)
     return events
 
 
-def _enter_plain(
+def _trade_plain(
     state: State,
     events: list[Event],
     instrument: Instrument,
     session: Session,
     own: BookSide,
     terms: OrderTerms,
+    rank: int,
     timestamp: int,
 ) -> None:
-    """Let a plain order trade and rest."""
+    """Let a plain order trade with whom it agrees with, by the short way if nothing can come in between."""
     opposite = own.opposite
-    best = opposite.best
-    price = terms.price
-    rank = own.sign * price if terms.ord_type == LIMIT else MARKET_RANK
-    if best is None or best.rank + rank < 0:
-        events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
-    elif opposite.hidden or instrument.banded or session.participant.avoided_group:
-        come_in(state, events, instrument, Sweep(session, terms, price, terms.order_qty, 0, 0), 0, timestamp)
+    if opposite.hidden or instrument.banded or session.participant.avoided_group:
+        come_in(state, events, instrument, Sweep(session, terms, terms.price, terms.order_qty, 0, 0), 0, timestamp)
     elif terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank):
         events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
     else:
@@ -152,7 +153,7 @@ def phase_fault(instrument: Instrument) -> int:
 
 def figures_fault(instrument: Instrument, ord_type: int, price: int, quantity: int) -> int:
     """The first RejectReason that speaks against a price or quantity on this instrument, or 0."""
-    if ord_type in _LIMITED or (price and ord_type == PEGGED):
+    if ord_type == LIMIT or ord_type in _LIMITED or (price and ord_type == PEGGED):
         if not 0 < price <= MAX_PRICE:
             return RejectReason.PRICE_OUT_OF_RANGE
         if price % (instrument.tick_at(price) if instrument.ticks else instrument.tick_size):
