@@ -208,6 +208,39 @@ def test_what_is_wrong_is_told_with_its_place(load: Load, old: str, new: str, ex
     assert any(error.startswith(expected) for error in found), "\n".join(found)
 
 
+def test_a_ledger_is_a_reader_of_all_shards(load: Load) -> None:
+    loaded = load(
+        SMALL.replace("gateways:", "ledgers:\n  - {name: l1, streams: {s2: 239.9.9.9:9}, sync: disk}\ngateways:")
+    )
+    ledger = loaded.ledger("l1")
+    assert ledger.sync == "disk"
+    assert loaded.stream_address(ledger, "s2") == Address("239.9.9.9", 9)
+    assert ("ledger", "l1") in loaded.processes()
+    assert loaded.directory("ledger", "l1").name == "ledger-l1"
+    with pytest.raises(LookupError, match="no ledger is named 'l2'; there are: l1"):
+        loaded.require("ledger", "l2")
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ("{name: l1}, {name: l1}", "ledgers[1].name: l1 is taken already"),
+        ("{name: l1, streams: {s3: 239.9.9.9:9}}", "no shard is named 's3'"),
+        ("{name: l1, shards: [s1]}", "ledgers[0].shards: is not a key here"),
+    ],
+)
+def test_what_is_wrong_with_a_ledger(load: Load, entries: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(SMALL.replace("gateways:", f"ledgers: [{entries}]\ngateways:"))
+    assert expected in str(caught.value)
+
+
+def test_a_ledger_hears_a_shard_without_a_group_at_an_address_of_its_own(load: Load) -> None:
+    text = SMALL.replace("stream: 239.0.0.1:1", "stream: [127.0.0.1:7, 127.0.0.1:8]")
+    with pytest.raises(ConfigError, match=r"ledgers\[0\]: shard s1 has no multicast group"):
+        load(text.replace("gateways:", "ledgers: [{name: l1}]\ngateways:"))
+
+
 def test_a_participant_has_one_gateway(load: Load) -> None:
     second = SMALL.partition("sessions:\n")[2].replace("7", "8").replace("AMBER1", "AMBER2").replace("gw1", "gw2")
     with pytest.raises(

@@ -16,10 +16,11 @@ from tests.integration.fix_broker import Broker
 from tests.integration.fork_broker import ForkBroker
 from tests.integration.market import Market, open_market
 from tests.integration.test_fork import asynchronous, die_with_tail, go_on, start_shard, trading_into_the_pause
-from tests.integration.test_restart import trade_through
 from tests.venue import ROOT, Venue
 
 KILLS = 3
+#: Of each broker, in requests a second: processes take seconds to start.
+RATE = 100.0
 LEDGERS = [{"name": "l1"}]
 _EXEC_ID = re.compile(rb"(\d+)(?:F\d+)?-T(\d+)[BS]")
 
@@ -96,17 +97,19 @@ async def test_a_ledger_killed_again_and_again_under_load_has_every_fill_once(tm
         def told() -> int:
             return sum(len(broker.exec_ids) for broker in market.brokers)
 
-        async def crash() -> None:
+        await market.start("ledger", "l1")
+        async with trio.open_nursery() as nursery:
+            for broker in market.brokers:
+                nursery.start_soon(partial(broker.trade, 5, rate=RATE))
             for _ in range(KILLS):
                 before = told()
-                await market.wait(lambda before=before: told() > before + 100, "trading with it")
+                await market.wait(lambda before=before: told() > before + 200, "trading with it")
                 venue.kill("ledger", "l1")
                 before = told()
-                await market.wait(lambda before=before: told() > before + 100, "trading without it")
+                await market.wait(lambda before=before: told() > before + 200, "trading without it")
                 await market.start("ledger", "l1")
-
-        await market.start("ledger", "l1")
-        await trade_through(market, crash)
+            nursery.cancel_scope.cancel()
+        await market.come_to_rest()
         await check_ledger(market)
         market.check(tmp_path / "recordings")
         symbol = await ledger_rows(venue, "fills", "FIRM1", "--symbol", "ALPHA")
