@@ -20,7 +20,8 @@ def set_circuit_breaker(state: State, command: SetCircuitBreaker, events: list[E
         return RefusalReason.BAD_LEVEL
     if not state.day:
         return RefusalReason.DAY_NOT_OPEN
-    events.append(CircuitBreakerSet(command.level_1, command.level_2, command.level_3))
+    state.levels = (command.level_1, command.level_2, command.level_3)
+    events.append(CircuitBreakerSet(*state.levels))
     return 0
 
 

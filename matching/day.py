@@ -65,6 +65,7 @@ def start_day(state: State, command: StartDay, events: list[Event], timestamp: i
     if not 1 <= len(name) <= FEED_SESSION_LENGTH or not all(0x21 <= character <= 0x7E for character in name):
         return RefusalReason.BAD_FEED_SESSION
     state.day = state.last_day = command.day
+    state.levels = ()
     state.forget_day()
     advance.skip_schedule(state, timestamp)
     events.append(DayStarted(command.day, command.feed_session, command.midnight))

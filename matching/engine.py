@@ -213,6 +213,11 @@ class Engine:
         instrument = self._state.instruments.by_id.get(instrument_id)
         return None if instrument is None else instrument.definition
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The circuit breaker's, as they were said today; empty: they were not."""
+        return self._state.levels
+
     def session(self, session_id: int) -> DefineSession | None:
         """How a session is defined."""
         return self._state.definitions.get(session_id)

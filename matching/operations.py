@@ -24,6 +24,7 @@ from matching.commands import (
     EndDay,
     SchedulePhase,
     SetCircuitBreaker,
+    SetPhase,
     SetReferencePrice,
     StartDay,
 )
@@ -109,9 +110,23 @@ def due_commands(engine: Engine, shard_id: int, market: Market, today: TradingDa
             commands.insert(0, EndDay(engine.last_day))
         commands += schedule(market, today)
         commands.append(StartDay(today.day, feed_session(today.day, shard_id), today.midnight))
-        if market.circuit_breaker is not None:
-            commands.append(market.circuit_breaker)
+    elif engine.day_is_open and today.day == engine.last_day:
+        commands += _late_schedule(engine, market, today)
+    if market.circuit_breaker is not None and (today.day > engine.last_day or _lacks_levels(engine)):
+        commands.append(market.circuit_breaker)
     return commands
+
+
+def _lacks_levels(engine: Engine) -> bool:
+    """Its predecessor was lost between the day's start and them."""
+    return engine.day_is_open and not engine.levels
+
+
+def _late_schedule(engine: Engine, market: Market, today: TradingDay) -> Iterator[Command]:
+    """Of instruments with calendars of their own that were not there when the day began."""
+    late = [number for number in market.calendars if number and engine.definition(number) is None]
+    yield from (SetPhase(number, int(Phase.CLOSED), b"") for number in sorted(late))
+    yield from (each for each in schedule(market, today) if each.instrument_id in late)
 
 
 def _rule_commands(engine: Engine, market: Market) -> Iterator[Command]:

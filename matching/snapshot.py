@@ -86,6 +86,8 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     day: int
     last_day: int
     market_is_open: bool
+    #: Of the circuit breaker.
+    levels: list[int]
     #: By id: instrument_id, times and phases.
     schedule: list[tuple[int, list[tuple[int, int]]]]
     due: list[list[tuple[int, int, int]]]
@@ -215,6 +217,7 @@ def _body(state: State) -> _Body:
         state.day,
         state.last_day,
         state.market_is_open,
+        list(state.levels),
         [(number, sorted(entries.items())) for number, entries in sorted(state.schedule.items())],
         state.due,
         table.things,
@@ -371,6 +374,7 @@ def _state(body: _Body, state: State) -> State:
     state.day = body.day
     state.last_day = body.last_day
     state.market_is_open = body.market_is_open
+    state.levels = tuple(body.levels)
     state.schedule = {number: dict(entries) for number, entries in body.schedule}
     state.due = body.due
     _recall(state, body, closed)

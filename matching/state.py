@@ -343,6 +343,7 @@ class State:
         "last_match_number",
         "last_order_id",
         "last_order_ref",
+        "levels",
         "market_is_open",
         "max_events",
         "participants",
@@ -361,6 +362,8 @@ class State:
         self.last_day: int = 0
         #: Whether the public was told that market hours have begun, and not that they have ended.
         self.market_is_open: bool = False
+        #: The circuit breaker's, as they were said today; empty: they were not.
+        self.levels: tuple[int, ...] = ()
         #: Instrument id, 0 for all → when which phase is to begin. Kept until the day ends.
         self.schedule: dict[int, dict[int, int]] = {}
         #: What is to be done when, by kind, each kind in a heap: see `advance`. It may hold what has come to nothing.

@@ -7,6 +7,7 @@ import pytest
 
 from matching.codes import Phase, SelfMatch
 from matching.commands import (
+    Advance,
     Command,
     DefineInstrument,
     DefineParticipant,
@@ -16,6 +17,7 @@ from matching.commands import (
     EndDay,
     SchedulePhase,
     SetCircuitBreaker,
+    SetPhase,
     SetReferencePrice,
     StartDay,
 )
@@ -189,3 +191,33 @@ def test_a_clock_that_went_back_changes_nothing() -> None:
     engine = Engine(1)
     apply(engine, TradingDay(20261122, 5), trading(ACME))
     assert apply(engine, TradingDay(20261121, 4), trading(ACME)) == []
+
+
+def test_levels_that_the_day_lacks_are_said_again_and_those_of_an_operator_stay() -> None:
+    engine = Engine(1)
+    today = TradingDay(20261122, 5)
+    apply(engine, today, trading(ACME))
+    levels = SetCircuitBreaker(3, 2, 1)
+    market = trading(ACME)._replace(circuit_breaker=levels)
+    assert apply(engine, today, market) == [levels]
+    engine.apply(SetCircuitBreaker(6, 5, 4), 0, 0)
+    assert apply(engine, today, market) == []
+
+
+def test_an_instrument_that_is_new_on_an_open_day_goes_by_its_own_calendar() -> None:
+    engine = Engine(1)
+    midnight = ns("2026-11-22T00:00:00")
+    today = TradingDay(20261122, midnight)
+    apply(engine, today, trading(ACME))
+    own = {2: lambda _: [(time(9), Phase.PRE_OPEN), (time(10), Phase.CONTINUOUS)]}
+    market = trading(ACME, ZETA)._replace(calendars=own)
+    assert apply(engine, today, market) == [
+        ZETA,
+        SetPhase(2, Phase.CLOSED, b""),
+        SchedulePhase(2, Phase.PRE_OPEN, midnight + 9 * HOUR),
+        SchedulePhase(2, Phase.CONTINUOUS, midnight + 10 * HOUR),
+    ]
+    assert apply(engine, today, market) == []
+    assert [each.phase for each in engine.instruments()] == [Phase.CONTINUOUS, Phase.CLOSED]
+    engine.apply(Advance(), midnight + 9 * HOUR, 0)
+    assert [each.phase for each in engine.instruments()] == [Phase.CONTINUOUS, Phase.PRE_OPEN]

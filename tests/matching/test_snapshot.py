@@ -26,6 +26,7 @@ from matching.commands import (
     NewOrder,
     ReplaceOrder,
     SchedulePhase,
+    SetCircuitBreaker,
     SetEntryBlock,
     SourceLost,
     StartDay,
@@ -147,6 +148,7 @@ def over_night(max_events: int = 8) -> Engine:
         SchedulePhase(0, 4, 1 << 60),
         DefineParticipant(3, 7, 2),
         SetEntryBlock(4, 0, 1),
+        SetCircuitBreaker(3, 2, 1),
     ]
     tell(engine, [(command, 0, 3, True) for command in calls])
     fill(engine)
@@ -245,7 +247,7 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         "Renewal": "ids next_order_id",
         "Session": "blocked cl_ord_ids participant participant_id",
         "State": "accepted blocks carried day definitions due former garbage instruments last_day last_match_number "
-        "last_order_id last_order_ref market_is_open max_events participants schedule sessions work",
+        "last_order_id last_order_ref levels market_is_open max_events participants schedule sessions work",
         "Sweep": "best_ask best_bid cum_notional cum_qty first_price last_price leaves_qty limit session terms",
         "Trade": "match_number timestamp price quantity resting incoming auction busted",
         "Uncross": "cross_type instrument_id open_qty phase price reason stage total",
