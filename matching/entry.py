@@ -59,7 +59,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     time_in_force = command.time_in_force
     price = command.price
     quantity = command.quantity
-    plain = False
+    plain = time_in_force in _PLAIN_TIMES and ord_type in _PLAIN_TYPES and command.conditions is None
     if command.expires_at and command.expires_at < timestamp:
         reason: int = RejectReason.COMMAND_EXPIRED
     elif not state.day:
@@ -74,17 +74,12 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         reason = RejectReason.DUPLICATE_CL_ORD_ID
     elif side != BUY and side != SELL:
         reason = RejectReason.UNSUPPORTED_SIDE
-    elif (
-        time_in_force in _PLAIN_TIMES
-        and ord_type in _PLAIN_TYPES
-        and command.conditions is None
-        and instrument.phase == CONTINUOUS
-    ):
-        plain = True
+    elif plain and instrument.phase == CONTINUOUS:
         reason = figures_fault(instrument, ord_type, price, quantity)
         if instrument.protected and not reason:
             reason = order_fault(instrument, price, quantity)
     else:
+        plain = False
         reason = _unusual_fault(instrument, command, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, reason)]
@@ -138,7 +133,7 @@ def _trade_plain(
     elif terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank):
         events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
     else:
-        trade(state, events, instrument, session, own, terms, timestamp)
+        trade(state, events, instrument, session, terms, timestamp)
 
 
 # --- what speaks against an order -------------------------------------------------------------------------------------

@@ -34,31 +34,21 @@ EXPIRED: Final = int(OrdStatus.EXPIRED)
 
 
 def trade(
-    state: State,
-    events: list[Event],
-    instrument: Instrument,
-    session: Session,
-    side: BookSide,
-    terms: OrderTerms,
-    timestamp: int,
+    state: State, events: list[Event], instrument: Instrument, session: Session, terms: OrderTerms, timestamp: int
 ) -> None:
-    """Let a new market or limit order trade, then rest on its `side` or be canceled. Its events are appended.
-
-    The best price of the other side agrees with it.
-    """
+    """Let a new order that agrees with the best price of the other side trade, then rest or be canceled."""
+    side = instrument.book.bids if terms.side == BUY else instrument.book.asks
     opposite = side.opposite
     lowest = -side.sign * terms.price if terms.ord_type == LIMIT else -MARKET_RANK
-    leaves_qty = terms.order_qty
-    cum_qty = 0
-    cum_notional = 0
+    leaves_qty, cum_qty, cum_notional = terms.order_qty, 0, 0
     participant = session.participant
     level = opposite.best
     assert level is not None, "there is somebody to trade with"
     first_price = price = level.price
     while level is not None and level.rank >= lowest:
         if len(events) >= state.max_events - 1:  # one is left for what becomes of the rest
-            limit = terms.price
-            state.work.insert(0, Sweep(session, terms, limit, leaves_qty, cum_qty, cum_notional, first_price, price))
+            sweep = Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional, first_price, price)
+            state.work.insert(0, sweep)
             return
         resting = level.first
         assert resting is not None
