@@ -226,6 +226,11 @@ async def test_a_shard_that_is_away_does_not_keep_the_others_from_it(
     assert lines[3] == "  the circuit breaker is breached at level 1"
 
 
+async def test_a_snapshot_that_nobody_makes_is_not_done(exchange: Exchange, capsys: Output) -> None:
+    (line,) = await said(exchange, capsys, "snapshot --shard s2", 1)
+    assert line == "s2: no replica has made a snapshot: replica 1: a primary takes none"
+
+
 def test_an_exchange_that_never_ran_has_no_key(tmp_path: Path, capsys: Output) -> None:
     venue = Venue(tmp_path)
     (tmp_path / "var" / "link.key").unlink()
