@@ -5,22 +5,39 @@ stands for SOH, and what is between brackets happens without a message. `provoke
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
+
+from msgspec import structs
 
 from fixgw import tags
 from fixgw.codec import FixMessage, Framer, decode
 from fixgw.inquiries import INQUIRY_BURST, MAX_OPEN
 from fixgw.router import ORDER_LIFETIME
-from matching.codes import CancelReason, OrdStatus, RejectReason, TradingState
+from fixgw.timestamps import parse_timestamp
+from matching.codes import CancelReason, OrdStatus, Phase, RejectReason, RestatementReason, TradingState
 from matching.commands import (
+    BustTrade,
     CancelSession,
     Command,
     DefineSession,
     EndDay,
+    SetPhase,
     SetTradingState,
     SourceLost,
+    StartDay,
 )
-from matching.events import CancelRejected, Event, OrderCanceled, OrderRejected, OrderTerms
+from matching.events import (
+    CancelRejected,
+    Event,
+    OrderCanceled,
+    OrderRejected,
+    OrderRestated,
+    OrderTerms,
+    OrderTriggered,
+    TradeBusted,
+)
+from matching.ids import first_id
 from matching.wire import encode
 from tests.fixgw.broker_in_memory import Broker
 from tests.fixgw.fixtalk import Talk, wire
@@ -91,6 +108,11 @@ class Stage:
         hand = "21=1|" if self.amber.version == V42 else ""
         terms = f"11={cl_ord_id}|{hand}55=ALPHA|54={side}|60=NOW|38={quantity}|40=2|44={price}|{more}"
         self.send("D", terms)
+
+    def enter(self, cl_ord_id: str, side: int, quantity: int, more: str) -> None:
+        """AMBER's order in ALPHA of any type."""
+        hand = "21=1|" if self.amber.version == V42 else ""
+        self.send("D", f"11={cl_ord_id}|{hand}55=ALPHA|54={side}|60=NOW|38={quantity}|{more}")
 
     def replace(self, cl_ord_id: str, orig: str, side: int, quantity: int, price: str) -> None:
         hand = "21=1|" if self.amber.version == V42 else ""
@@ -286,6 +308,88 @@ def reports(version: str) -> list[str]:
     return stage.told(start)
 
 
+# The market model
+
+
+def played(version: str, play: Callable[[Stage], None]) -> list[str]:
+    stage = Stage(version).log_on()
+    start = len(stage.lines)
+    play(stage)
+    return stage.told(start)
+
+
+def stop(stage: Stage) -> None:
+    stage.enter("a1", 2, 100, "40=4|44=9.80|99=9.90|59=1|")
+    stage.say("somebody buys 50 at 9.85; somebody else 100 at 9.90, and gets them")
+    stage.counter("b1", "buy", 50, "9.85")
+    stage.counter("b2", "buy", 100, "9.90")
+    stage.counter("b3", "sell", 100, "9.90")
+
+
+def conditions(stage: Stage) -> None:
+    stage.say("300 of which 100 are displayed; somebody buys 150")
+    stage.enter("a1", 2, 300, "40=2|44=10.00|59=0|111=100|")
+    stage.counter("b1", "buy", 150, "10.00")
+    stage.say("at least 200 at once, where there are 150 to sell")
+    stage.counter("b2", "sell", 150, "9.95")
+    stage.enter("a2", 1, 300, "40=2|44=9.95|59=3|110=200|")
+    stage.say("not at once")
+    stage.enter("a3", 1, 300, "40=2|44=9.95|59=0|18=6|")
+    stage.say("a cent below the best bid, 9.90 at most; and half way between bid and ask")
+    stage.enter("a4", 1, 100, "40=P|44=9.90|59=0|18=R|211=-0.01|")
+    stage.enter("a5", 1, 100, "40=P|59=0|18=M|")
+
+
+def good_till_date(stage: Stage) -> None:
+    stage.enter("a1", 2, 300, "40=2|44=10.00|59=6|432=20261123|")
+    stage.counter("b1", "buy", 100, "10.00")
+    stage.say("the day ends and another begins; then that ends, too")
+    stage.operate(EndDay(20261122))
+    stage.venue.now = _at("20261123-09:00:00")
+    stage.operate(StartDay(20261123, b"2611230001", _at("20261123-00:00:00")))
+    stage.venue.now = _at("20261124-00:00:00")
+    stage.operate(EndDay(20261123))
+
+
+def _at(time: str) -> int:
+    found = parse_timestamp(time.encode())
+    assert found is not None
+    return found
+
+
+def auction(stage: Stage) -> None:
+    stage.operate(SetPhase(1, Phase.OPENING_AUCTION, b""))
+    stage.enter("a1", 2, 300, "40=1|59=2|")
+    stage.enter("a2", 2, 300, "40=2|44=10.00|59=3|")
+    stage.say("somebody buys 100 at 10.00; the auction ends")
+    stage.counter("b1", "buy", 100, "10.00")
+    stage.operate(SetPhase(1, Phase.CONTINUOUS, b""))
+
+
+def mass_cancel(stage: Stage) -> None:
+    stage.order("a1", 2, 300, "10.00")
+    stage.order("a2", 1, 300, "9.00")
+    stage.say("all buys, on all of two shards")
+    stage.send("q", "11=m1|530=7|54=1|60=NOW|")
+    stage.say("all in ALPHA")
+    stage.send("q", "11=m2|530=1|55=ALPHA|60=NOW|")
+    stage.send("q", "11=m3|530=3|60=NOW|")
+
+
+def undone(stage: Stage) -> None:
+    stage.order("a1", 2, 300, "10.00")
+    stage.say("somebody buys 100, and 100")
+    stage.counter("b1", "buy", 100, "10.00")
+    stage.counter("b2", "buy", 100, "10.00")
+    stage.say("the second trade is undone, then the first")
+    stage.operate(BustTrade(first_id(1) + 1))
+    stage.operate(BustTrade(first_id(1)))
+    stage.say("an order that trades whole at once, and its trade is undone")
+    stage.order("a2", 1, 50, "10.00")
+    stage.counter("b3", "sell", 50, "10.00")
+    stage.operate(BustTrade(first_id(1) + 2))
+
+
 # Asking about the past
 
 
@@ -321,6 +425,17 @@ def trades() -> list[str]:
 
 
 SCENES: dict[str, Callable[[], list[str]]] = {
+    f"{name}-{version[4]}{version[6]}": partial(played, version, play)
+    for version in (V42, V44)
+    for name, play in {
+        "stop": stop,
+        "conditions": conditions,
+        "good-till-date": good_till_date,
+        "auction": auction,
+        "mass-cancel": mass_cancel,
+        "undone": undone,
+    }.items()
+} | {
     "logon-42": lambda: logon(V42),
     "logon-44": lambda: logon(V44),
     "logon-refused": logon_refused,
@@ -365,14 +480,18 @@ CODES = (
     tags.SessionRejectReason,
     tags.BusinessRejectReason,
     tags.TradeRequestResult,
+    tags.ExecRestatementReason,
+    tags.MassCancelRejectReason,
 )
 
 
 def refusals(messages: Iterable[FixMessage]) -> set[Refusal]:
-    """What the venue refused among these messages, with the text of each."""
+    """What the venue refused or did by itself among these messages, with the text of each."""
     found = set()
     for message in messages:
         text = message.fields.get(tags.Text)
+        if message.fields.get(tags.MassCancelResponse, b"0") != b"0":
+            continue  # its text says which shard
         if text is not None and message.fields[tags.SenderCompID] in (b"FIXGW", b"VENUE"):
             code = next((message.fields[tag].decode() for tag in CODES if tag in message.fields), "")
             found.add(Refusal(message.msg_type.decode(), code, text.decode()))
@@ -429,6 +548,19 @@ def _refused_orders(version: str) -> set[Refusal]:
     return refusals(stage.heard)
 
 
+#: Mass cancels that make no sense.
+BAD_MASS_CANCELS = (
+    "530=3", "530=7|5530=BIRCH", "530=1|55=OMEGA", "530=7|54=5", "530=7|11=a-name-longer-than-twenty",
+)  # fmt: skip
+
+
+def _refused_mass_cancels(version: str) -> set[Refusal]:
+    stage = Stage(version).log_on()
+    for change in BAD_MASS_CANCELS:
+        stage.send("q", _changed({"11": "m1", "530": "7", "60": "NOW"}, change))
+    return refusals(stage.heard)
+
+
 INQUIRIES = {"H": "11=a|54=1|55=", "AF": "584=m|585=7|55=", "AD": "568=t|569=1|55="}
 
 
@@ -462,6 +594,7 @@ def _refused_by_the_gateway(version: str) -> set[Refusal]:
     for number in range(4):
         stage.amber.order(f"a{number}", "buy", 10, "10.00")
         stage.amber.cancel(f"c{number}", f"a{number}", "buy")
+    stage.amber.send("q", "11=m|530=7|60=NOW|")
     stage.later()
     stage.venue.now += 5_000_000_000
     router = stage.venue.router
@@ -471,6 +604,7 @@ def _refused_by_the_gateway(version: str) -> set[Refusal]:
         stage.venue.now += 5_000_000_000
         stage.order(f"{name}1", 1, 10, "10.00")
         stage.cancel(f"{name}2", "a1", 1)
+        stage.send("q", f"11={name}3|530=1|55=ALPHA|60=NOW|")
 
     router.link_lost(1, stage.venue.now)
     order_and_cancel("b")
@@ -499,6 +633,9 @@ def _refused_by_the_market(version: str) -> set[Refusal]:
     router, amber = stage.venue.router, stage.amber.session_id
     terms = OrderTerms(0, amber, amber, 1, 1, 2, 0, 100_000, 10, b"a1", b"")
     events: list[Event] = [OrderCanceled(terms, b"a1", 0, 10, reason, 1, 0, 0) for reason in list(CancelReason)[6:]]
+    events += [OrderRestated(terms, 0, 0, reason, 1, 0, 10, 0) for reason in RestatementReason]
+    events.append(OrderTriggered(terms, 1, 0, 10, 0))
+    events.append(TradeBusted(first_id(1), 1, 1, terms, 1, 0, 0, 0, structs.replace(terms, side=2), 1, 0, 0, 0))
     for reason in MARKET_REASONS:
         events.append(OrderRejected(terms, 1, reason))
         events.append(CancelRejected(amber, amber, 1, 0, b"a2", b"a1", 2, reason, OrdStatus.REJECTED))
@@ -569,5 +706,5 @@ def _told(sent: list[str]) -> set[Refusal]:
 def provoked(version: str) -> set[Refusal]:
     """Everything that is refused with a text, by anything this version can do wrong."""
     found = _refused_orders(version) | _refused_by_the_gateway(version) | _refused_by_the_session(version)
-    found |= _inquiries_not_answered(version) | _refused_by_the_market(version)
+    found |= _inquiries_not_answered(version) | _refused_by_the_market(version) | _refused_mass_cancels(version)
     return found | {Refusal("5", "", WRONG_PASSWORD)}

@@ -20,7 +20,7 @@ import pytest
 from fixgw import acceptor, auth, codec, connection, history, inquiries, logon, router, session, tags, values
 from fixgw.codec import FixMessage, decode
 from fixgw.config import RateLimit
-from fixgw.dictionary import DICTIONARIES, INBOUND, ORDERS, OUTBOUND, TYPES, VALUES_42, VALUES_44
+from fixgw.dictionary import DICTIONARIES, INBOUND, ORDERS, OUTBOUND, TYPES
 from fixgw.reports import DIALECTS
 from fixgw.timestamps import SECOND
 from tests.fixgw.engagement import SCENES, V42, V44, Refusal, Stage, provoked
@@ -174,6 +174,11 @@ def told_refusals(version: str) -> set[Refusal]:
     found = {refusal for refusal in found if refusal.code != "–"}
     for text, _ in rows_of("### Cancels that nobody asked for"):
         found.add(Refusal("8", "", text))
+    for text, old, new, _ in rows_of("### Changes that nobody asked for"):
+        found.add(Refusal("8", new if later else old, text))
+    found.add(Refusal("8", "", "The trade is undone"))
+    for text, code, _ in rows_of("### Mass cancels that are refused"):
+        found.add(Refusal("r", code, text))
     for text, msg_type, old, new, _ in rows_of("### Messages that are rejected"):
         found.add(Refusal(msg_type, (new if later else old).replace("–", ""), text))
     for text, ord_42, ord_44, business, trade, _ in rows_of("### Inquiries that are not answered"):
@@ -203,15 +208,16 @@ def test_every_refusal_is_told_and_every_told_one_happens(version: str) -> None:
 
 #: Modules whose sentences a broker or its operator may see.
 SPEAKING = (
-    "acceptor codec conditions connection dictionary fields forks header history inquiries logon outbound reports router session "
+    "acceptor codec conditions connection dialects dictionary fields forks header history inquiries logon outbound "
+    "rejections reports router session "
     "translate"
 )
 #: Sentences that guard what another check catches first, or that speak of our own bugs.
 UNSEEN = (
     "Price(44) is missing in a limit order", "OrderQty(38) is missing",
     "Price(44) is out of range", "OrderQty(38) is out of range", "Side(54) is not supported",
-    "OrdType(40) is not supported", "is not a time", "TimeInForce(59) is not supported", "cannot connect to ", "cannot listen on ",
-    "stranger from ",
+    "OrdType(40) is not supported", "is not a time", "TimeInForce(59) is not supported",
+    "cannot connect to ", "cannot listen on ", "stranger from ",
 )  # fmt: skip
 
 
@@ -289,11 +295,25 @@ def test_the_map_names_every_module_and_what_it_is() -> None:
 #: What only the venue sends is listed as it sends it. What brokers send is listed as the version has it, since a
 #: rejection repeats the order's values, and the broker's engine must be able to read that.
 SENT = {
-    V42: {20: "0 3", 39: "0 1 2 4 5 8 C", 98: "0", 150: "0 1 2 4 5 8 C", 434: "1 2"},
-    V44: {39: "0 1 2 4 8 C", 98: "0", 150: "0 4 5 8 C F I", 434: "1 2", 552: "1", 749: "0 1 8 99", 750: "1 2"},
+    V42: {20: "0 1 3", 39: "0 1 2 4 5 8 C", 98: "0", 150: "0 1 2 4 5 8 C D", 378: "1 4 5", 434: "1 2"},
+    V44: {39: "0 1 2 4 8 C", 98: "0", 150: "0 4 5 8 C D F H I", 378: "1 5 99", 434: "1 2", 552: "1"},
 }
-NAMES_42 = {32: "LastShares", 33: "LinesOfText"}
-TYPES_42 = {"SEQNUM": "INT", "LENGTH": "INT", "NUMINGROUP": "INT"}
+SENT[V42] |= {531: "0 1 7", 532: "0 1 99"}
+SENT[V44] |= {531: "0 1 7", 532: "0 1 99", 749: "0 1 8 99", 750: "1 2"}
+NAMES_42 = {32: "LastShares", 33: "LinesOfText", 211: "PegDifference"}
+TYPES_42 = {"SEQNUM": "INT", "LENGTH": "INT", "NUMINGROUP": "INT", "FLOAT": "PRICEOFFSET"}
+
+#: What the venue has of later versions and of its own: fields, messages, and values with their names.
+CUSTOM = {
+    V42: {"Username", "Password", "DisplayQty", "MassCancelSession"},
+    V44: {"DisplayQty", "MassCancelSession"},
+}
+LATER_FIELDS = {V42: {530, 531, 532, 533}, V44: set[int]()}
+LATER_MESSAGES = {V42: {"q", "r"}, V44: set[str]()}
+LATER_VALUES = {
+    (40, "K"): "MARKET_WITH_LEFTOVER_AS_LIMIT", (59, "7"): "AT_THE_CLOSE", (59, "B"): "GOOD_FOR_AUCTION",
+    (35, "q"): "ORDER_MASS_CANCEL_REQUEST", (35, "r"): "ORDER_MASS_CANCEL_REPORT",
+}  # fmt: skip
 
 
 class Judge:
@@ -319,8 +339,7 @@ def values_of(version: str, tag: int) -> list[str]:
         return [str(each) for each in sorted(reasons)]
     if tag == tags.CxlRejReason:
         return [str(each) for each in sorted({*dialect.cxl_rej_reasons.values(), dialect.other_cxl_rej_reason})]
-    enumerated = VALUES_44 if version == V44 else VALUES_42
-    return SENT[version].get(tag, enumerated.get(tag, "")).split()
+    return SENT[version].get(tag, DICTIONARIES[version.encode()].enumerated.get(tag, "")).split()
 
 
 def dictionary_file(version: str) -> Path:
@@ -329,7 +348,7 @@ def dictionary_file(version: str) -> Path:
 
 def dictionary_text(version: str) -> str:
     """The data dictionary that says what the README's tables say."""
-    judge = Judge(version)
+    judge, of_later = Judge(version), Judge(V44)
 
     def name(tag: int) -> str:
         return NAMES_42.get(tag, tags.NAMES[tag]) if version == V42 else tags.NAMES[tag]
@@ -373,7 +392,8 @@ def dictionary_text(version: str) -> str:
         for tag, field in sorted(ALL_FIELDS.items()):
             if any(each.required[version] != "–" for each in rows_with(tag)):
                 kind = TYPES_42.get(field.kind, field.kind) if version == V42 else field.kind
-                names = judge.value_names(tag)
+                later = {value: about for (field_tag, value), about in LATER_VALUES.items() if field_tag == tag}
+                names = later | of_later.value_names(tag) | judge.value_names(tag)
                 listed = [(value, names[value]) for value in values_of(version, tag)]
                 yield f'    <field number="{tag}" name="{name(tag)}" type="{kind}"{"" if listed else "/"}>'
                 yield from (f'      <value enum="{value}" description="{about}"/>' for value, about in listed)
@@ -400,17 +420,23 @@ def test_dictionaries_say_what_the_tables_say(version: str) -> None:
 
 @VERSIONS
 def test_dictionaries_have_nothing_that_quickfixs_own_have_not(version: str) -> None:
-    """Fields, types, values, and which message has which field; 553 and 554 are the venue's own in FIX.4.2."""
-    judge, ours = Judge(version), ET.parse(dictionary_file(version)).getroot()
-    custom = {"Username", "Password"} if version == V42 else set()
+    """Fields, types, values, and which message has which field, but for what the venue has of its own."""
+    of_version, of_later = Judge(version), Judge(V44)
+    ours = ET.parse(dictionary_file(version)).getroot()
+    custom = CUSTOM[version]
     for field in ours.iterfind("fields/field"):
         if field.attrib["name"] not in custom:
-            theirs = judge.fields[int(field.attrib["number"])]
+            number = int(field.attrib["number"])
+            theirs = (of_later if number in LATER_FIELDS[version] else of_version).fields[number]
             assert field.attrib == theirs.attrib
-            assert [each.attrib for each in field] == [
+            known = {each.attrib["enum"] for each in theirs}
+            later = {(number, each) for field_tag, each in LATER_VALUES if field_tag == number and each not in known}
+            kept = [value for value in field if (number, value.attrib["enum"]) not in later]
+            assert [each.attrib for each in kept] == [
                 each.attrib for value in field for each in theirs if each.attrib["enum"] == value.attrib["enum"]
             ]
     for message in ours.iterfind("messages/message"):
+        judge = of_later if message.attrib["msgtype"] in LATER_MESSAGES[version] else of_version
         theirs_too = judge.root.find(f"messages/message[@msgtype='{message.attrib['msgtype']}']")
         assert theirs_too is not None
         assert message.attrib == theirs_too.attrib
@@ -459,7 +485,7 @@ def test_quickfix_reads_every_message_by_them(version: str) -> None:
 
 @needs_quickfix
 @VERSIONS
-@pytest.mark.parametrize("wrong", ["35=D|34=2|11=a|99=1|", "35=1|34=2|", "35=R|34=2|131=a|", "35=8|34=2|150=Z|"])
+@pytest.mark.parametrize("wrong", ["35=D|34=2|11=a|388=1|", "35=1|34=2|", "35=R|34=2|131=a|", "35=8|34=2|150=Z|"])
 def test_quickfix_finds_by_them_what_is_not_supported(version: str, wrong: str) -> None:
     msg_type, number, rest = wrong.split("|", 2)
     header = f"{msg_type}|{number}|49=FIXGW|52=20261122-09:30:00.000|56=AMBER|"
@@ -471,6 +497,6 @@ def test_quickfix_finds_by_them_what_is_not_supported(version: str, wrong: str) 
 def _rejections(version: str) -> list[FixMessage]:
     """Rejections that repeat what the venue does not take."""
     stage = Stage(version).log_on()
-    for number, odd in enumerate(("54=5|40=2|59=0", "54=1|40=3|59=0", "54=1|40=2|59=1")):
+    for number, odd in enumerate(("54=5|40=2|59=0", "54=1|40=7|59=0", "54=1|40=2|59=5")):
         stage.send("D", f"11=o{number}|21=1|55=ALPHA|60=NOW|38=10|44=10.00|{odd}|")
     return [message for message in stage.heard if message.msg_type == values.EXECUTION_REPORT]
