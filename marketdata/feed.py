@@ -131,6 +131,7 @@ class Feed:
                     self._say(self._translator.translate(event, self._timestamp))
             elif message.kind == _DAY_ENDED and self.sender is not None:
                 self.sender.end_session(now)
+                self._translator = None  # orders that live over the night may be canceled in it; the next day tells
         if self.sender is not None:
             self.sender.flush(now)
 
