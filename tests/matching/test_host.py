@@ -24,6 +24,7 @@ from recovery.link import LinkClient
 from recovery.multicast import Destination, open_receiver
 from recovery.node import ReplicaAddresses, ReplicaConfig
 from tests.recovery.client_link import ClientLink
+from tests.venue import free_ports
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
 MARKET = Market([ACME], ZoneInfo("UTC"), time(0))
@@ -209,6 +210,50 @@ async def test_a_phase_begins_when_its_time_has_come_and_not_before(
             await _idle()
             assert shard.node.replica.last_tx == tx
             nursery.cancel_scope.cancel()
+
+
+async def test_a_new_primary_does_at_once_what_came_due_while_nobody_led(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(node, "time", clock)
+    ports = iter(free_ports(10))
+    stream = ("239.77.4.1", next(ports))
+    replicas = {
+        number: ReplicaAddresses(*(("127.0.0.1", next(ports)) for _ in range(3)), stream) for number in (1, 2, 3)
+    }
+    market = MARKET._replace(calendars={0: lambda _: [(time(13), Phase.CONTINUOUS)]})
+    shards: dict[int, host.ShardHost] = {}
+    scopes: dict[int, trio.CancelScope] = {}
+
+    async def run(number: int) -> None:
+        directory = tmp_path / f"s1.{number}"
+        replica = ReplicaConfig(1, number, replicas, directory, "quorum", "memory", {}, b"", Destination((stream,)))
+        with trio.CancelScope() as scopes[number]:
+            async with trio.open_nursery() as nursery:
+                settings = ShardSettings(replica, market)
+                shards[number] = await nursery.start(run_shard, settings, FileCoordinator(tmp_path / "s1.json"))
+        del shards[number]
+
+    def leaders() -> list[int]:
+        return [number for number, shard in shards.items() if shard.node.replica.primary is not None]
+
+    def phases() -> list[int]:
+        return [_phase(shard) for shard in shards.values() if shard.engine.day_is_open]
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        with trio.fail_after(20):
+            while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+                await trio.sleep(0.01)
+
+    async with trio.open_nursery() as nursery:
+        for number in replicas:
+            nursery.start_soon(run, number)
+        await wait(lambda: phases() == [Phase.CLOSED] * 3 and len(leaders()) == 1)
+        scopes[leaders()[0]].cancel()
+        clock.pass_(HOUR)
+        await wait(lambda: phases() == [Phase.CONTINUOUS] * 2)
+        nursery.cancel_scope.cancel()
 
 
 def _phase(shard: host.ShardHost) -> int:
