@@ -11,7 +11,7 @@ from marketdata.feed import Epoch, Feed, session_in_epoch
 from marketdata.moldudp64 import DownstreamPacket, decode_downstream, encode_request
 from marketdata.receiver import Receiver, SequencedMessage, SessionEnded, SessionStarted, State
 from marketdata.requests import RequestServer
-from matching import commands
+from matching import commands, events
 from matching.codes import Side
 from recovery.record import Position
 from tests.marketdata.stream import MIDNIGHT, SECOND, ShardStream
@@ -138,6 +138,20 @@ def test_the_days_end_is_the_sessions_end(stream: ShardStream) -> None:
     assert [itch.decode(m) for m in packets[-2].messages][-1] == itch.SystemEvent(0, 0, stream.now - MIDNIGHT, b"C")
     feed.handle_deadline(SECOND)
     assert sent(feed) == [(SESSION, 18, 0xFFFF, [])]
+
+
+def test_what_is_canceled_at_night_is_not_said(stream: ShardStream) -> None:
+    feed = live_feed()
+    good_till_canceled = commands.NewOrder(1, 1, Side.BUY, 2, 1, 99_0000, 100, 0, b"gtc", b"")
+    stream.command(good_till_canceled, 1)
+    stream.command(commands.EndDay(20251121))
+    read(feed, stream)
+    feed.datagrams_to_send()
+    before = len(stream.transactions)
+    [canceled, _] = stream.command(commands.MassCancel(0, 0, 0, 0, b""))
+    assert isinstance(canceled, events.OrderCanceled)
+    read(feed, stream, before)
+    assert said(sent(feed)) == ""
 
 
 def test_the_next_day_is_a_new_session(stream: ShardStream) -> None:
