@@ -18,7 +18,7 @@ from tests.integration.market import Market, open_market
 from tests.integration.test_fork import asynchronous, die_with_tail, go_on, start_shard, trading_into_the_pause
 from tests.venue import ROOT, Venue
 
-KILLS = 3
+KILLS = 2
 #: Of each broker, in requests a second: processes take seconds to start.
 RATE = 100.0
 LEDGERS = [{"name": "l1"}]
