@@ -22,28 +22,26 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail view_change
     """,
     "matching": """
-        admission advance amend answers auction book circuit codes commands conditions day engine entry events expiry ids
-        incoming instruments
-        operations order pegs phases protection queries selfmatch stops uncross
-        ledger bust mass_cancel renewal sessions shard snapshot state trade walk wire
+        admission advance amend answers auction book bust circuit codes commands conditions day engine entry
+        events expiry ids incoming instruments ledger mass_cancel operations order pegs phases protection
+        queries renewal selfmatch sessions shard snapshot state stops trade uncross walk wire
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate
     """,
     "fixgw": """
-        answer auth codec config config_checks config_explain config_market config_market_checks config_shards
-        config_values conditions dialects dictionary
-        entries fields forks header history inquiries logon market market_overview
-        operator_commands outbound overview primaries
-        query_tables rejections reports resend restarts router sent session session_events session_state strict_yaml tags throttle
-        timestamps trade_numbers translate values
+        answer auth codec conditions config config_checks config_explain config_market config_market_checks
+        config_shards config_values dialects dictionary entries fields forks header history inquiries logon
+        market market_overview operator_commands outbound overview primaries query_tables rejections reports
+        resend restarts router sent session session_events session_state strict_yaml tags throttle timestamps
+        trade_numbers translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        alarm catch_up coordinator forked journal journal_reader journal_store links multicast node operating pump
-        retransmission_server served service_client service_host snapshot_files snapshots stream zookeeper
+        alarm catch_up coordinator forked journal journal_reader journal_store links multicast node operating
+        pump retransmission_server served service_client service_host snapshot_files snapshots stream zookeeper
         zookeeper_client
     """,
     "matching": """
@@ -53,8 +51,8 @@ SHELL = {
         publisher
     """,
     "fixgw": """
-        __main__ acceptor answering cli compiled connection coordinators delivery demo gateway interface operate query
-        rebuild record ledger ledger_file ledger_query shard_link supervisor up
+        __main__ acceptor answering cli compiled connection coordinators delivery demo gateway interface ledger
+        ledger_file ledger_query operate query rebuild record shard_link supervisor up
     """,
 }
 
