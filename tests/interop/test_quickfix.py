@@ -5,19 +5,22 @@ happens: every report comes exactly once (by ExecID(17)) and in the order of its
 there, and QuickFIX finds nothing to complain about in anything it is sent.
 """
 
+import subprocess
+import sys
+import time
 from itertools import product
 from typing import NamedTuple
 
 import pytest
 
 from tests.interop.quickfix_broker import BUY, EXECUTION_REPORT, SELL, QuickFixBroker, is_type, report
-from tests.venue import Venue, running
+from tests.venue import ROOT, Venue, running
 
 pytestmark = pytest.mark.interop
 
 
 #: One for each test below, so that they share a venue and nothing in it. A letter names its symbols, on either shard.
-PAIRS = "ABCDEFGHIJKL"
+PAIRS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ROLES = [("shard", "s1"), ("shard", "s2"), ("retransmitter", "r1"), ("gateway", "g1")]
 
 
@@ -229,3 +232,141 @@ def test_a_fill_missed_while_away_survives_the_shard(venue, desk):
     amber.start()
     amber.wait_for(report(order, t150="F", t14="100"))
     amber.wait_for(report(order, t150="F", t14="200"))
+
+
+# The market model
+
+EITHER = pytest.mark.parametrize("at", [0, 1], ids=["FIX.4.4", "FIX.4.2"])
+
+
+def operate(venue, *arguments):
+    """What the market's operator types."""
+    line = [sys.executable, "-m", "fixgw", "operate", str(venue.file), *arguments]
+    subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
+
+
+@EITHER
+def test_a_stop_waits_is_triggered_and_rests_as_a_limit_order(desk, at):
+    broker, other, symbol = desk[at], desk[1 - at], desk.one
+    stop = broker.send_order(symbol, SELL, 100, "9.80", time_in_force="1", t40="4", t99="9.90")
+    accepted = broker.wait_for(report(stop, t150="0", t39="0", t151="100"))
+    assert {tag: accepted[tag] for tag in (40, 44, 59, 99)} == {40: "4", 44: "9.80", 59: "1", 99: "9.90"}
+    rest(other, symbol, 50, "9.90")
+    buy(other, symbol, 50, "9.90")
+    triggered = broker.wait_for(report(stop, t150="D", t39="0", t151="100"))
+    assert triggered[378] == ("99" if at == 0 else "4")
+    buy(other, symbol, 60, "9.80")
+    broker.wait_for(report(stop, t150=trade(broker), t39="1", t31="9.80", t151="40"))
+    cancel = broker.cancel(stop, symbol, SELL, 100)
+    broker.wait_for(report(cancel, t150="4", t14="60"))
+
+
+@EITHER
+def test_good_till_date_and_its_replacement(desk, at):
+    broker, symbol = desk[at], desk.one
+    tomorrow = time.strftime("%Y%m%d", time.gmtime(time.time() + 86_400))
+    after = time.strftime("%Y%m%d", time.gmtime(time.time() + 2 * 86_400))
+    order = broker.send_order(symbol, SELL, 100, "10.00", time_in_force="6", t432=tomorrow)
+    assert broker.wait_for(report(order, t150="0"))[126] == f"{after}-00:00:00.000"
+    until = f"{after}-12:00:00"
+    later = broker.replace(order, symbol, SELL, 100, "10.01", t59="6", t126=until)
+    assert broker.wait_for(report(later, t150="5", t44="10.01"))[126] == f"{until}.000"
+    past = broker.send_order(symbol, SELL, 100, "10.00", time_in_force="6", t126="20200101-00:00:00")
+    assert "ExpireTime(126)" in broker.wait_for(report(past, t150="8"))[58]
+
+
+@EITHER
+def test_a_reserve_trades_more_than_it_shows(desk, at):
+    broker, other, symbol = desk[at], desk[1 - at], desk.one
+    order = broker.send_order(symbol, SELL, 300, "10.00", t111="100")
+    assert broker.wait_for(report(order, t150="0", t151="300"))[111] == "100"
+    crowd = buy_in_parts(other, symbol, 250, "10.00", parts=3)
+    fills = [broker.wait_for(report(order, t150=trade(broker), t151=leaves)) for leaves in ("200", "100", "50")]
+    assert [fill[32] for fill in fills] == ["100", "100", "50"]
+    assert [message[32] for message in reports(other, crowd)[1:]] == ["100", "100", "50"]
+
+
+def buy_in_parts(broker, symbol, quantity, price, parts):
+    order = broker.send_order(symbol, BUY, quantity, price)
+    broker.wait_for(report(order, t39="2", t14=str(quantity)))
+    assert len(reports(broker, order)) == 1 + parts
+    return order
+
+
+@EITHER
+def test_minimum_quantity_post_only_and_pegs(desk, at):
+    broker, other, symbol = desk[at], desk[1 - at], desk.one
+    rest(other, symbol, 100, "10.02")
+    minimum = broker.send_order(symbol, BUY, 200, "10.02", time_in_force="3", t110="150")
+    assert "MinQty(110)" in broker.wait_for(report(minimum, t150="4", t14="0"))[58]
+    post_only = broker.send_order(symbol, BUY, 200, "10.02", t18="6")
+    assert "post-only" in broker.wait_for(report(post_only, t150="8"))[58]
+    bid = broker.send_order(symbol, BUY, 10, "10.00", t18="6")
+    assert broker.wait_for(report(bid, t150="0"))[18] == "6"
+    peg = broker.send_order(symbol, BUY, 30, None, t40="P", t18="M")
+    assert broker.wait_for(report(peg, t150="0", t40="P"))[18] == "M"
+    sell = other.send_order(symbol, SELL, 30, "10.01")
+    assert other.wait_for(report(sell, t39="2"))[31] == "10.01"
+    broker.wait_for(report(peg, t39="2", t31="10.01"))
+    all_or_none = broker.send_order(symbol, BUY, 10, "10.00", t18="G")
+    assert "all or none" in broker.wait_for(report(all_or_none, t150="8"))[58]
+
+
+def test_a_mass_cancel_is_answered_by_each_shard(desk):
+    amber, birch, one, two = desk
+    orders = [rest(amber, one, 10, "10.00"), rest(amber, one, 10, "10.01"), rest(amber, two, 10, "10.00")]
+    kept = rest(birch, one, 10, "10.02")
+    only_buys = amber._send("q", {530: "7", 54: "1"}, {})
+    for shard in ("1", "2"):
+        answer = amber.wait_for(answer_of(shard, only_buys))
+        assert (answer[531], answer[533]) == ("7", "0")
+    of_symbol = amber._send("q", {530: "1", 55: two}, {})
+    amber.wait_for(report(orders[2], t150="4"))
+    assert amber.wait_for(is_type("r", t11=of_symbol, t531="1", t533="1"))[55] == two
+    everything = amber._send("q", {530: "7"}, {})
+    for shard, count in (("1", "2"), ("2", "0")):
+        assert amber.wait_for(answer_of(shard, everything))[533] == count
+    for order in orders:
+        assert "mass cancel" in amber.wait_for(report(order, t150="4"))[58]
+    buy(amber, one, 10, "10.02")
+    birch.wait_for(report(kept, t39="2"))
+    refused = amber._send("q", {530: "3"}, {})
+    assert amber.wait_for(is_type("r", t11=refused, t531="0", t532="0"))[37].startswith("G")
+
+
+def answer_of(shard, cl_ord_id):
+    """The condition that a message is this shard's answer to a mass cancel request."""
+    return lambda message: is_type("r", t11=cl_ord_id)(message) and message[37].startswith(f"{shard}-")
+
+
+@EITHER
+def test_an_auction_fills_at_one_price_and_cancels_the_rest(venue, desk, at):
+    broker, other, symbol = desk[at], desk[1 - at], desk.one
+    operate(venue, "phase", symbol, "opening_auction")
+    order = broker.send_order(symbol, SELL, 100, None, time_in_force="2")
+    broker.wait_for(report(order, t150="0", t151="100"))
+    bids = [other.send_order(symbol, BUY, quantity, price) for quantity, price in ((30, "10.05"), (40, "10.00"))]
+    for bid in bids:
+        other.wait_for(report(bid, t150="0"))
+    hasty = other.send_order(symbol, BUY, 10, "10.00", time_in_force="3")
+    assert "phase" in other.wait_for(report(hasty, t150="8"))[58]
+    operate(venue, "phase", symbol, "continuous")
+    assert [other.wait_for(report(bid, t39="2"))[31] for bid in bids] == ["10.00", "10.00"]
+    rest_canceled = broker.wait_for(report(order, t150="4", t14="70"))
+    assert "auction" in rest_canceled[58]
+    assert {message[31] for message in reports(broker, order) if 31 in message} == {"10.00"}
+
+
+@EITHER
+def test_a_trade_that_is_undone_names_its_report(venue, desk, at):
+    """Both sides are told; QuickFIX finds the reports right, in either version."""
+    broker, other, symbol = desk[at], desk[1 - at], desk.one
+    order = rest(broker, symbol, 100, "10.00")
+    bought = buy(other, symbol, 40, "10.00")
+    traded = broker.wait_for(report(order, t39="1"))
+    match_number = traded.get(527) or other.wait_for(report(bought, t39="2"))[527]
+    operate(venue, "bust", match_number)
+    undone = broker.wait_for(report(order, t14="0", t19=traded[17]))
+    assert (undone[39], undone[151], undone[32], undone[31]) == ("0", "60", "40", "10.00")
+    assert (undone[150], undone.get(20)) == (("H", None) if at == 0 else ("0", "1"))
+    assert other.wait_for(report(bought, t14="0", t39="4"))[19] == reports(other, bought)[1][17]
