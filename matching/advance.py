@@ -83,7 +83,11 @@ def next_due(state: State) -> int | None:
     """When `Advance` may have something to do; None while nothing is expected."""
     if not state.day:
         return None
-    return min((heap[0][0] for heap in state.due if heap), default=None)
+    at: int | None = None
+    for heap in state.due:  # asked after every batch, so not by `min` and a generator
+        if heap and (at is None or heap[0][0] < at):
+            at = heap[0][0]
+    return at
 
 
 def forget_due(state: State) -> None:
