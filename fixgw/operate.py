@@ -86,6 +86,10 @@ class Operator:
 
     async def snapshot(self, shard: Shard) -> Outcome:
         """Have one replica of a shard make a snapshot."""
+        if not shard.replicas:  # and what a snapshot stands for would be pruned from the only journal
+            return Outcome(
+                shard.name, False, 0, "is alone: it comes back from its whole journal, and makes no snapshots"
+            )
         try:
             number, tx = await take_snapshot(shard.id, _controls(shard), self._key, timeout=self._timeout)
         except NotOperated as error:

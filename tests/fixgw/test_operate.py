@@ -226,9 +226,24 @@ async def test_a_shard_that_is_away_does_not_keep_the_others_from_it(
     assert lines[3] == "  the circuit breaker is breached at level 1"
 
 
-async def test_a_snapshot_that_nobody_makes_is_not_done(exchange: Exchange, capsys: Output) -> None:
+async def test_a_snapshot_is_made_by_a_backup_where_there_is_one(
+    nursery: trio.Nursery, tmp_path: Path, capsys: Output
+) -> None:
+    file = Venue(tmp_path, replicas=2).file
+    made = config.load(file)
+    primary, backup = FakeReplica(1, 10, Role.PRIMARY), FakeReplica(2, 10, Role.BACKUP)
+    backup.snapshot = tmp_path / "0.snapshot"
+    for replica in (primary, backup):
+        control = made.shard("s1").members[replica.replica_id].control
+        listeners = await trio.open_tcp_listeners(control.port, host=control.host)
+        nursery.start_soon(Service(replica, link_key(made.venue.link_key_file)).run, listeners)
+    assert await trio.to_thread.run_sync(partial(cli.main, ["operate", str(file), "snapshot", "--shard", "s1"])) == 0
+    assert capsys.readouterr().out == "s1: transaction 10: replica 2 has a snapshot of all up to there\n"
+
+
+async def test_a_shard_alone_makes_no_snapshot(exchange: Exchange, capsys: Output) -> None:
     (line,) = await said(exchange, capsys, "snapshot --shard s2", 1)
-    assert line == "s2: no replica has made a snapshot: replica 1: a primary takes none"
+    assert line == "s2: is alone: it comes back from its whole journal, and makes no snapshots"
 
 
 def test_an_exchange_that_never_ran_has_no_key(tmp_path: Path, capsys: Output) -> None:
