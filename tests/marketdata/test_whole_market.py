@@ -55,8 +55,11 @@ class Tape:
         #: The messages of each session.
         self.sessions: list[list[bytes]] = []
         self.said: Counter[str] = Counter()
-        #: By stock, of the day: shares that traded and were not busted.
+        #: By stock, of the day: shares that traded and were not busted, as far as the public can know.
         self.traded: Counter[int] = Counter()
+        #: Shares by the match numbers that the public was told; and the last trade of all.
+        self.told: dict[int, int] = {}
+        self.last_match = 0
 
     def apply(self, command: commands.Command, now: int, session_id: int) -> None:
         while True:
@@ -73,10 +76,14 @@ class Tape:
             self.builder = BookBuilder()
             self.sessions.append([])
             self.traded.clear()
+            self.told.clear()
         elif isinstance(event, events.OrderExecuted):
-            self.traded[event.resting.instrument_id] += event.quantity
+            self._trade(event.match_number, event.resting.instrument_id, event.quantity, told=True)
         elif isinstance(event, events.AuctionExecuted):
-            self.traded[event.buy.instrument_id] += event.quantity
+            told = event.buy_order_ref or event.sell_order_ref
+            self._trade(event.match_number, event.buy.instrument_id, event.quantity, told=told != 0)
+        elif isinstance(event, events.TradeBusted):
+            self.traded[event.buy.instrument_id] -= self.told.pop(event.match_number, 0)
         if wire.KINDS[type(event)] not in PUBLIC_KINDS:
             return
         for data in self.translator.translate(event, now):
@@ -86,6 +93,12 @@ class Tape:
             self.builder.receive_message(message)
             self.sessions[-1].append(data)
             self.said[chr(data[0])] += 1
+
+    def _trade(self, match_number: int, instrument_id: int, quantity: int, *, told: bool) -> None:
+        self.last_match = match_number
+        self.traded[instrument_id] += quantity
+        if told:
+            self.told[match_number] = quantity
 
     def replace_one(self, cl_ord_id: bytes, now: int, *, quantity: int) -> None:
         """The last of the displayed limit orders wants this much more, or one less."""
@@ -131,6 +144,7 @@ class Tape:
             book = self.builder.books[instrument.definition.instrument_id]
             assert book.trading_state == STATES[Phase(instrument.phase)]
             bid, ask = book.best_bid, book.best_ask
+            assert book.volume == self.traded[instrument.definition.instrument_id]
             if instrument.phase == Phase.CONTINUOUS and bid is not None and ask is not None:
                 assert bid.price < ask.price
 
@@ -139,13 +153,15 @@ def days_of(seed: int, directory: Path) -> Counter[str]:
     """Live through some days, and have every session judged. Gives how often each message was said."""
     tape = Tape()
     for number, (command, now, session_id) in enumerate(RandomMarket(seed).days(DAYS, ORDERS)):
-        busted = tape.said["B"]
         tape.apply(command, now, session_id)
-        if number % 5 == 0 and tape.engine.day_is_open:
-            tape.replace_one(b"R%d" % number, now, quantity=1 + number % 7)
-        if not busted and not tape.said["B"] and tape.engine.day_is_open:
-            volumes = {locate: book.volume for locate, book in tape.builder.books.items() if book.volume}
-            assert volumes == tape.traded
+        if tape.engine.day_is_open:
+            if number % 5 == 0:
+                tape.replace_one(b"R%d" % number, now, quantity=1 + number % 7)
+            if number % 20 == 0:
+                tape.apply(commands.BustTrade(tape.last_match), now, 0)
+            if number == ORDERS:
+                tape.apply(commands.SetCircuitBreaker(30, 20, 10), now, 0)
+                tape.apply(commands.BreachCircuitBreaker(1), now, 0)
     assert len(tape.sessions) == DAYS
     built = {book.symbol: book for book in tape.builder.books.values()}
     judged = [read_books(session, directory / f"{number}.itch") for number, session in enumerate(tape.sessions)]
