@@ -98,9 +98,9 @@ DIALECTS: Final = {
     ),
 }
 
-#: MassCancelRejectReason(532).
-MASS_CANCEL_REASONS: Final = {int(_R.UNSUPPORTED_INSTRUCTION): 0, int(_R.UNKNOWN_INSTRUMENT): 1}
-OTHER_MASS_CANCEL_REASON: Final = 99
+#: MassCancelRejectReason(532). FIX 4.4 has 99 for others too, but makes the field one character: engines reject that.
+MASS_CANCEL_REASONS: Final = {int(_R.UNKNOWN_INSTRUMENT): 1}
+OTHER_MASS_CANCEL_REASON: Final = 0
 
 CANCEL_TEXTS: Final = {
     int(CancelReason.REQUESTED): b"",

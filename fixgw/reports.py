@@ -285,7 +285,8 @@ class Reporter:
         if dialect is None:
             return []
         figures = (terms.order_qty, 0, 0)
-        return [self._report(dialect, terms, self._event_id(seq), b"0", b"0", figures, timestamp)]
+        exec_id = self._event_id(seq) if self._forks else (self._event_prefix, seq, b"")
+        return [self._report(dialect, terms, exec_id, b"0", b"0", figures, timestamp)]
 
     def _rejected(self, event: OrderRejected, seq: int, timestamp: int) -> list[Report]:
         terms = event.terms
@@ -320,17 +321,35 @@ class Reporter:
         """Both sides of a trade, the one whose `participant_seq` comes first before the other."""
         match_number = event.match_number
         self.trades.add(seq, match_number)
-        reports = []
+        prefix = self._trade_prefix if not self._forks else self._trade_id(match_number, _BUY)[0]
+        number = match_number & COUNTER_MASK
         last = b"32=%d\x0131=%b\x01" % (event.quantity, format_price(event.price))
         named = b"%b527=%d\x01" % (last, match_number)
-        for terms, figures in ((first, first_figures), (second, second_figures)):
-            dialect = self._dialects.get(terms.session_id)
-            if dialect is not None:
-                told = named if dialect.names_trades else last
-                exec_id = self._trade_id(match_number, terms.side)
-                exec_type, status = (dialect.partial_fill, b"1") if figures[0] else (dialect.fill, b"2")
-                reports.append(self._report(dialect, terms, exec_id, exec_type, status, figures, timestamp, last=told))
+        reports = []
+        dialect = self._dialects.get(first.session_id)
+        if dialect is not None:
+            told = named if dialect.names_trades else last
+            reports.append(self._trade(dialect, first, first_figures, told, prefix, number, timestamp))
+        dialect = self._dialects.get(second.session_id)
+        if dialect is not None:
+            told = named if dialect.names_trades else last
+            reports.append(self._trade(dialect, second, second_figures, told, prefix, number, timestamp))
         return reports
+
+    def _trade(
+        self,
+        dialect: Dialect,
+        terms: OrderTerms,
+        figures: tuple[int, int, int],
+        last: bytes,
+        prefix: bytes,
+        number: int,
+        timestamp: int,
+    ) -> Report:
+        exec_id = (prefix, number, b"B" if terms.side == _BUY else b"S")
+        if figures[0]:
+            return self._report(dialect, terms, exec_id, dialect.partial_fill, b"1", figures, timestamp, last=last)
+        return self._report(dialect, terms, exec_id, dialect.fill, b"2", figures, timestamp, last=last)
 
     def _busted(self, event: TradeBusted, seq: int, timestamp: int) -> list[Report]:
         """A trade is undone. What is closed counts as canceled, what is open is as it was before."""

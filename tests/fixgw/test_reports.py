@@ -8,12 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fixgw.fields import Refused
+from fixgw.rejections import mass_cancel_rejection
 from fixgw.reports import DIALECTS, Report, Reporter, cancel_rejection, format_average, format_price, rejection
 from fixgw.translate import TradedInstrument
-from matching.codes import CancelReason, OrdStatus, RejectReason
+from matching.codes import CancelReason, ExecInst, OrdStatus, Peg, RejectReason, RestatementReason
+from matching.commands import Conditions
 from matching.events import (
+    AuctionExecuted,
     CancelRejected,
     Event,
+    MassCancelDone,
+    MassCancelRejected,
     OrderAccepted,
     OrderBooked,
     OrderCanceled,
@@ -22,8 +27,12 @@ from matching.events import (
     OrderReduced,
     OrderRejected,
     OrderReplaced,
+    OrderRestated,
     OrderTerms,
+    OrderTriggered,
+    TradeBusted,
 )
+from matching.ids import first_id
 
 #: 2026-11-21 10:00:00.123 UTC.
 NOW = 1_795_255_200_123_000_000
@@ -31,8 +40,8 @@ NEW, OLD = 4, 2
 INSTRUMENTS = {1: TradedInstrument(1, b"ALPHA", 7, 500, 10)}
 
 
-def terms(session_id: int = NEW, **changes: int | bytes) -> OrderTerms:
-    fields: dict[str, int | bytes] = {
+def terms(session_id: int = NEW, **changes: int | bytes | Conditions) -> OrderTerms:
+    fields: dict[str, int | bytes | Conditions] = {
         "order_id": 99,
         "participant_id": 1,
         "session_id": session_id,
@@ -83,6 +92,84 @@ def test_a_trade_reports_to_both_sides_each_in_its_version(reporter: Reporter) -
         f"151=200|14=100|6=100.25|{TIME}",
         f"4:8|37=99|11=o1|17=7-T5B|150=F|39=2|{TERMS}32=100|31=100.25|527=5|151=0|14=300|6=100.25|{TIME}",
     ]
+
+
+# The market model
+
+
+def test_reports_repeat_what_an_order_asked_for(reporter: Reporter) -> None:
+    asked = Conditions(95_000, 100, 50, ExecInst.POST_ONLY, Peg.PRIMARY, -100, NOW)
+    event = OrderAccepted(terms(ord_type=80, time_in_force=66, price=0, account=b"", conditions=asked), 1)
+    assert shown(reporter.reports(event, 42, NOW)) == [
+        "4:8|37=99|11=o1|17=7-42|150=0|39=0|55=ALPHA|54=1|38=300|40=P|59=B|18=6 R|99=9.50|110=50|111=100|"
+        f"126=20261121-10:00:00.123|211=-0.01|151=300|14=0|6=0|{TIME}"
+    ]
+
+
+@pytest.mark.parametrize(("session_id", "reason"), [(NEW, 99), (OLD, 4)])
+def test_a_triggered_stop_is_restated(reporter: Reporter, session_id: int, reason: int) -> None:
+    event = OrderTriggered(terms(session_id, ord_type=4, conditions=Conditions(stop_price=95_000)), 1, 0, 300, 0)
+    [text] = shown(reporter.reports(event, 42, NOW))
+    assert "|150=D|39=0|" in text
+    assert f"|40=4|44=100.25|59=0|99=9.50|151=300|14=0|6=0|{TIME}378={reason}|58=StopPx(99) was reached" in text
+
+
+@pytest.mark.parametrize("reason", list(RestatementReason))
+def test_every_restatement_says_why(reporter: Reporter, reason: RestatementReason) -> None:
+    [text] = shown(reporter.reports(OrderRestated(terms(), 3, 50, reason, 1, 100, 150, 100_250_000), 42, NOW))
+    assert f"|150=D|39=1|{TERMS}151=150|14=100|6=100.25|{TIME}378={reason:d}|58=" in text
+
+
+def test_an_auctions_trade_is_reported_as_any_other(reporter: Reporter) -> None:
+    sell = terms(OLD, side=2, order_id=98, cl_ord_id=b"s1")
+    event = AuctionExecuted(
+        first_id(7) + 4, 1_002_500, 100, terms(), 0, 1, 300, 0, 300_750_000, sell, 3, 2, 100, 200, 100_250_000
+    )
+    assert [text.split("|55=")[0] for text in shown(reporter.reports(event, 43, NOW))] == [
+        "4:8|37=99|11=o1|17=7-T5B|150=F|39=2|1=acct",
+        "2:8|37=98|11=s1|17=7-T5S|20=0|150=1|39=1|1=acct",
+    ]
+
+
+@pytest.mark.parametrize(("leaves", "cum", "status"), [(200, 0, "0"), (100, 100, "1"), (0, 200, "4")])
+def test_an_undone_trade_names_the_report_of_it(reporter: Reporter, leaves: int, cum: int, status: str) -> None:
+    sell = terms(OLD, side=2, order_id=98, cl_ord_id=b"s1")
+    trade = OrderExecuted(5, 1_002_500, 100, sell, 3, 1, 100, 200, 100_250_000, terms(), 2, 300, 0, 300_750_000)
+    exec_ids = [text.split("|17=")[1].split("|")[0] for text in shown(reporter.reports(trade, 43, NOW))]
+    bust = TradeBusted(5, 1_002_500, 100, terms(), 3, cum, leaves, cum, sell, 4, cum, leaves, cum)
+    buyer, seller = shown(reporter.reports(bust, 50, NOW))
+    assert f"|17=7-50B|150=H|39={status}|{TERMS}19={exec_ids[1]}|32=100|31=100.25|527=5|151={leaves}|14={cum}|" in buyer
+    assert f"|17=7-50S|20=1|150={status}|39={status}|" in seller
+    assert f"|59=0|19={exec_ids[0]}|32=100|31=100.25|151={leaves}|14={cum}|" in seller
+
+
+def test_a_mass_cancel_is_answered(reporter: Reporter) -> None:
+    done = MassCancelDone(1, NEW, 1, b"m1", 0, 0, 2, 17)
+    of_symbol = MassCancelDone(1, OLD, 1, b"m2", OLD, 1, 0, 0)
+    rejected = MassCancelRejected(1, NEW, 1, b"m3", 0, 1, 0, RejectReason.UNKNOWN_INSTRUMENT)
+    assert [shown(reporter.reports(event, 60, NOW)) for event in (done, of_symbol, rejected)] == [
+        [f"4:r|11=m1|37=7-60|530=7|531=7|533=17|54=2|{TIME}58=shard 7 of 7|"],
+        [f"2:r|11=m2|37=7-60|530=1|531=1|533=0|55=ALPHA|{TIME}"],
+        [f"4:r|11=m3|37=7-60|530=1|531=0|532=1|55=ALPHA|{TIME}58=Symbol(55) is not traded here|"],
+    ]
+    assert reporter.reports(MassCancelDone(1, 17, 1, b"m1", 0, 0, 2, 17), 60, NOW) == []
+    assert reporter.reports(MassCancelDone(0, 0, 0, b"", 0, 0, 0, 17), 60, NOW) == []
+
+
+def test_after_a_fork_numbers_that_were_given_before_have_another_name(reporter: Reporter) -> None:
+    def exec_ids(match_number: int, seq: int) -> list[str]:
+        trade = OrderExecuted(match_number, 1, 1, terms(side=2), 3, 1, 1, 2, 1, terms(), 2, 3, 0, 3)
+        reports = [*reporter.reports(trade, seq, NOW), *reporter.reports(OrderAccepted(terms(), 1), seq + 1, NOW)]
+        return [text.split("|17=")[1].split("|")[0] for text in shown(reports)]
+
+    exec_ids(5, 40)
+    assert exec_ids(6, 50) == ["7-T6S", "7-T6B", "7-51"]
+    reporter.fork(45, reporter.trades.before(45))
+    assert exec_ids(6, 48) == ["7F1-T6S", "7F1-T6B", "7F1-49"]
+    assert reporter.trade_exec_id(5, 1) == b"7-T5B"
+    reporter.fork(30, reporter.trades.before(30))
+    assert exec_ids(1, 30) == ["7F1-T1S", "7F1-T1B", "7F1-31"]
+    assert reporter.trade_exec_id(6, 1) == b"7F2-T6B"
 
 
 def test_sessions_of_other_gateways_get_nothing_here(reporter: Reporter) -> None:
@@ -155,8 +242,14 @@ def test_an_average_that_is_no_whole_price_is_rounded_half_up() -> None:
 
 def _all_events(session_id: int) -> list[Event]:
     order = terms(session_id)
+    asked = terms(session_id, ord_type=80, conditions=Conditions(95_000, 100, 50, 6, Peg.MIDPOINT, -100, NOW))
     return [
-        OrderAccepted(order, 1),
+        OrderAccepted(asked, 1),
+        OrderTriggered(order, 1, 0, 300, 0),
+        OrderRestated(order, 3, 50, RestatementReason.GT_RENEWAL, 1, 100, 150, 100_250_000),
+        OrderRestated(order, 3, 50, RestatementReason.SELF_MATCH_DECREMENT, 1, 100, 150, 100_250_000),
+        AuctionExecuted(5, 1_002_500, 100, order, 3, 1, 100, 200, 100_250_000, order, 3, 2, 300, 0, 300_750_000),
+        TradeBusted(5, 1_002_500, 100, order, 3, 0, 200, 0, order, 4, 100, 0, 100_250_000),
         OrderRejected(terms(session_id, order_id=0), 1, RejectReason.MARKET_CLOSED),
         OrderExecuted(5, 1_002_500, 100, order, 3, 1, 100, 200, 100_250_000, order, 2, 300, 0, 300_750_000),
         OrderReduced(order, b"o1", 1, 50, 5, 100, 150, 100_250_000),
@@ -178,7 +271,13 @@ def test_quickfix_finds_every_report_well_formed(reporter: Reporter, session_id:
     reports = [report for event in _all_events(session_id) for report in reporter.reports(event, 9, NOW)]
     reports.append(rejection(dialect, session_id, b"o1", b"55=ALPHA\x0154=1\x01", refused, b"g", NOW))
     reports.append(cancel_rejection(dialect, session_id, b"NONE", b"c1", b"o1", 2, OrdStatus.REJECTED, refused, NOW))
-    assert len(reports) == 11
+    if session_id == NEW:  # FIX.4.2 has no mass cancel
+        reports += reporter.reports(MassCancelDone(1, NEW, 1, b"m1", 0, 0, 2, 17), 9, NOW)
+        reports += reporter.reports(
+            MassCancelRejected(1, NEW, 1, b"m1", 0, 1, 0, RejectReason.UNSUPPORTED_SIDE), 9, NOW
+        )
+        reports.append(mass_cancel_rejection(NEW, b"G1", b"11=m1\x01", b"7", refused, NOW))
+    assert len(reports) == (21 if session_id == NEW else 18)
     for report in reports:
         header = b"35=%b\x0134=2\x0149=FIXGW\x0152=20261121-10:00:00.123\x0156=BROKER\x01" % report.msg_type
         body = header + report.body
