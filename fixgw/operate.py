@@ -16,8 +16,8 @@ import trio
 
 from fixgw.config import Config
 from fixgw.config_shards import Shard
+from fixgw.link_key import link_key
 from fixgw.operator_commands import Task, Teller, plan, refusal
-from fixgw.up import link_key
 from matching.commands import Continue
 from matching.wire import KINDS, WireError, decode_event, encode
 from recovery.multicast import Address

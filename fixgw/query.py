@@ -20,8 +20,8 @@ import trio
 from fixgw import query_tables
 from fixgw.config import Config
 from fixgw.config_shards import Shard
+from fixgw.link_key import link_key
 from fixgw.query_tables import Names, Row
-from fixgw.up import link_key
 from matching import queries
 from matching.ids import shard_of
 from recovery.multicast import Address

@@ -8,13 +8,10 @@ import contextlib
 import gc
 import logging
 import os
-import secrets
 import signal
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -32,6 +29,7 @@ from fixgw.entries import EntryError
 from fixgw.gateway import Gateway
 from fixgw.interface import interface_of
 from fixgw.ledger import Ledger, run_ledger
+from fixgw.link_key import link_key
 from fixgw.logon import Identity
 from fixgw.overview import next_steps, table
 from fixgw.reports import DIALECTS
@@ -54,8 +52,6 @@ from recovery.retransmission_server import ServedStream, ServerConfig, ServerNod
 from recovery.snapshot import SnapshotDamaged
 
 _log: Final = logging.getLogger(__name__)
-
-LINK_KEY_BYTES: Final = 32
 
 #: Objects allocated, net, between two looks for garbage in cycles: some hundred orders under way, and then some.
 GC_ALLOCATIONS: Final = 20_000
@@ -94,34 +90,6 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
             yield from leaves(each)
     else:
         yield error
-
-
-def link_key(path: Path) -> bytes:
-    """The secret between gateways and shards, made when there is none. Raises OSError, also for a bad file."""
-    if not path.exists():
-        _make_link_key(path)
-    try:
-        key = bytes.fromhex(path.read_text())
-    except ValueError:
-        key = b""
-    if len(key) != LINK_KEY_BYTES:
-        raise OSError(f"{path}: the link key is not {2 * LINK_KEY_BYTES} hexadecimal digits")
-    if path.stat().st_mode & 0o077:
-        raise OSError(f"{path}: others may read the link key: chmod 600 it")
-    return key
-
-
-def _make_link_key(path: Path) -> None:
-    """All processes of an exchange may start at once: the first key that has its name is everybody's, and is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")  # readable by its owner alone
-    try:
-        with open(descriptor, "w") as file:
-            file.write(secrets.token_hex(LINK_KEY_BYTES) + "\n")
-        with contextlib.suppress(FileExistsError):
-            os.link(made, path)
-    finally:
-        os.unlink(made)
 
 
 # --- roles ------------------------------------------------------------------------------------------------------------

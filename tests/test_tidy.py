@@ -52,7 +52,7 @@ SHELL = {
     """,
     "fixgw": """
         __main__ acceptor answering cli compiled connection coordinators delivery demo gateway interface ledger
-        ledger_file ledger_query operate query rebuild record shard_link supervisor up
+        ledger_file ledger_query link_key operate query rebuild record shard_link supervisor up
     """,
 }
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from fixgw import cli, config, market
+from fixgw.link_key import link_key
 from fixgw.operator_commands import plan
-from fixgw.up import link_key
 from matching.codes import OrdType, Phase, Side, TimeInForce, TradingState
 from matching.commands import (
     BreachCircuitBreaker,

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from fixgw import cli, config
-from fixgw.up import link_key
+from fixgw.link_key import link_key
 from matching import queries
 from matching.codes import OrdStatus, OrdType, Phase, Side, TimeInForce, TradingState
 from matching.events import OrderTerms

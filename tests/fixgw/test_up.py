@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from fixgw.config import load
-from fixgw.up import LINK_KEY_BYTES, Exchange, link_key, run, run_exchange
+from fixgw.link_key import LINK_KEY_BYTES, link_key
+from fixgw.up import Exchange, run, run_exchange
 from tests.venue import Venue
 
 
