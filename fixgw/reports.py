@@ -293,7 +293,7 @@ class Reporter:
         dialect = self._dialects.get(terms.session_id)
         if dialect is None:
             return []
-        refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id))
+        refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id, terms.price))
         described = self.described(terms)
         exec_id = b"%b%d%b" % self._event_id(seq)
         return [rejection(dialect, terms.session_id, terms.cl_ord_id, described, refused, exec_id, timestamp)]
@@ -487,12 +487,12 @@ class Reporter:
         )
         return Report(event.session_id, ORDER_MASS_CANCEL_REPORT, body)
 
-    def _reason_text(self, reason: int, instrument_id: int) -> str:
+    def _reason_text(self, reason: int, instrument_id: int, price: int = 0) -> str:
         text = REASON_TEXTS[RejectReason(reason)]
         instrument = self._instruments.get(instrument_id)
         if instrument is None:
             return text.replace(" {tick}", "").replace(" {lot}", "")
-        return text.format(tick=format_price(instrument.tick_size).decode(), lot=instrument.lot_size)
+        return text.format(tick=format_price(instrument.tick_at(price)).decode(), lot=instrument.lot_size)
 
 
 def _open_status(cum_qty: int) -> bytes:

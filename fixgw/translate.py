@@ -48,6 +48,12 @@ class TradedInstrument(Struct, frozen=True):
     shard_id: int
     tick_size: int
     lot_size: int
+    #: From which price on which tick size holds, in order; below the first row `tick_size` does.
+    ticks: tuple[tuple[int, int], ...] = ()
+
+    def tick_at(self, price: int) -> int:
+        """What a price there must be a multiple of."""
+        return max(((0, self.tick_size), *(row for row in self.ticks if row[0] <= price)))[1]
 
 
 _Order = tuple[TradedInstrument, int, int, int, int, int, bytes, bytes, Conditions | None]

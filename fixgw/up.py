@@ -195,8 +195,15 @@ def make_router(config: Config, settings: GatewaySettings) -> Router:
                 session.cancel_on_disconnect,
             )
         )
+    tables = {each.id: config.tick_table_of(each) for each in config.instruments}
+    ticks = {
+        number: tuple((row.from_price, row.tick_size) for row in table.rows) if table is not None else ()
+        for number, table in tables.items()
+    }
     instruments = [
-        TradedInstrument(each.id, each.symbol.encode(), config.shard(each.shard).id, each.tick_size, each.lot_size)
+        TradedInstrument(
+            each.id, each.symbol.encode(), config.shard(each.shard).id, each.tick_size, each.lot_size, ticks[each.id]
+        )
         for each in config.instruments
     ]
     key = link_key(config.venue.link_key_file)

@@ -227,6 +227,16 @@ def test_the_text_names_the_tick(reporter: Reporter) -> None:
     assert "58=Price(44) is not a multiple of the tick size 0.05|" in shown(reporter.reports(event, 47, NOW))[0]
 
 
+def test_the_tick_is_that_of_the_price() -> None:
+    alpha = TradedInstrument(1, b"ALPHA", 7, 100, 1, ((10_000, 200), (500_000, 2_500)))
+    assert [alpha.tick_at(price) for price in (1, 9_999, 10_000, 499_999, 500_000, 900_000)] == [
+        100, 100, 200, 200, 2_500, 2_500,
+    ]  # fmt: skip
+    reporter = Reporter(7, {NEW: DIALECTS[b"FIX.4.4"]}, {1: alpha})
+    event = OrderRejected(terms(order_id=0, price=600_100), 1, RejectReason.PRICE_NOT_ON_TICK)
+    assert "of the tick size 0.25|" in shown(reporter.reports(event, 47, NOW))[0]
+
+
 @given(st.integers(1, 2_000_000_000))
 def test_a_formatted_price_is_the_price(price: int) -> None:
     whole, _, fraction = format_price(price).partition(b".")

@@ -23,8 +23,9 @@ from fixgw.config import RateLimit
 from fixgw.dictionary import DICTIONARIES, INBOUND, ORDERS, OUTBOUND, TYPES
 from fixgw.reports import DIALECTS
 from fixgw.timestamps import SECOND
-from tests.fixgw.engagement import SCENES, V42, V44, Refusal, Stage, provoked
+from tests.fixgw.engagement import SCENES, V42, V44, Stage
 from tests.fixgw.fixtalk import wire
+from tests.fixgw.refused import Refusal, provoked
 from tests.test_tidy import PURE, SHELL
 
 PACKAGE = Path(session.__file__).parent
