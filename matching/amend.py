@@ -45,7 +45,8 @@ from matching.events import (
 from matching.incoming import would_trade
 from matching.instruments import CONTINUOUS, Instrument
 from matching.order import Order
-from matching.state import ClosedOrder, Entry, Session, State, Sweep
+from matching.outcomes import ClosedOrder
+from matching.state import Entry, Session, State, Sweep
 from matching.trade import CANCELED, GOOD_TILL_DATE, close, rest, stir
 
 NEW: Final = int(OrdStatus.NEW)

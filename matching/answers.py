@@ -13,6 +13,7 @@ from matching.book import BookSide
 from matching.codes import OrdStatus
 from matching.events import OrderTerms
 from matching.order import Order, PriceLevel
+from matching.outcomes import ClosedOrder, Trade
 from matching.queries import (
     MAX_ITEMS,
     Answer,
@@ -34,7 +35,7 @@ from matching.queries import (
     StateDigest,
 )
 from matching.snapshot import digest
-from matching.state import ClosedOrder, Participant, State, Sweep, Trade
+from matching.state import Participant, State, Sweep
 
 #: A trade with oneself gives two rows.
 _MAX_TRADES: Final = MAX_ITEMS // 2

@@ -1,7 +1,9 @@
 """The resting orders of one instrument: two sides, each in price-time priority.
 
     best      the level to trade with, at hand
-    others    the ranks of the levels behind it, in order; touched only when a level opens or closes
+    near      the ranks of the levels behind it, ascending, so the next best is the last; touched only when a level
+              opens or closes
+    far       the ranks behind those, where there are too many for a plain list
     levels    rank → PriceLevel: the queue of a price without a search
 
 A *rank* makes one code serve both sides: it is the price for bids and the negative price for asks. So a higher rank is
@@ -10,6 +12,7 @@ a better price, and a bid and an ask agree on a price exactly if the sum of thei
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Final
 
 from sortedcontainers import SortedList
@@ -26,11 +29,16 @@ if TYPE_CHECKING:
 #: The rank of a market order: it agrees with every price.
 MARKET_RANK: Final = MAX_PRICE + 1
 
+#: Up to so many levels a plain list is quicker than one that is made for millions.
+MAX_NEAR: Final = 4_096
+#: Levels that go over from one list to the other at a time.
+MOVED: Final = 128
+
 
 class BookSide:
     """The bids or the asks of one instrument."""
 
-    __slots__ = ("best", "hidden", "levels", "opposite", "others", "sign")
+    __slots__ = ("best", "far", "hidden", "levels", "near", "opposite", "sign")
 
     #: The other side of the same book.
     opposite: BookSide
@@ -41,7 +49,9 @@ class BookSide:
         self.best: PriceLevel | None = None
         #: Sum over the levels: 0 says that there is nothing but what is displayed.
         self.hidden: int = 0
-        self.others = SortedList()
+        #: Empty only if `far` is; every rank in it is higher than those in `far`.
+        self.near: list[int] = []
+        self.far = SortedList()
         self.levels: dict[int, PriceLevel] = {}
 
     def open(self, rank: int, price: int) -> PriceLevel:
@@ -59,21 +69,40 @@ class BookSide:
         if best is None:
             self.best = level
         elif rank > best.rank:
-            self.others.add(best.rank)
+            self._stand_behind(best.rank)
             self.best = level
         else:
-            self.others.add(rank)
+            self._stand_behind(rank)
         return level
+
+    def _stand_behind(self, rank: int) -> None:
+        """There is one more level behind the best."""
+        near = self.near
+        if near and rank < near[0] and self.far:
+            self.far.add(rank)
+            return
+        insort(near, rank)
+        if len(near) > MAX_NEAR:
+            self.far.update(near[:MOVED])
+            del near[:MOVED]
 
     def close(self, level: PriceLevel) -> None:
         """Drop a level that has lost its last order."""
-        del self.levels[level.rank]
-        if level is not self.best:
-            self.others.remove(level.rank)
-        elif self.levels:
-            self.best = self.levels[self.others.pop()]
-        else:
+        rank = level.rank
+        near = self.near
+        del self.levels[rank]
+        if not near:
             self.best = None
+            return
+        if level is self.best:
+            self.best = self.levels[near.pop()]
+        elif rank < near[0]:
+            self.far.remove(rank)
+        else:
+            del near[bisect_left(near, rank)]
+        if not near and self.far:
+            near += self.far[-MOVED:]
+            del self.far[-MOVED:]
 
     def can_fill(self, quantity: int, rank: int) -> bool:
         """Whether this much rests where an order of this rank agrees. Adds up levels, not orders."""
@@ -89,8 +118,19 @@ class BookSide:
         """The levels, best first."""
         if self.best is not None:
             yield self.best
-        for rank in reversed(self.others):
+        for rank in reversed(self.near):
             yield self.levels[rank]
+        for rank in reversed(self.far):
+            yield self.levels[rank]
+
+    def below(self, rank: int) -> PriceLevel | None:
+        """The best of the levels behind a rank."""
+        near = self.near
+        place = bisect_left(near, rank)
+        if place:
+            return self.levels[near[place - 1]]
+        place = self.far.bisect_left(rank)
+        return self.levels[self.far[place - 1]] if place else None
 
     def orders(self) -> Iterator[Order]:
         """The orders in price-time priority."""

@@ -16,7 +16,8 @@ from matching.codes import RefusalReason
 from matching.commands import BustTrade
 from matching.events import Event, OrderTerms, TradeBusted
 from matching.order import Order
-from matching.state import ClosedOrder, Participant, State, Trade
+from matching.outcomes import ClosedOrder, Trade
+from matching.state import Participant, State
 from matching.trade import BUY, CANCELED, FILLED
 
 _match_number: Final = attrgetter("match_number")

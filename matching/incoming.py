@@ -22,11 +22,12 @@ from matching.codes import CancelReason, OrdType, TimeInForce
 from matching.events import Event, OrderExecuted
 from matching.instruments import Instrument
 from matching.order import Order, PriceLevel
+from matching.outcomes import Trade
 from matching.pegs import best_prices, peg_price, pegs_within
 from matching.phases import pause
 from matching.protection import band
 from matching.selfmatch import CANCEL_RESTING, prevent
-from matching.state import State, Sweep, Trade
+from matching.state import State, Sweep
 from matching.trade import (
     BUY,
     DAY,

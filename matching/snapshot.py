@@ -31,11 +31,11 @@ from matching.events import OrderTerms
 from matching.ids import shard_of
 from matching.instruments import Instrument
 from matching.order import Order, PriceLevel
+from matching.outcomes import ClosedOrder, Trade
 from matching.state import (
     Advancing,
     Cancellation,
     Cascade,
-    ClosedOrder,
     Expiry,
     Joining,
     Listing,
@@ -44,7 +44,6 @@ from matching.state import (
     Session,
     State,
     Sweep,
-    Trade,
     Uncross,
     Work,
 )

@@ -27,13 +27,13 @@ from heapq import heappush
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
 from sortedcontainers import SortedDict
 
 from matching.events import OrderTerms
 from matching.ids import first_id
 from matching.instruments import Instruments
 from matching.order import Order
+from matching.outcomes import ClosedOrder, Trade
 
 if TYPE_CHECKING:
     from matching.commands import DefineSession
@@ -54,32 +54,6 @@ NOBODY: Final = 1 << 32
 
 #: Freeing as many costs about as much as a command.
 FREED_PER_COMMAND: Final = 8
-
-
-class Trade(Struct, frozen=True, gc=False):
-    """One trade, kept once and found with both its sides."""
-
-    match_number: int
-    #: Of the command that made it.
-    timestamp: int
-    price: int
-    quantity: int
-    resting: OrderTerms
-    incoming: OrderTerms
-    #: Whether it is an auction's: then `resting` is the buy order, `incoming` the sell order.
-    auction: bool = False
-    #: It was undone and counts no more.
-    busted: bool = False
-
-
-class ClosedOrder(Struct, gc=False):
-    """What became of an order. It changes only if one of its trades is busted."""
-
-    terms: OrderTerms
-    #: FILLED, CANCELED or EXPIRED of `codes.OrdStatus`.
-    status: int
-    cum_qty: int
-    cum_notional: int
 
 
 #: What a ClOrdID names: a live order, a closed one, or one that has got another ClOrdID since, by its id.

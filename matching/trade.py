@@ -16,7 +16,8 @@ from matching.codes import CancelReason, OrdStatus, OrdType, Side, TimeInForce
 from matching.events import Event, OrderBooked, OrderCanceled, OrderExecuted, OrderTerms
 from matching.instruments import Instrument
 from matching.order import Order
-from matching.state import Cascade, ClosedOrder, Session, State, Sweep, Trade
+from matching.outcomes import ClosedOrder, Trade
+from matching.state import Cascade, Session, State, Sweep
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
 BUY: Final = int(Side.BUY)

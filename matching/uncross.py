@@ -23,8 +23,9 @@ from matching.codes import CancelReason, OrdType
 from matching.events import AuctionExecuted, CrossExecuted, Event, OrderBooked
 from matching.instruments import Instrument
 from matching.order import Order
+from matching.outcomes import Trade
 from matching.phases import EVENTS_PER_CHANGE, enter
-from matching.state import State, Trade, Uncross
+from matching.state import State, Uncross
 from matching.trade import FILLED, cancel, close, refill
 
 FIND_PRICE: Final = 0

@@ -6,7 +6,7 @@ this one is taken away.
 
 from matching.book import BookSide
 from matching.instruments import Instrument
-from matching.order import Order, PriceLevel
+from matching.order import Order
 
 
 def first_order(instrument: Instrument) -> Order | None:
@@ -19,7 +19,7 @@ def next_order(instrument: Instrument, order: Order) -> Order | None:
     if order.behind is not None:
         return order.behind
     side = order.level.side
-    level = _below(side, order.level)
+    level = side.below(order.level.rank)
     if level is not None:
         return level.first
     sides = instrument.sides()
@@ -34,9 +34,3 @@ def _first_of(sides: list[BookSide], place: int) -> Order | None:
         if side.best is not None:
             return side.best.first
     return None
-
-
-def _below(side: BookSide, level: PriceLevel) -> PriceLevel | None:
-    """The next level of a side."""
-    place = side.others.bisect_left(level.rank)
-    return side.levels[side.others[place - 1]] if place else None

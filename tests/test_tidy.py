@@ -23,7 +23,7 @@ PURE = {
     """,
     "matching": """
         admission advance amend answers auction book bust circuit codes commands conditions day engine entry
-        events expiry ids incoming instruments ledger mass_cancel operations order pegs phases protection
+        events expiry ids incoming instruments ledger mass_cancel operations order outcomes pegs phases protection
         queries renewal selfmatch sessions shard snapshot state stops trade uncross walk wire
     """,
     "marketdata": """

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from matching import book, instruments, mass_cancel, order, state
+from matching import book, instruments, mass_cancel, order, outcomes, state
 from matching.commands import (
     CancelOrder,
     CancelSession,
@@ -216,7 +216,7 @@ def test_who_looks_at_few_orders_at_a_time_goes_on_where_it_stood(monkeypatch: p
 
 def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> None:
     """A new field fails here: let `snapshot` write and read it (or make it anew), then name it here."""
-    modules = (state, order, book, instruments)
+    modules = (state, outcomes, order, book, instruments)
     classes = {
         cls
         for module in modules
@@ -229,7 +229,7 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
     }
     assert found == {
         "Advancing": "until",
-        "BookSide": "best hidden levels opposite others sign",
+        "BookSide": "best far hidden levels near opposite sign",
         "Cancellation": "after asked_by canceled cl_ord_id instrument_id participant_id reason session_ids side",
         "Cascade": "highest instrument_id lowest",
         "ClosedOrder": "terms status cum_qty cum_notional",
