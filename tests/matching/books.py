@@ -266,9 +266,9 @@ class Ledger:
         assert set(orders) <= set(self.accounts)
         assert self.notional[1] == self.notional[2]
         for instrument in engine.instruments():
-            self.check_book(instrument)
+            self.check_book(instrument, engine.day_is_open and instrument.phase == CONTINUOUS)
 
-    def check_book(self, instrument: Instrument) -> None:
+    def check_book(self, instrument: Instrument, trades: bool) -> None:
         """In continuous trading the book is not crossed and all of it is displayed; queues are in order of arrival."""
         sides = instrument.book.bids, instrument.book.asks
         for side in (*sides, *instrument.sides()[2:]):
@@ -280,7 +280,7 @@ class Ledger:
             for level in side.queues():
                 refs = [order.order_ref for order in side.orders() if order.level is level and order.order_ref]
                 assert all(ahead < behind for ahead, behind in pairwise(refs)), "who came first stands in front"
-        if instrument.phase == CONTINUOUS:
+        if trades:
             bid, ask = instrument.book.best_bid, instrument.book.best_ask
             assert bid is None or ask is None or bid < ask, "the book is crossed"
             assert all(order.displayed_qty for side in sides for order in side.orders())
