@@ -288,7 +288,7 @@ class Journal:
         except OSError as error:
             raise self._fail("write", error) from error
         if written != len(data):
-            raise self._fail("write", f"{written} of {len(data)} bytes")
+            raise self._fail("write", f"the disk took {written} of {len(data)} bytes: it is full")
         self._end += len(data)
         self._written_number += count
 
