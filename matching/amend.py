@@ -26,7 +26,10 @@ time that an order comes in only. An order that another session of its participa
 then on.
 """
 
+from collections.abc import Callable
 from typing import Final
+
+from msgspec.structs import astuple
 
 from matching.admission import admit, arrive
 from matching.book import unlink
@@ -55,6 +58,9 @@ REPLACED: Final = int(OrdStatus.REPLACED)
 REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
 
+#: All fields of the command at once, see `entry`.
+_fields: Final[Callable[[CancelOrder], tuple[int, int, int, int, int, bytes, bytes]]] = astuple
+
 #: CxlRejResponseTo(434).
 TO_CANCEL: Final = 1
 TO_REPLACE: Final = 2
@@ -62,32 +68,27 @@ TO_REPLACE: Final = 2
 
 def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a cancel request."""
-    participant_id = command.participant_id
+    participant_id, instrument_id, side, order_id, expires_at, cl_ord_id, orig_cl_ord_id = _fields(command)
     session = state.sessions.get(session_id)
     if session is None or session.participant_id != participant_id:
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or participant.orders.get(command.order_id)
-    cl_ord_id = command.cl_ord_id
-    reason = _fault(state, session, order, command, timestamp)
+    order = session.cl_ord_ids.get(orig_cl_ord_id) or participant.orders.get(order_id)
+    if expires_at and expires_at < timestamp:
+        reason: int = RejectReason.COMMAND_EXPIRED
+    else:
+        reason = _fault(state, session, order, instrument_id, side, cl_ord_id)
     if reason:
         return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
     assert isinstance(order, Order)
     session.cl_ord_ids[cl_ord_id] = close(order, CANCELED)
-    instrument = state.instruments.by_id[command.instrument_id]
-    if instrument.pegs.bids.best is not None:
-        stir(state, instrument, 0, 0)
+    if state.instruments.by_id[instrument_id].pegs.bids.best is not None:
+        stir(state, state.instruments.by_id[instrument_id], 0, 0)
+    leaves_qty = order.displayed_qty + order.hidden_qty
     return [
         OrderCanceled(
-            order.terms,
-            cl_ord_id,
-            order.order_ref,
-            order.leaves_qty,
-            REQUESTED,
-            seq,
-            order.cum_qty,
-            order.cum_notional,
+            order.terms, cl_ord_id, order.order_ref, leaves_qty, REQUESTED, seq, order.cum_qty, order.cum_notional
         )
     ]
 
@@ -102,9 +103,12 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
     participant.seq = seq = participant.seq + 1
     order = session.cl_ord_ids.get(command.orig_cl_ord_id) or participant.orders.get(command.order_id)
     cl_ord_id = command.cl_ord_id
-    reason = _fault(state, session, order, command, timestamp) or _replace_fault(
-        state, session, command, order, timestamp
-    )
+    if command.expires_at and command.expires_at < timestamp:
+        reason: int = RejectReason.COMMAND_EXPIRED
+    else:
+        reason = _fault(state, session, order, command.instrument_id, command.side, cl_ord_id)
+    if not reason:
+        reason = _replace_fault(state, session, command, order, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
     assert isinstance(order, Order)
@@ -195,22 +199,18 @@ def _requeued(
     return events
 
 
-def _fault(
-    state: State, session: Session, order: Entry | None, command: CancelOrder | ReplaceOrder, timestamp: int
-) -> int:
-    """The first RejectReason that holds against any request, or 0: then the order rests."""
-    if command.expires_at and command.expires_at < timestamp:
-        return RejectReason.COMMAND_EXPIRED
+def _fault(state: State, session: Session, order: Entry | None, instrument_id: int, side: int, cl_ord_id: bytes) -> int:
+    """The first RejectReason that holds against any request that has not expired, or 0: then the order rests."""
     if order is None:
         return RejectReason.UNKNOWN_ORDER
     if not isinstance(order, Order):
         return RejectReason.TOO_LATE
     if not state.day:
         return RejectReason.MARKET_CLOSED
-    if command.cl_ord_id in session.cl_ord_ids:
+    if cl_ord_id in session.cl_ord_ids:
         return RejectReason.DUPLICATE_CL_ORD_ID
     terms = order.terms
-    if command.instrument_id != terms.instrument_id or command.side != terms.side:
+    if instrument_id != terms.instrument_id or side != terms.side:
         return RejectReason.TERMS_MISMATCH
     return 0
 

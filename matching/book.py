@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MARKET_RANK: Final = MAX_PRICE + 1
 
 #: Up to so many levels a plain list is quicker than one that is made for millions.
-MAX_NEAR: Final = 4_096
+MAX_NEAR: Final = 2_048
 #: Levels that go over from one list to the other at a time.
 MOVED: Final = 128
 

@@ -58,42 +58,40 @@ def trade(
         price = level.price
         notional = price * quantity
         resting_leaves -= quantity
-        resting.cum_qty = resting_cum = resting.cum_qty + quantity
-        resting.cum_notional = resting_notional = resting.cum_notional + notional
+        resting_cum, resting_notional = resting.cum_qty + quantity, resting.cum_notional + notional
         leaves_qty -= quantity
         cum_qty += quantity
         cum_notional += notional
         state.last_match_number = match_number = state.last_match_number + 1
-        resting_participant = resting.session.participant
+        resting_terms, resting_session = resting.terms, resting.session
+        resting_participant = resting_session.participant
         resting_participant.seq = resting_seq = resting_participant.seq + 1
         participant.seq = seq = participant.seq + 1
-        traded = Trade(match_number, timestamp, price, quantity, resting.terms, terms)
+        traded = Trade(match_number, timestamp, price, quantity, resting_terms, terms)
         participant.trades.append(traded)
         if resting_participant is not participant:
             resting_participant.trades.append(traded)
-        events.append(
-            OrderExecuted(
-                match_number,
-                price,
-                quantity,
-                resting.terms,
-                resting.order_ref,
-                resting_seq,
-                resting_cum,
-                resting_leaves,
-                resting_notional,
-                terms,
-                seq,
-                cum_qty,
-                leaves_qty,
-                cum_notional,
-            )
-        )
+        executed = OrderExecuted(
+            match_number, price, quantity,
+            resting_terms, resting.order_ref, resting_seq, resting_cum, resting_leaves, resting_notional,
+            terms, seq, cum_qty, leaves_qty, cum_notional,
+        )  # fmt: skip
+        events.append(executed)
+        level.quantity -= quantity
         if resting_leaves:
             resting.displayed_qty = resting_leaves
-            level.quantity -= quantity
+            resting.cum_qty, resting.cum_notional = resting_cum, resting_notional
         else:
-            close(resting, FILLED)
+            level.first = behind = resting.behind
+            if behind is not None:
+                behind.ahead = None
+            else:
+                level.last = None
+                opposite.close(level)
+            del resting_participant.orders[resting_terms.order_id]
+            resting_session.cl_ord_ids[resting_terms.cl_ord_id] = ClosedOrder(
+                resting_terms, FILLED, resting_cum, resting_notional
+            )
         if not leaves_qty:
             session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, FILLED, cum_qty, cum_notional)
             break
