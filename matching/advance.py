@@ -35,7 +35,7 @@ from matching.phases import (
     tell_collar,
 )
 from matching.state import DUE_AUCTION_END, DUE_EXPIRY, DUE_PHASE, Advancing, State
-from matching.trade import stir
+from matching.stops import stir_all
 
 #: How often a volatility auction is extended: then it ends at whatever price there is.
 MAX_EXTENSIONS: Final = 3
@@ -121,6 +121,8 @@ def go_on_advancing(state: State, work: Advancing, events: list[Event], timestam
             _end_auction(state, state.instruments.by_id[number], at, events, timestamp)
         elif kind == DUE_EXPIRY:
             _expire(state, at, number, participant_id, events)
+            if _next_kind(state, work.until) != DUE_EXPIRY:
+                stir_all(state)  # not before: none of these trades any more
         else:
             _indicate(state, state.instruments.by_id[number], at, events, timestamp)
         if len(state.work) > waiting:
@@ -178,7 +180,6 @@ def _expire(state: State, at: int, order_id: int, participant_id: int, events: l
     order = state.participants[participant_id].orders.get(order_id)
     if order is not None and expire_at(order) == at:
         expire(order, events)
-        stir(state, state.instruments.by_id[order.terms.instrument_id], 0, 0)
 
 
 def _indicate(state: State, instrument: Instrument, at: int, events: list[Event], timestamp: int) -> None:

@@ -9,7 +9,8 @@ Both take the instruments by id; orders expire side by side, those of the book b
 priority. An instrument begins the day in the phase that its schedule wants by then, or in CONTINUOUS where it has none;
 its phase ends with the day: it is CLOSED. Only HALTED it stays, until somebody resumes it. `DayStarted`, `DayEnded` and
 `InstrumentListed` tell of that. Where orders that live on over the day's end agree with each other, as an auction that
-never ended left them, the instrument begins in an OPENING_AUCTION, which ends at once.
+never ended left them, the instrument begins in an OPENING_AUCTION, which ends at once. When all have gone over, stops
+are held against the last sale and pegged orders meet, where there is trading.
 
 The ClOrdIDs of a day are kept after its end, so that a late cancel is told what became of its order, and forgotten when
 the next day starts; so are closed orders and trades. Orders and phases are told to the public only while a day is open.
@@ -43,6 +44,7 @@ from matching.state import (
     Work,
 )
 from matching.stops import go_on_cascading
+from matching.trade import stir
 from matching.uncross import go_on_uncrossing
 from matching.walk import first_order, next_order
 
@@ -100,7 +102,7 @@ def define_instrument(state: State, command: DefineInstrument, events: list[Even
     return reason
 
 
-def _list(state: State, work: Listing, events: list[Event]) -> None:
+def _list(state: State, work: Listing, events: list[Event], timestamp: int) -> None:
     while work.ids:
         if len(events) >= state.max_events - CLOSING_EVENTS:
             state.work.insert(0, work)
@@ -116,7 +118,11 @@ def _list(state: State, work: Listing, events: list[Event]) -> None:
     crossed = [each for each in ids if _is_crossed(instruments.by_id[each])]
     if crossed:
         state.work.insert(0, Moving(crossed, CONTINUOUS, b""))
-    renew(state, Renewal(ids, 0), events)
+    for each in ids:
+        instrument = instruments.by_id[each]
+        if instrument.phase == CONTINUOUS:
+            stir(state, instrument, instrument.last_price, instrument.last_price)
+    renew(state, Renewal(ids, 0), events, timestamp)
 
 
 def _begin_day(state: State, instrument: Instrument, timestamp: int) -> None:
@@ -184,9 +190,9 @@ def do_work(state: State, events: list[Event], timestamp: int) -> None:
 
 def _do_piece(state: State, work: Work, events: list[Event], timestamp: int) -> None:
     if isinstance(work, Listing):
-        _list(state, work, events)
+        _list(state, work, events, timestamp)
     elif isinstance(work, Renewal):
-        renew(state, work, events)
+        renew(state, work, events, timestamp)
     elif isinstance(work, Expiry):
         _expire(state, work, events)
     elif isinstance(work, Cancellation):

@@ -2,6 +2,7 @@
 
     each displayed order    OrderBooked, under the order reference it has, for the feed's new session
     each order              OrderRestated(GT_RENEWAL), to its owner
+    one whose date has come since the day's end     OrderExpired, before anybody trades
 
 By instrument, side by side, in price-time priority; what is not on the book comes after what is. With that an order's
 ClOrdID is taken in the new day too, and its terms stand among those of the day.
@@ -9,12 +10,13 @@ ClOrdID is taken in the new day too, and its terms stand among those of the day.
 
 from matching.codes import RestatementReason
 from matching.events import Event, OrderBooked, OrderRestated
+from matching.expiry import expire, expire_at
 from matching.order import Order
 from matching.state import CLOSING_EVENTS, Renewal, State
 from matching.walk import first_order, next_order
 
 
-def renew(state: State, work: Renewal, events: list[Event]) -> None:
+def renew(state: State, work: Renewal, events: list[Event], timestamp: int) -> None:
     """Carry over as many orders as one transaction may say."""
     while work.ids:
         instrument = state.instruments.by_id[work.ids[-1]]
@@ -24,8 +26,11 @@ def renew(state: State, work: Renewal, events: list[Event]) -> None:
                 work.next_order_id = order.terms.order_id
                 state.work.insert(0, work)
                 return
+            following = next_order(instrument, order)
             _renew(state, order, events)
-            order = next_order(instrument, order)
+            if 0 < expire_at(order) <= timestamp:
+                expire(order, events)
+            order = following
         work.ids.pop()
         work.next_order_id = 0
 

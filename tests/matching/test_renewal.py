@@ -137,7 +137,7 @@ def test_while_the_day_begins_each_order_is_told_as_live() -> None:
             assert engine.answer(OrderByClOrdId(10, each.terms.cl_ord_id)) == OrderFound(each)
         engine.apply(Continue(), 40, 0)
         steps += 1
-    assert steps == 3, "the morning takes several transactions"
+    assert steps == 4, "the morning takes several transactions"
 
 
 def test_order_ids_of_many_days_stand_in_one_order() -> None:

@@ -251,6 +251,10 @@ def start_day(market: Market, command: StartDay) -> None:
         hour(market, "Q")
     for instrument in market.instruments:
         renew(market, instrument)
+    for instrument in market.instruments:
+        if instrument.phase == Phase.CONTINUOUS:
+            instrument.sales = [instrument.last]
+            trading.settle(market, instrument)
     for instrument in crossed:
         change(market, instrument, Phase.CONTINUOUS)
 
@@ -283,6 +287,8 @@ def renew(market: Market, instrument: Instrument) -> None:
         if order.displayed:
             market.tell_booked(order)
         market.restate(order, order.order_ref, 0, RestatementReason.GT_RENEWAL)
+        if 0 < order.wants.expire_at <= market.now:
+            market.expire(order)
 
 
 def end_day(market: Market, command: EndDay) -> None:
