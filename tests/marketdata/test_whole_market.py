@@ -1,5 +1,5 @@
-"""Days in which everything happens, as the public is told of them: the book that a vendor builds is the engine's, and
-an independent judge and decoder find nothing wrong."""
+"""Days in which everything happens, as the public is told of them: the book that a vendor builds is the engine's, after
+each transaction and in every phase, and an independent judge and decoder find nothing wrong."""
 
 from collections import Counter
 from importlib.util import module_from_spec, spec_from_file_location
@@ -7,6 +7,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from itch import messages as itchfeed
 
 from marketdata import capture, itch
@@ -15,7 +17,11 @@ from marketdata.translate import PUBLIC_KINDS, Translator
 from matching import commands, events, wire
 from matching.codes import OrdType, Phase, Side
 from matching.engine import Engine
+from tests.matching import reference
 from tests.matching.random_market import RandomMarket
+from tests.matching.reference import Market
+from tests.matching.scenario import Scenario
+from tests.matching.stories import Opening, Play, Teller, numbers, opened, openings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARD_ID = 1
@@ -185,3 +191,83 @@ def test_a_vendor_knows_the_book_through_everything_that_can_happen(tmp_path: Pa
     for seed in SEEDS:
         said += days_of(seed, tmp_path)
     assert said.keys() == set("SRHYAEXDUCPQBIJVW")
+
+
+class Vendor:
+    """What is displayed, as one who only hears the feed knows it; he throws his books away when a session ends."""
+
+    def __init__(self) -> None:
+        self.translator = Translator()
+        self.builder = BookBuilder()
+
+    def hear(self, said: list[events.Event], now: int) -> None:
+        for event in said:
+            if isinstance(event, events.DayStarted):
+                self.builder = BookBuilder()
+            if wire.KINDS[type(event)] in PUBLIC_KINDS:
+                for data in self.translator.translate(event, now):
+                    self.builder.receive_message(itch.decode(data))
+
+    def shown(self) -> dict[int, tuple[bytes, int, int]]:
+        return {
+            ref: (order.side, order.shares, order.price)
+            for book in self.builder.books.values()
+            for ref, order in book.orders.items()
+        }
+
+
+class Story:
+    """A random story; its vendor is asked after each transaction. The teller knows by the reference who may do what."""
+
+    def __init__(self) -> None:
+        self.market = Market()
+        self.scenario = Scenario(self.tap)
+        self.vendor = Vendor()
+        #: The day has begun, and orders that go over into it are yet to be told.
+        self.dawns = False
+
+    def play(self, opening: Opening, plays: list[Play]) -> None:
+        self.scenario.run("\n".join(opened(opening)))
+        teller = Teller(opening, self.market)
+        for play in plays:
+            for line in teller.lines(play):
+                self.scenario.outcome(line.split())
+
+    def tap(self, command: commands.Command, now: int, session_id: int, said: list[events.Event]) -> None:
+        engine = self.scenario.engine
+        self.dawns = isinstance(command, commands.StartDay)
+        self.hear(said, now)
+        while engine.pending:
+            self.hear(engine.apply(commands.Continue(), now, 0), now)
+        reference.apply(self.market, command, now, session_id)
+        self.dawns = False
+        self.check()
+
+    def hear(self, said: list[events.Event], now: int) -> None:
+        self.vendor.hear(said, now)
+        self.check()
+
+    def check(self) -> None:
+        engine = self.scenario.engine
+        if not engine.day_is_open:
+            return  # the session has ended: who dies in the night is never told of again
+        shown = self.vendor.shown()
+        displayed = {
+            order.order_ref: (
+                b"B" if order.terms.side == Side.BUY else b"S",
+                order.displayed_qty,
+                order.level.price,
+            )
+            for order in engine.orders()
+            if order.order_ref
+        }
+        if self.dawns:
+            assert shown.items() <= displayed.items()
+        else:
+            assert shown == displayed
+
+
+@given(openings, st.lists(numbers, min_size=20, max_size=60))
+@settings(max_examples=40)
+def test_a_vendor_knows_the_book_after_each_transaction_of_any_story(opening: Opening, plays: list[Play]) -> None:
+    Story().play(opening, plays)
