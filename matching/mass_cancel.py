@@ -4,7 +4,7 @@
     MassCancelDone     to who asked for a mass cancel
 
 A request from a session is about its participant's own orders; one from the operator (session 0) about anybody's. It is
-rejected when it names a session that is not that participant's (TERMS_MISMATCH), UNKNOWN_INSTRUMENT or
+rejected when it names nobody, or a session that is not that participant's (TERMS_MISMATCH), UNKNOWN_INSTRUMENT or
 UNSUPPORTED_SIDE. An order belongs to the session that entered it, or last replaced it. Cancels are taken in every
 phase. All this is work, a `Cancellation`: what one transaction may not say, or look at, goes on at the next `Continue`,
 which may find none. When it is done, pegged orders may meet that could not before.
@@ -60,6 +60,8 @@ def _fault(state: State, command: MassCancel, session_id: int) -> int:
     if command.side not in (0, BUY, SELL):
         return RejectReason.UNSUPPORTED_SIDE
     target, participant_id = command.target_session_id, command.participant_id
+    if session_id and not participant_id:
+        return RejectReason.TERMS_MISMATCH  # everybody's orders are the operator's to cancel
     if target == session_id:
         return 0  # the asker's own, although it may be new here
     if target and participant_id and state.find_session(target, participant_id) is None:

@@ -105,6 +105,13 @@ def test_a_request_that_names_what_is_not_there_is_rejected(command: MassCancel,
     assert say(engine, command) == [MassCancelRejected(1, 0, 0, b"mc", *where, reason)]
 
 
+def test_a_session_that_names_nobody_does_not_cancel_everybodys_orders() -> None:
+    engine = full()
+    rejected = MassCancelRejected(0, 10, 1, b"mc", 0, 0, 0, RejectReason.TERMS_MISMATCH)
+    assert say(engine, MassCancel(0, 0, 0, 0, b"mc"), 10) == [rejected]
+    assert len(open_names(engine)) == 7
+
+
 def test_a_session_that_was_defined_and_never_came_is_the_participants() -> None:
     engine = full()
     say(engine, DefineSession(12, 1, 1, 0))

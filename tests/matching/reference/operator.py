@@ -253,6 +253,8 @@ def mass_cancel_fault(market: Market, command: MassCancel, session_id: int) -> R
         return RejectReason.UNKNOWN_INSTRUMENT
     if command.side not in (0, *Side):
         return RejectReason.UNSUPPORTED_SIDE
+    if session_id and not command.participant_id:
+        return RejectReason.TERMS_MISMATCH
     target = market.sessions.get(command.target_session_id)
     if command.target_session_id not in (0, session_id) and (
         target is None or target.participant_id != command.participant_id
