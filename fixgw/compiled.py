@@ -21,16 +21,32 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 TREE: Final = ROOT / ".compiled"
 PACKAGES: Final = ("fixgw", "matching", "marketdata", "recovery")
 
-#: What a shard spends its time in. Not among them: definitions of messages, which are machine code already (msgspec),
-#: `wire`, whose functions are made at import, and everything that is asked seldom.
+#: What a shard spends its time in. Not among them: definitions of messages and of what is remembered, which are machine
+#: code already (msgspec), `wire`, whose functions are made at import, and everything that is asked seldom.
 MODULES: Final = (
+    "matching/admission.py",
     "matching/amend.py",
+    "matching/auction.py",
     "matching/book.py",
+    "matching/conditions.py",
     "matching/engine.py",
     "matching/entry.py",
+    "matching/incoming.py",
+    "matching/instruments.py",
     "matching/order.py",
+    "matching/pegs.py",
+    "matching/protection.py",
+    "matching/selfmatch.py",
+    "matching/shard.py",
     "matching/state.py",
+    "matching/stops.py",
     "matching/trade.py",
+    "matching/uncross.py",
+    "matching/walk.py",
+    "recovery/execution.py",
+    "recovery/packet.py",
+    "recovery/record.py",
+    "recovery/sources.py",
 )
 
 

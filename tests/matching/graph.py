@@ -30,11 +30,17 @@ UNORDERED = {
 PLAIN = (int, bytes, str, type(None), Conditions)
 
 
-def fields(thing: object) -> tuple[str, ...]:
-    """The names of an object's fields."""
-    if isinstance(thing, Struct):
-        return thing.__struct_fields__
-    return tuple(sorted(name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())))
+def fields(cls: type) -> tuple[str, ...]:
+    """The names of the fields of a class; a compiled one has no `__slots__`, but a table of its own."""
+    if issubclass(cls, Struct):
+        return cls.__struct_fields__
+    return tuple(
+        sorted(
+            name
+            for each in cls.__mro__
+            for name in getattr(each, "__mypyc_attrs__", None) or getattr(each, "__slots__", ())
+        )
+    )
 
 
 def graph(root: object) -> list[str]:
@@ -66,7 +72,7 @@ def inside(path: str, thing: Any, unordered: bool) -> Iterator[tuple[str, Any, b
     elif isinstance(thing, set):
         yield from ((f"{path}[{place}]", value, False) for place, value in enumerate(sorted(thing)))
     else:
-        names = fields(thing)
+        names = fields(type(thing))
         assert names, f"{path}: no fields are known of {thing!r}"
         kind = type(thing).__name__
         for name in names:

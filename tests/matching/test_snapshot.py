@@ -7,7 +7,6 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
 
 from matching import book, instruments, mass_cancel, order, outcomes, state
 from matching.commands import (
@@ -35,7 +34,7 @@ from matching.engine import Engine
 from matching.events import Event
 from matching.shard import Shard
 from matching.snapshot import _FIGURES, _WORKS, VERSION
-from tests.matching.graph import graph
+from tests.matching.graph import fields, graph
 from tests.matching.strategies import SECOND, likely_command
 from tests.matching.test_shard import play, random_calls
 
@@ -223,10 +222,7 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         for _, cls in inspect.getmembers(module, inspect.isclass)
         if cls.__module__ == module.__name__
     }
-    found = {
-        cls.__name__: " ".join(cls.__struct_fields__ if issubclass(cls, Struct) else sorted(cls.__slots__))  # type: ignore[attr-defined]
-        for cls in classes
-    }
+    found = {cls.__name__: " ".join(fields(cls)) for cls in classes}
     assert found == {
         "Advancing": "until",
         "BookSide": "best far hidden levels near opposite sign",
@@ -255,8 +251,8 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
 
 
 def test_each_field_of_work_is_written() -> None:
-    written = {cls: {field.partition(":")[0] for field in fields.split()} for cls, fields in _WORKS.values()}
-    assert written == {cls: set(cls.__slots__) for cls in get_args(state.Work)}
+    written = {cls: {field.partition(":")[0] for field in written.split()} for cls, written in _WORKS.values()}
+    assert written == {cls: set(fields(cls)) for cls in get_args(state.Work)}
 
 
 def test_each_figure_of_an_instrument_is_in_the_digest() -> None:
@@ -270,7 +266,7 @@ def test_each_figure_of_an_instrument_is_in_the_digest() -> None:
         assert other.digest() != engine.digest(), name
 
 
-@pytest.mark.parametrize("field", [name for name in state.State.__slots__ if name not in ("max_events", "garbage")])
+@pytest.mark.parametrize("field", [name for name in fields(state.State) if name not in ("max_events", "garbage")])
 def test_a_state_that_lost_a_field_is_seen_to_differ(field: str) -> None:
     engine = over_night()
     sweep(engine)
