@@ -486,7 +486,8 @@ async def _run_replica(
         node.service_address = service[0].socket.getsockname()[:2]
         node.request_address = requests.getsockname()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(answer_requests, Retransmitter({config.shard_id: replica}), requests)
+            answer = partial(answer_requests, over_tcp=here.control != here.retransmit)
+            nursery.start_soon(answer, Retransmitter({config.shard_id: replica}), requests)
             nursery.start_soon(trio.serve_listeners, node.links.serve, listeners)
             nursery.start_soon(Service(ServedReplica(node), config.key).run, service)
             nursery.start_soon(node.run, sender, control, heard)

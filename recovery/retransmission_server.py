@@ -44,13 +44,17 @@ async def answer_requests(
     retransmitter: Retransmitter,
     requests: socket.socket,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    *,
+    over_tcp: bool = True,
 ) -> None:
     """Answer until cancelled, over UDP and, on the same address, over TCP.
 
+    Not `over_tcp` is for who serves something else at that port: long ranges are then had in pieces, or elsewhere.
     A checkpoint after every answer: one may take a quarter of a millisecond.
     """
     async with trio.open_nursery() as nursery:
-        await nursery.start(LongAnswers(retransmitter).serve, requests.getsockname())
+        if over_tcp:
+            await nursery.start(LongAnswers(retransmitter).serve, requests.getsockname())
         task_status.started()
         while True:
             await trio.lowlevel.wait_readable(requests)
