@@ -10,7 +10,8 @@ The session below it is `initiator.py`. `Flow` decides what to send: limit order
 some crossing, some canceled or replaced, all of it from one seed.
 
 Differences between FIX.4.2 and FIX.4.4 that a broker meets: a trade is ExecType(150) 1 or 2 in 4.2 and F in 4.4;
-HandlInst(21) is required in 4.2, so it is always sent.
+HandlInst(21) is required in 4.2, so it is always sent. A trade that is undone is ExecTransType(20) 1 in 4.2 and
+ExecType(150) H in 4.4.
 """
 
 import argparse
@@ -39,6 +40,7 @@ BUY, SELL = "1", "2"
 MARKET, LIMIT = "1", "2"
 TRADES = ("1", "2", "F")  # ExecType(150) of a trade
 REPLACED, REJECTED = "5", "8"
+TRADE_CANCEL, CANCEL = "H", "1"  # of a trade that is undone: ExecType(150) in 4.4, ExecTransType(20) in 4.2
 
 
 class Report(NamedTuple):
@@ -59,10 +61,12 @@ class Report(NamedTuple):
     leaves_qty: int
     cum_qty: int
     text: str
+    undoes: bool = False
+    """It takes back a trade that was told before: ExecRefID(19) names that report."""
 
     @property
     def is_trade(self) -> bool:
-        return self.msg_type == EXECUTION_REPORT and self.exec_type in TRADES
+        return self.msg_type == EXECUTION_REPORT and self.exec_type in TRADES and not self.undoes
 
     @classmethod
     def parse(cls, message: simplefix.FixMessage) -> "Report":
@@ -76,6 +80,7 @@ class Report(NamedTuple):
         return cls(
             msg_type, cl_ord_id, get(41), get(37), get(150), get(39), get(55), get(54), Decimal(get(44, "0")), quantity,
             last_qty, Decimal(get(31, "0")), leaves_qty, cum_qty, text_of(message),
+            get(150) == TRADE_CANCEL or get(20) == CANCEL,
         )  # fmt: skip
 
 
@@ -187,7 +192,10 @@ class Broker:
         if report.is_trade:
             self.counts["fills"] += 1
             self.counts["filled_quantity"] += report.last_qty
-            self.positions[report.symbol] += report.last_qty if report.side == BUY else -report.last_qty
+            self._move(report, report.last_qty)
+        elif report.undoes:
+            self.counts["undone"] += 1
+            self._move(report, -report.last_qty)
         elif report.exec_type in ("0", REJECTED):
             self.counts["acks"] += 1
             self.counts["rejects"] += report.exec_type == REJECTED
@@ -203,6 +211,9 @@ class Broker:
         order.cum_qty, order.leaves_qty = report.cum_qty, report.leaves_qty
         if report.leaves_qty == 0:
             del self.orders[order.cl_ord_id]
+
+    def _move(self, report: Report, quantity: int) -> None:
+        self.positions[report.symbol] += quantity if report.side == BUY else -quantity
 
     def _apply_reject(self, report: Report) -> None:
         self.counts["cancel_rejects" if report.msg_type == ORDER_CANCEL_REJECT else "message_rejects"] += 1

@@ -89,6 +89,17 @@ async def test_sales_make_the_position_smaller(broker, venue):
     assert broker.positions == {"ABCD": -100}
 
 
+@pytest.mark.parametrize(("traded", "undone"), [("150=F", "150=H"), ("20=0|150=1", "20=1|150=0")], ids=["4.4", "4.2"])
+async def test_a_trade_that_is_undone_is_taken_back(broker, venue, traded, undone):
+    cl_ord_id = await accepted_order(broker, venue)
+    await venue.send(f"35=8|{ORDER_FIELDS}|11={cl_ord_id}|{traded}|39=1|38=300|44=10|32=100|31=10|151=200|14=100")
+    await broker.wait_for(lambda: broker.positions["ABCD"] == 100)
+    await venue.send(f"35=8|{ORDER_FIELDS}|11={cl_ord_id}|19=E|{undone}|39=0|38=300|44=10|32=100|31=10|151=200|14=0")
+    await broker.wait_for(lambda: broker.positions["ABCD"] == 0)
+    assert (broker.counts["fills"], broker.counts["undone"]) == (1, 1)
+    assert broker.orders[cl_ord_id].leaves_qty == 200
+
+
 async def test_a_replaced_order_goes_on_under_its_new_name(broker, venue):
     first = await accepted_order(broker, venue)
     second = await broker.replace(first, 500, Decimal("10.10"))
