@@ -10,6 +10,7 @@ import getpass
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -193,25 +194,26 @@ def _level(text: str) -> int:
 def _scaled(text: str, scale: int) -> int:
     try:
         scaled = Decimal(text) * scale
-    except InvalidOperation:
-        raise ValueError from None
-    if scaled != scaled.to_integral_value() or not 0 < scaled < 2**63:
-        raise ValueError
-    return int(scaled)
+        if scaled == scaled.to_integral_value() and 0 < scaled < 2**63:
+            return int(scaled)
+    except InvalidOperation:  # or a number without end
+        pass
+    decimals = len(str(scale)) - 1
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 with at most {decimals} decimals")
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 86_400:
-        raise ValueError
-    return seconds
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) <= 86_400:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, a day's at most")
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    with suppress(ValueError):
+        if (number := int(text)) > 0:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
 
 
 def _check(options: argparse.Namespace) -> int:

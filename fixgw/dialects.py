@@ -129,7 +129,7 @@ REASON_TEXTS: Final = {
     _R.QUANTITY_OUT_OF_RANGE: "OrderQty(38) is out of range",
     _R.UNSUPPORTED_SIDE: "Side(54) is not supported",
     _R.UNSUPPORTED_ORD_TYPE: "OrdType(40) is not supported",
-    _R.UNSUPPORTED_TIME_IN_FORCE: "TimeInForce(59) is not supported",
+    _R.UNSUPPORTED_TIME_IN_FORCE: "TimeInForce(59) is not for this OrdType(40)",
     _R.COMMAND_EXPIRED: "the request reached the market too late",
     _R.TOO_LATE: "the order is no longer open",
     _R.UNKNOWN_ORDER: "OrigClOrdID(41) names no order of this session",

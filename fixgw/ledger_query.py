@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import date
 from typing import Final, NamedTuple
 
 from fixgw.config import Config
@@ -206,9 +207,13 @@ def _reason(event: str, reason: int) -> str:
 
 def parse_day(text: str) -> int:
     """20251121 or 2025-11-21 as the number of a day. Raises ValueError."""
-    if re.fullmatch(r"\d{8}|\d{4}-\d\d-\d\d", text) is None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or re.fullmatch(r"\d{8}|\d{4}-\d\d-\d\d", text) is None:  # it would also take weeks
         raise ValueError(f"{text!r} is no day: write it as 2025-11-21")
-    return int(text.replace("-", ""))
+    return day.year * 10_000 + day.month * 100 + day.day
 
 
 def question_of(config: Config, options: argparse.Namespace) -> Question:

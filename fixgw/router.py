@@ -49,7 +49,10 @@ from recovery.past import Past
 from recovery.record import COMMAND_HEADER, FIRST, Message, Position
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
-_REPEATED: Final = (tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce)
+_REPEATED: Final = (
+    *(tags.Account, tags.Symbol, tags.Side, tags.OrderQty, tags.OrdType, tags.Price, tags.TimeInForce),
+    *(tags.ExecInst, tags.StopPx, tags.MinQty, tags.MaxFloor, tags.ExpireTime, tags.PegOffsetValue),
+)
 
 _REPEATED_OF_MASS_CANCEL: Final = (tags.ClOrdID, tags.Symbol, tags.Side)
 

@@ -161,6 +161,23 @@ def test_arguments_that_make_no_sense(arguments: list[str], capsys: Output) -> N
     assert "usage: fixgw" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["bust", "T5"], "argument MATCH: 'T5' is not a whole number above 0"),
+        (["reference-price", "ALFA", "0"], "argument price: '0' is not a number above 0 with at most 4 decimals"),
+        (["reference-price", "ALFA", "NaN"], "argument price: 'NaN' is not a number above 0 with at most 4 decimals"),
+        (["breaker-levels", "3", "2", "-"], "argument LEVEL: '-' is not a number above 0 with at most 8 decimals"),
+        (["halt", "ALFA", "--timeout", "soon"], "argument --timeout: 'soon' is not a number of seconds above 0"),
+    ],
+)
+def test_an_operator_is_told_what_a_number_must_be(words: list[str], complaint: str, capsys: Output) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["operate", "exchange.yaml", *words])
+    assert caught.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
 def test_ctrl_c_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_options: object) -> int:
         raise KeyboardInterrupt

@@ -222,3 +222,9 @@ def test_a_configuration_without_a_ledger(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(("text", "day"), [("2025-11-21", 20251121), ("20251121", 20251121)])
 def test_days(text: str, day: int) -> None:
     assert parse_day(text) == day
+
+
+@pytest.mark.parametrize("text", ["today", "2025-11-31", "2025-13-01", "2025-W47-5", "20251121 "])
+def test_what_is_no_day(text: str) -> None:
+    with pytest.raises(ValueError, match="is no day: write it as 2025-11-21"):
+        parse_day(text)

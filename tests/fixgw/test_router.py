@@ -139,6 +139,17 @@ def test_an_order_that_makes_no_sense_is_rejected_with_a_reason(fields: str, tol
     assert report[tags.Symbol] == fields.encode().split(b"55=")[1][:5]
 
 
+def test_a_rejection_by_the_gateway_repeats_what_the_order_asked_for() -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    conditions = {tags.ExecInst: b"G", tags.StopPx: b"1.00", tags.MinQty: b"5", tags.MaxFloor: b"10"}
+    told = "".join(f"{tag}={value.decode()}|" for tag, value in conditions.items())
+    amber.send("D", f"11=a1|55=ALPHA|54=1|60=NOW|38=100|40=4|44=1.00|59=1|{told}")
+    venue.settle()
+    [report] = amber.reports()
+    assert {tag: report[tag] for tag in conditions} == conditions
+
+
 @pytest.mark.parametrize(("msg_type", "response_to"), [("F", "1"), ("G", "2")])
 def test_a_cancel_for_an_unknown_symbol_is_rejected(msg_type: str, response_to: str) -> None:
     venue = Venue()

@@ -217,7 +217,7 @@ SPEAKING = (
 UNSEEN = (
     "Price(44) is missing in a limit order", "OrderQty(38) is missing",
     "Price(44) is out of range", "OrderQty(38) is out of range", "Side(54) is not supported",
-    "OrdType(40) is not supported", "is not a time", "TimeInForce(59) is not supported",
+    "OrdType(40) is not supported", "is not a time",
     "cannot connect to ", "cannot listen on ", "stranger from ",
 )  # fmt: skip
 
