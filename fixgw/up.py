@@ -55,6 +55,9 @@ _log: Final = logging.getLogger(__name__)
 
 #: Objects allocated, net, between two looks for garbage in cycles: some hundred orders under way, and then some.
 GC_ALLOCATIONS: Final = 20_000
+#: Of a shard, whose orders stay and are in no cycle when they go: it looks at few at a time, which takes a millisecond
+#: or two, and at none twice, for there may be a million of them.
+SHARD_GC_ALLOCATIONS: Final = 5_000
 
 #: How long a thread that has done its work (a disk's, ZooKeeper's) waits for the interpreter while the process is busy.
 #: Python's own 5 ms, two or three times for each sync, would be most of what a sync takes.
@@ -333,11 +336,17 @@ def up(config: Config) -> int:
 def run(config: Config, role: str, name: str, *, supervised: bool = False) -> int:
     """Run one role until SIGINT or SIGTERM, or `supervised` until the supervisor is gone. Returns the exit code."""
     nice = NICENESS.get(role)
-    return _serve(partial(ROLES[role], config, name), f"{role} {name} is ready", nice=nice, supervised=supervised)
+    serving = partial(ROLES[role], config, name)
+    return _serve(serving, f"{role} {name} is ready", nice=nice, supervised=supervised, keeps_orders=role == "shard")
 
 
 def _serve(
-    role: Callable[..., Awaitable[None]], ready: str, *, nice: int | None = None, supervised: bool = False
+    role: Callable[..., Awaitable[None]],
+    ready: str,
+    *,
+    nice: int | None = None,
+    supervised: bool = False,
+    keeps_orders: bool = False,
 ) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -349,7 +358,7 @@ def _serve(
                 if supervised:
                     nursery.start_soon(_end_with_supervisor, nursery.cancel_scope)
                 await nursery.start(role)
-                _settle_garbage_collector()
+                settle_garbage_collector(keeps_orders=keeps_orders)
                 if nice is not None:
                     _raise_priority(nice)
                 print(ready, flush=True)
@@ -377,11 +386,14 @@ def _raise_priority(nice: int) -> None:
             os.setpriority(os.PRIO_PROCESS, int(thread), nice)
 
 
-def _settle_garbage_collector() -> None:
+def settle_garbage_collector(*, keeps_orders: bool = False) -> None:
     """What is there now stays; what comes per order is in no cycle and dies by itself, so look for cycles seldom."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 100)
+    if keeps_orders:
+        gc.set_threshold(SHARD_GC_ALLOCATIONS, 1_000_000, 1_000_000)
+    else:
+        gc.set_threshold(GC_ALLOCATIONS, 20, 100)
 
 
 async def _end_with_supervisor(scope: trio.CancelScope) -> None:

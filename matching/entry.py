@@ -61,7 +61,11 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         session = state.session(session_id, participant_id)
     session.participant.seq = seq = session.participant.seq + 1
     instrument = state.instruments.by_id.get(instrument_id)
-    plain = conditions is None and ord_type in (LIMIT, MARKET) and time_in_force in (DAY, IOC, FOK)
+    unusual = (
+        conditions is not None
+        or (ord_type != LIMIT and ord_type != MARKET)
+        or (time_in_force != DAY and time_in_force != IOC and time_in_force != FOK)
+    )
     if expires_at and expires_at < timestamp:
         reason: int = RejectReason.COMMAND_EXPIRED
     elif not state.day:
@@ -76,12 +80,12 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         reason = RejectReason.DUPLICATE_CL_ORD_ID
     elif side != BUY and side != SELL:
         reason = RejectReason.UNSUPPORTED_SIDE
-    elif plain and instrument.phase == CONTINUOUS:
+    elif not unusual and instrument.phase == CONTINUOUS:
         reason = figures_fault(instrument, ord_type, price, quantity)
         if instrument.protected and not reason:
             reason = order_fault(instrument, price, quantity)
     else:
-        plain = False
+        unusual = True
         reason = _unusual_fault(instrument, command, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, reason)]
@@ -94,7 +98,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     state.accepted.append(terms)
     events: list[Event] = [OrderAccepted(terms, seq)]
     pegs = instrument.pegs
-    if plain and pegs.bids.best is None and pegs.asks.best is None:
+    if not unusual and pegs.bids.best is None and pegs.asks.best is None:
         own = instrument.book.bids if side == BUY else instrument.book.asks
         best = own.opposite.best
         rank = own.sign * price if ord_type == LIMIT else MARKET_RANK
