@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="is this configuration right? every error, with its line")
     check.add_argument("--market", action="store_true", help="show calendars, protections and ticks as they hold")
-    check.add_argument("--day", type=date.fromisoformat, metavar="YYYY-MM-DD", help="on this trading day, not today's")
+    check.add_argument("--day", type=_date, metavar="YYYY-MM-DD", help="on this trading day, not today's")
     check.add_argument("file", type=Path, metavar="FILE", help="such as conf/exchange.yaml")
     check.set_defaults(command=_check)
 
@@ -179,6 +179,13 @@ def _add_operate(operate: argparse.ArgumentParser) -> None:
     levels = add("breaker-levels", "say the levels of the circuit breaker for today")
     levels.add_argument("levels", type=_level, nargs=3, metavar="LEVEL", help="the highest first")
     add("snapshot", "have a backup make a snapshot now").add_argument("--shard", metavar="NAME", help="this one alone")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day: write it as 2025-11-21") from None
 
 
 def _price(text: str) -> int:

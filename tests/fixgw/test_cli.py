@@ -164,16 +164,17 @@ def test_arguments_that_make_no_sense(arguments: list[str], capsys: Output) -> N
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["bust", "T5"], "argument MATCH: 'T5' is not a whole number above 0"),
-        (["reference-price", "ALFA", "0"], "argument price: '0' is not a number above 0 with at most 4 decimals"),
-        (["reference-price", "ALFA", "NaN"], "argument price: 'NaN' is not a number above 0 with at most 4 decimals"),
-        (["breaker-levels", "3", "2", "-"], "argument LEVEL: '-' is not a number above 0 with at most 8 decimals"),
-        (["halt", "ALFA", "--timeout", "soon"], "argument --timeout: 'soon' is not a number of seconds above 0"),
+        ("operate x.yaml bust T5", "argument MATCH: 'T5' is not a whole number above 0"),
+        ("operate x.yaml reference-price ALFA 0", "'0' is not a number above 0 with at most 4 decimals"),
+        ("operate x.yaml reference-price ALFA NaN", "'NaN' is not a number above 0 with at most 4 decimals"),
+        ("operate x.yaml breaker-levels 3 2 -", "LEVEL: '-' is not a number above 0 with at most 8 decimals"),
+        ("operate x.yaml halt ALFA --timeout soon", "'soon' is not a number of seconds above 0, a day's at most"),
+        ("check x.yaml --day 2026-13-24", "'2026-13-24' is no day: write it as 2025-11-21"),
     ],
 )
-def test_an_operator_is_told_what_a_number_must_be(words: list[str], complaint: str, capsys: Output) -> None:
+def test_it_is_said_what_an_argument_must_be(words: str, complaint: str, capsys: Output) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(["operate", "exchange.yaml", *words])
+        cli.main(words.split())
     assert caught.value.code == 2
     assert complaint in capsys.readouterr().err
 
