@@ -145,8 +145,8 @@ def test_the_fills_of_the_firm_each_from_its_own_side() -> None:
         f"AE 571={second}B 11=a2 32=20 31=10.00 912=Y",
     ]
     assert amber.reports()[-1] == {
-        35: b"AE", 571: b"%dB" % second, 568: b"t1", 912: b"Y", 570: b"N", 17: b"2-T1B", 880: b"%d" % second, 55: b"GAMMA",
-        32: b"20", 31: b"10.00", 75: b"20261122", 60: b"20261122-09:30:00.000", 552: b"1", 54: b"1",
+        35: b"AE", 571: b"%dB" % second, 568: b"t1", 912: b"Y", 570: b"N", 17: b"2-T1B", 880: b"%d" % second,
+        55: b"GAMMA", 32: b"20", 31: b"10.00", 75: b"20261122", 60: b"20261122-09:30:00.000", 552: b"1", 54: b"1",
         37: amber.reports()[-1][37], 11: b"a2",
     }  # fmt: skip
     assert told(venue, amber, "AD", "568=t2|569=1|11=a1|") == [f"AE 571={first}B 11=a1 32=60 31=10.00 912=Y"]

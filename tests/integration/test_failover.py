@@ -88,6 +88,7 @@ async def test_everything_killed_at_once_comes_back_from_the_disks(tmp_path):
         market.check(tmp_path / "recordings")
 
 
+@pytest.mark.slow
 async def test_a_replica_with_one_flipped_bit_refuses_and_is_rebuilt_by_one_command(tmp_path):
     async with open_replicated(one_shard(tmp_path / "venue")) as market:
         async with market.trading():

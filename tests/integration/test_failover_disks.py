@@ -39,7 +39,8 @@ def fill(directory: Path) -> Path:
     return filler
 
 
-@pytest.mark.parametrize("role", [Role.BACKUP, pytest.param(Role.PRIMARY, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("role", [Role.BACKUP, Role.PRIMARY])
 async def test_a_replica_whose_disk_is_full_ends_and_says_so_and_trading_goes_on(tmp_path, role):
     venue = one_shard(tmp_path / "venue")
     name, files = "s1.2", venue.directory / "var" / "shard-s1.2"

@@ -128,7 +128,8 @@ def kept_journals(market: Replicated) -> list[str]:
     return sorted(each.name for each in (market.venue.directory / "var" / "retransmitter-r1").iterdir())
 
 
-@pytest.mark.parametrize("disk", ["lost", pytest.param("kept", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("disk", ["lost", "kept"])
 async def test_a_tail_that_only_readers_heard_is_void_and_everybody_goes_on(tmp_path, disk):
     async with open_replicated(asynchronous(tmp_path / "venue"), ForkBroker) as market:
         first, second, third = market.brokers

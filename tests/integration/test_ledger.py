@@ -117,6 +117,7 @@ async def test_a_ledger_killed_again_and_again_under_load_has_every_fill_once(tm
         assert await ledger_rows(venue, "fills", "FIRM1", "--day", "1999-12-31") == []
 
 
+@pytest.mark.slow
 async def test_a_ledger_that_starts_late_reads_everything_from_the_beginning(tmp_path):
     venue = Venue(tmp_path / "venue", overrides={"ledgers": LEDGERS})
     async with open_market(venue) as market:

@@ -236,7 +236,7 @@ def test_a_fill_missed_while_away_survives_the_shard(venue, desk):
 
 # The market model
 
-EITHER = pytest.mark.parametrize("at", [0, 1], ids=["FIX.4.4", "FIX.4.2"])
+EITHER = pytest.mark.parametrize("at", [0, pytest.param(1, marks=pytest.mark.slow)], ids=["FIX.4.4", "FIX.4.2"])
 
 
 def operate(venue, *arguments):
