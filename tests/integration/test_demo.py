@@ -82,6 +82,7 @@ def test_ctrl_c_ends_it_with_the_summary(demo, tmp_path):
     assert "Traceback" not in output + rest
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_very_start_is_no_failure_either(demo, tmp_path):
     process = demo()
     output = read_until(process.stdout, lambda text: "requests feed-b s2" in text)

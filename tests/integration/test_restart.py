@@ -35,7 +35,7 @@ async def trade_through(market: Market, crash) -> None:
     assert sum(sum(broker.traded.values()) for broker in brokers) > 0
 
 
-@pytest.mark.parametrize("sync", ["write", "disk"])
+@pytest.mark.parametrize("sync", ["disk", pytest.param("write", marks=pytest.mark.slow)])
 async def test_a_shard_killed_under_load_has_every_acknowledged_order_back(tmp_path, sync):
     venue = Venue(tmp_path / "venue", sync=sync)
     async with open_market(venue) as market:
@@ -62,6 +62,7 @@ async def test_a_gateway_killed_under_load_goes_on_with_its_numbers(tmp_path):
         market.check(tmp_path / "recordings")
 
 
+@pytest.mark.slow
 async def test_a_retransmitter_killed_under_load_catches_up_with_what_it_missed(tmp_path):
     venue = Venue(tmp_path / "venue")
     async with open_market(venue) as market:
@@ -105,6 +106,7 @@ async def test_a_publisher_killed_continues_the_same_session_with_the_same_bytes
         market.check(tmp_path / "recordings")
 
 
+@pytest.mark.slow
 async def test_everything_killed_at_once_comes_back(tmp_path):
     venue = Venue(tmp_path / "venue")
     async with open_market(venue) as market:

@@ -154,6 +154,7 @@ async def test_itchfeed_and_tshark_read_what_a_running_exchange_says(tshark, tmp
         assert len(row["moldudp64.session"]) == 10
 
 
+@pytest.mark.slow
 def test_the_recording_of_a_demo_is_what_itchfeed_and_the_engine_say(tmp_path):
     exchange = write_exchange(tmp_path)
     command = [sys.executable, "-m", "fixgw", "demo", str(exchange), "--seconds", "3"]

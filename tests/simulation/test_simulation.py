@@ -22,16 +22,16 @@ FIRST_SEEDS = {
     "M3": (2, PLAIN),
     "M4": (0, PLAIN),
     "M5": (35, PLAIN),
-    "M6": (1, PLAIN),
+    "M6": (43, PLAIN),
     "M8": (0, PLAIN),
     "M10": (1, Shape()),
-    "M12": (41, PLAIN),
+    "M12": (62, PLAIN),
     "M14": (4, Shape()),
     "regeneration off": (1, PLAIN),
     "retransmitter above commit": (0, PLAIN),
     "snapshot without registers": (1, Shape()),
-    "snapshot without sessions": (4, Shape()),
-    "snapshot without sources": (4, Shape()),
+    "snapshot without sessions": (22, Shape()),
+    "snapshot without sources": (22, Shape()),
 }
 MAX_SEEDS = 60
 
