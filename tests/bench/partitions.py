@@ -1,6 +1,8 @@
 """How long trading stops when the primary's host is cut off: `python -m tests.bench.partitions --count N`.
 
 From the cut to the first answer to a request that was made after it. Needs root, nftables, iproute2 and ZooKeeper.
+Several venues one after the other: one keeps no snapshots, for its whole history is compared in the end, and a primary
+that was cut off applies all of it anew.
 """
 
 import argparse
@@ -17,29 +19,33 @@ from tests.integration.partitions import cut_off_primary
 from tests.netns import Direction
 
 COUNT = 10
+ROUNDS_A_VENUE = 2
+#: By kind of cut: the outages, and how long the one cut off was still heard; seconds.
+Outages = dict[Direction, list[tuple[float, float]]]
 HOW: dict[Direction, str] = {"both": "both ways", "in": "hears nobody", "out": "is heard by nobody"}
 
 
 def figures(count: int = COUNT) -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="partitions") as directory:
-        found = trio.run(_measure, Path(directory), count)
+    found: Outages = {direction: [] for direction in HOW}
+    for done in range(0, count, ROUNDS_A_VENUE):
+        with tempfile.TemporaryDirectory(prefix="partitions") as directory:
+            trio.run(_measure, Path(directory), min(ROUNDS_A_VENUE, count - done), found)
     return list(_rows(found, count))
 
 
-async def _measure(directory: Path, count: int) -> dict[Direction, list[tuple[float, float]]]:
-    """By kind of cut: the outages, and how long the one cut off was still heard; seconds."""
-    found: dict[Direction, list[tuple[float, float]]] = {direction: [] for direction in HOW}
+async def _measure(directory: Path, rounds: int, found: Outages) -> None:
+    """Cut a venue's primary off in each way so many times; then the account is made."""
     async with open_hosts(directory) as hosts:
         async with hosts.market.trading(OFFERED):
-            for _ in range(count):
+            for _ in range(rounds):
                 for direction, each in found.items():
                     each.append(await cut_off_primary(hosts, direction))
+                    print(f"    {HOW[direction]}: {each[-1][0] * 1e3:.0f} ms", flush=True)
         await hosts.market.come_to_rest()
         hosts.market.check(directory / "recordings")
-    return found
 
 
-def _rows(found: dict[Direction, list[tuple[float, float]]], count: int) -> Iterator[Figure]:
+def _rows(found: Outages, count: int) -> Iterator[Figure]:
     about = f"{count} cuts, {OFFERED}/s offered, 3 replicas on 3 hosts, quorum, disk, 3 ZooKeepers; {machine()}"
     for direction, each in found.items():
         for name, milliseconds in summary([outage for outage, _ in each]):
