@@ -59,8 +59,11 @@ NEVER_EMPTY = ("shards", "shards.*.replicas", "retransmitters.*.shards", "feed.c
 TCP_ADDRESSES = (
     "shards.*.link",
     "shards.*.control",
+    "shards.*.retransmit",  # long ranges
     "shards.*.replicas.*.link",
     "shards.*.replicas.*.control",
+    "shards.*.replicas.*.retransmit",
+    "retransmitters.*.address",
     "gateways.*.fix",
 )
 UDP_ADDRESSES = (
@@ -111,7 +114,6 @@ def cross_check(document: Document) -> list[Problem]:
         *_unreachable(document),
         *_coordination(document),
         *_clashing(document, TCP_ADDRESSES, "TCP"),
-        *_clashing_queries(document),
         *_clashing(document, UDP_ADDRESSES, "UDP"),
         *_clashing(document, READER_STREAMS, "UDP", groups_too=False),
         *_deaf(document),
@@ -205,9 +207,14 @@ def _clashing(
         if address.is_multicast and not groups_too:
             continue
         other = first.setdefault(address, item)
-        if other is not item:
+        if other is not item and not (protocol == "TCP" and _one_server(item, other)):
             text = f"{protocol} {address} is taken already, on line {other.mark.line}"
             yield Problem(item.mark, item.path, text)
+
+
+def _one_server(one: Found, other: Found) -> bool:
+    """A shard alone may answer queries where it is asked for missed messages: it does when `control` is left out."""
+    return one.path[:-1] == other.path[:-1] and {one.path[-1], other.path[-1]} == {"control", "retransmit"}
 
 
 def entries(document: Document, section: str) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -261,21 +268,6 @@ def _unreachable(document: Document) -> Iterator[Problem]:
     for item, address in _addresses(document, patterns):
         if address.host == "0.0.0.0":
             yield Problem(item.mark, item.path, "others cannot reach 0.0.0.0; write the address of its host")
-
-
-def _clashing_queries(document: Document) -> Iterator[Problem]:
-    """A shard alone answers queries at its own `control`, or else at the TCP port with the number of `retransmit`."""
-    taken = {address: item for item, address in _addresses(document, TCP_ADDRESSES)}
-    for path, shard in entries(document, "shards"):
-        if shard.get("control") is not None or "replicas" in shard:
-            continue
-        for item, address in _addresses(document, (f"shards.{path[-1]}.retransmit",)):
-            if address in taken:
-                line = taken[address].mark.line
-                text = (
-                    f"TCP {address} would answer queries and is taken on line {line}; give the shard a control address"
-                )
-                yield Problem(item.mark, item.path, text)
 
 
 def _coordination(document: Document) -> Iterator[Problem]:

@@ -57,7 +57,7 @@ class Replica(Model):
     id: Id16  # never used again for another replica of this shard
     link: HostAddress  # TCP: gateways bring commands here while this one leads
     control: HostAddress  # UDP: from replica to replica. TCP: snapshots, queries, the operator
-    retransmit: HostAddress  # UDP: its own server of retransmissions, asked last
+    retransmit: HostAddress  # UDP and TCP: its own server of retransmissions, asked last
     stream: AnyAddress | None = None  # where it hears the shard's stream, when that is no group
 
 
@@ -78,7 +78,7 @@ class Shard(Model):
     # alone
     link: HostAddress | None = None  # TCP: gateways bring commands here
     control: HostAddress | None = None  # TCP: queries; when left out, the TCP port with the number of `retransmit`
-    retransmit: HostAddress | None = None  # UDP: its own server of retransmissions, asked last
+    retransmit: HostAddress | None = None  # UDP, and TCP for long ranges: its own server of retransmissions, asked last
     sync: Sync | None = None
     # replicated
     replication: Replication | None = None

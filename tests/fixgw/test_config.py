@@ -28,7 +28,7 @@ instruments:
   - {symbol: "ON", id: 1, shard: s1, tick_size: 0.01}
   - {symbol: NO, id: 2, shard: s2, tick_size: 1}
 retransmitters:
-  - {name: r1, shards: [s1], address: 127.0.0.1:3}
+  - {name: r1, shards: [s1], address: 127.0.0.1:13}
 gateways:
   - {name: gw1, source_id: 1, fix: 127.0.0.1:3, streams: {s2: 239.9.9.9:9}}
   - {name: gw2, source_id: 2, fix: 127.0.0.1:4}
@@ -124,7 +124,7 @@ def test_look_ups(load: Load) -> None:
 
 def test_whom_to_ask_and_where_to_listen(load: Load) -> None:
     made = load(SMALL)
-    assert made.retransmit_servers("s1") == (("127.0.0.1", 3), ("127.0.0.1", 11)), "the shard itself last"
+    assert made.retransmit_servers("s1") == (("127.0.0.1", 13), ("127.0.0.1", 11)), "the shard itself last"
     assert made.retransmit_servers("s2") == (("127.0.0.1", 12),)
     assert made.stream_address(made.gateway("gw1"), "s1") == ("239.0.0.1", 1)
     assert made.stream_address(made.gateway("gw1"), "s2") == ("239.9.9.9", 9), "its own entry in streams"

@@ -90,6 +90,8 @@ def test_a_shard_alone_may_say_where_it_answers_queries(check: Check) -> None:
     report = check(changed("link: 127.0.0.1:1,", "link: 127.0.0.1:1, control: 127.0.0.1:8,"))
     assert report.config is not None
     assert report.config.shard("s1").members[1].control == ("127.0.0.1", 8)
+    report = check(changed("link: 127.0.0.1:1,", "link: 127.0.0.1:1, control: 127.0.0.1:11,"))
+    assert report.errors == (), "what is done when it is left out may be said"
 
 
 def test_replicas(made: Config) -> None:
@@ -183,7 +185,11 @@ def test_cancel_on_disconnect_is_for_those_who_ask(made: Config, check: Check) -
         ("127.0.0.1:23", "127.0.0.1:9", "24:35: gateways[0].fix: TCP 127.0.0.1:9 is taken already, on line 15"),
         ("control: 127.0.0.1:32", "control: 127.0.0.1:22", "17:46: shards[1].replicas[2].control: TCP 127.0.0.1:22 is"),
         ("127.0.0.1:43", "127.0.0.1:33", "15:72: shards[1].replicas[0].retransmit: UDP 127.0.0.1:33 is taken already"),
-        ("127.0.0.1:11,", "127.0.0.1:1,", "9:75: shards[0].retransmit: TCP 127.0.0.1:1 would answer queries and is"),
+        # missed messages are asked for over TCP, too
+        ("127.0.0.1:11,", "127.0.0.1:1,", "9:75: shards[0].retransmit: TCP 127.0.0.1:1 is taken already, on line 9"),
+        ("0.0.1:11,", "0.0.1:1, control: 127.0.0.1:8,", "9:75: shards[0].retransmit: TCP 127.0.0.1:1 is taken already"),
+        ("127.0.0.1:43", "127.0.0.1:21", "16:23: shards[1].replicas[1].link: TCP 127.0.0.1:21 is taken already"),
+        ("127.0.0.1:50", "127.0.0.1:9", "24:35: gateways[0].fix: TCP 127.0.0.1:9 is taken already, on line 22"),
         ("239.0.0.2:1", "[127.0.0.1:8]", "15:9: shards[1].replicas[0]: the shard has no multicast group; say where"),
         (ZOOKEEPER, "{kind: zoo}", "7:21: coordinator.kind: should be 'file' or 'zookeeper', not zoo"),
         (ZOOKEEPER, "{hosts: [zoo:1]}", "7:15: coordinator.hosts: is of kind: zookeeper; files need nothing but"),
