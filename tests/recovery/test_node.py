@@ -320,7 +320,7 @@ async def test_a_restarted_server_goes_on_and_fills_what_it_missed_from_another(
         link.flush()
         await until(lambda: node.primary.next_seq == 602)
         async with serving(tmp_path / "server", port, other) as server:
-            assert server.streams[1].store.next_seq == 302
+            assert server.streams[1].store.next_seq >= 302  # what it missed may have come already
             assert server.streams[1].proven_epoch == 1
             await until(lambda: server.streams[1].store.next_seq == 602)
             assert server.streams[1].store.messages(1, 10**6) == node.primary.store.messages(1, 10**6)
