@@ -277,6 +277,8 @@ def commands(run: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[list[str]
     monkeypatch.setattr(run.subprocess, "run", record)
     monkeypatch.setattr(run.os, "chdir", lambda _directory: None)
     monkeypatch.setattr(run, "JUDGES", {})
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", "")
     return made
 
 
@@ -287,6 +289,15 @@ def test_test_runs_every_step_even_after_a_failure(
     assert [command[0] for command in commands[:4]] == ["ruff", "ruff", "mypy", "pytest"]
     assert all(command[:3] == ["pytest", "-m", "not slow"] for command in commands[3:])
     assert capsys.readouterr().err.endswith("run: FAILED: mypy\n")
+
+
+def test_what_tests_import_is_compiled_once_and_not_beside_the_sources(
+    run: ModuleType, commands: list[list[str]]
+) -> None:
+    run.main(["test", "tests/matching"])
+    code = "import sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"
+    told = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True).communicate()[0]
+    assert told.split() == ["False", str(ROOT / ".venv" / "bytecode")]
 
 
 def test_test_full_leaves_nothing_out(run: ModuleType, commands: list[list[str]]) -> None:
