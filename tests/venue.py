@@ -5,6 +5,7 @@ shard s1 is the processes s1.1, s1.2 and s1.3. Ports are asked of the kernel, so
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -13,7 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -36,8 +39,41 @@ class ProcessFailed(AssertionError):
     """A role ended, or did not begin to serve in time; the text holds what it printed."""
 
 
+#: Of these the latest of a process are promised to it, in use or not; with them it can start anything again.
+PROMISED_PORTS = 1_000
+
+
+class _Promises:
+    """Ports that were free when they were given to somebody, and are in use only later: nobody else is given them.
+
+    A promise is a lock on one byte of a file that all test processes of this user share: the port's number is the
+    byte's. The kernel takes it back when the process ends, however it ends.
+    """
+
+    def __init__(self) -> None:
+        file = Path(tempfile.gettempdir(), f"fixgw-test-ports-{os.geteuid()}")
+        self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._ports: deque[int] = deque()
+
+    def promise(self, port: int) -> bool:
+        """False when it is promised already."""
+        if port in self._ports:
+            return False
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+        self._ports.append(port)
+        if len(self._ports) > PROMISED_PORTS:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._ports.popleft())
+        return True
+
+
+_promises = _Promises()
+
+
 def free_ports(count: int) -> list[int]:
-    """Port numbers that nobody uses now, for TCP or UDP, and none that the kernel gives to outgoing connections."""
+    """Port numbers that nobody uses or is going to, for TCP and UDP, and none that the kernel gives by itself."""
     ports: list[int] = []
     while len(ports) < count:
         port = secrets.choice(PORTS)
@@ -48,7 +84,7 @@ def free_ports(count: int) -> list[int]:
         ):
             tcp.bind(("127.0.0.1", port))
             udp.bind(("127.0.0.1", port))
-            if port not in ports:
+            if _promises.promise(port):
                 ports.append(port)
     return ports
 

@@ -6,7 +6,6 @@ Debian's own start script takes no configuration of ours, so the JVM is started 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 import trio
+
+from tests.venue import free_ports
 
 # The first names what it needs itself, but for what TLS needs.
 NAMES = ("zookeeper.jar", "slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
@@ -32,14 +33,6 @@ def need_zookeeper() -> None:
     """Skips the test where it is not installed; on a build server that is a failure, as for every judge."""
     if shutil.which("java") is None or not all(jar.exists() for jar in JARS):
         pytest.skip("ZooKeeper is not installed (Debian: apt-get install --no-install-recommends zookeeper)")
-
-
-def free_ports(count: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in taken]
-    for server in taken:
-        server.close()
-    return ports
 
 
 class Host(NamedTuple):

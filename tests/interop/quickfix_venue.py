@@ -7,7 +7,6 @@ gets them by ResendRequest when it comes back.
 
 import gc
 import queue
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +16,9 @@ from typing import Any
 import quickfix
 
 from tests.interop.quickfix_broker import DICTIONARIES, Message, parse
+from tests.venue import free_ports
 
 FILLED_AT_ONCE = 100
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Venue(quickfix.Application):  # type: ignore[misc]
@@ -102,7 +95,7 @@ class Venue(quickfix.Application):  # type: ignore[misc]
 @contextmanager
 def running_venue(directory: Path, passwords: dict[str, str], begin_string: str) -> Iterator[tuple[Venue, int]]:
     """The venue, and the port where it listens."""
-    port = free_port()
+    [port] = free_ports(1)
     directory.mkdir(parents=True, exist_ok=True)
     dictionary = DICTIONARIES / f"{begin_string.replace('.', '')}.xml"
     lines = [

@@ -8,6 +8,7 @@ there, and QuickFIX finds nothing to complain about in anything it is sent.
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import NamedTuple
 
@@ -81,14 +82,18 @@ def desk(venue, letters, tmp_path):
             broker.wait_until(lambda broker=broker: broker.logged_on, "a Logon")
         yield Desk(*pair, f"ONE{letter}", f"TWO{letter}")
     finally:
-        for broker in pair:
-            broker.log_out()
-        for broker in pair:
-            broker.stop()
+        stop_all(pair)
     for broker in pair:
         assert broker.complaints() == []
         exec_ids = [message[17] for message in reports(broker)]
         assert len(set(exec_ids)) == len(exec_ids), broker.history()
+
+
+def stop_all(brokers):
+    """Rudely, and side by side: each waits up to a second for QuickFIX's own thread, and another to log out."""
+    with ThreadPoolExecutor() as threads:
+        for stopped in [threads.submit(broker.stop, rudely=True) for broker in brokers]:
+            stopped.result()
 
 
 def reports(broker, cl_ord_id=None):
@@ -370,3 +375,30 @@ def test_a_trade_that_is_undone_names_its_report(venue, desk, at):
     assert (undone[39], undone[151], undone[32], undone[31]) == ("0", "60", "40", "10.00")
     assert (undone[150], undone.get(20)) == (("H", None) if at == 0 else ("0", "1"))
     assert other.wait_for(report(bought, t14="0", t39="4"))[19] == reports(other, bought)[1][17]
+
+
+@EITHER
+def test_whether_an_instrument_trades_and_each_change(venue, desk, at):
+    broker, symbol = desk[at], desk.one
+
+    def status(name, **fields):
+        return is_type("f", t324=name, t55=symbol, **fields)
+
+    broker._send("e", {324: "once", 55: symbol, 263: "0"}, {})
+    broker._send("e", {324: "all", 55: symbol, 263: "1"}, {})
+    broker.wait_for(status("once", t326="17", t336="continuous"))
+    broker.wait_for(status("all", t326="17", t336="continuous"))
+    operate(venue, "halt", symbol, "--reason", "T1")
+    halted = broker.wait_for(status("all", t326="2", t336="halted", t327="P"))
+    assert halted.get(58) == ("T1" if at == 0 else None)
+    venue.kill("gateway", "g1")
+    broker.wait_until(lambda: not broker.logged_on, "the loss of the connection")
+    venue.start("gateway", "g1")
+    broker.wait_until(lambda: broker.logged_on, "a Logon at the new gateway")
+    broker._send("e", {324: "again", 55: symbol, 263: "1"}, {})
+    broker.wait_for(status("again", t326="2", t336="halted"))
+    operate(venue, "resume", symbol)
+    broker.wait_for(status("again", t326="3", t336="continuous"))
+    broker._send("e", {324: "nope", 55: "NOPE", 263: "0"}, {})
+    broker.wait_for(is_type("f", t324="nope", t55="NOPE", t326="20"))
+    assert sum(status("once")(message) for message in broker.received) == 1

@@ -27,6 +27,8 @@ from tests.venue import free_ports
 
 GROUP = "239.77.3.1"
 KEYS = {7: b"key of 7"}
+#: Seconds after which what a group of replicas, snapshots and all, has not done it will not do.
+PATIENCE = 30.0
 
 
 class Group:
@@ -94,7 +96,7 @@ class Group:
 
     async def leader(self) -> int:
         """The number of the one that leads."""
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE):
             while True:
                 leaders = [number for number, node in self.nodes.items() if node.replica.role is Role.PRIMARY]
                 if leaders:
@@ -136,7 +138,7 @@ class Listener:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await trio.sleep(0.005)
 
@@ -238,7 +240,7 @@ async def test_a_lone_shard_killed_before_it_could_write_its_first_promise_start
         await trio.sleep_forever()
 
     monkeypatch.setattr(node, "raise_epoch", raise_and_say_nothing)
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as life:
             life.start_soon(run_replica, group.config(1), group.coordinator(), Adder)
             await raised.wait()
