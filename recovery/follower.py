@@ -21,7 +21,9 @@ from recovery.view_change import Phase
 PULL_GRACE = 2_000_000
 """ns to wait for what may only have been overtaken."""
 PULL_TIMEOUT = 10_000_000
-"""ns to wait for the answer to a pull."""
+"""ns to wait for the answer to a pull, or twice as long as the last answer took …"""
+MAX_PULL_TIMEOUT = 100_000_000
+"""… but never longer, ns: who was asked may be gone."""
 SNAPSHOT_PULL_INTERVAL = 100_000_000
 """ns between two pulls while a snapshot is awaited: it may turn out that none is needed any more."""
 FAR_BEHIND = 4096
@@ -46,6 +48,7 @@ class Follower(Election):
         self.history.heard.clear()
         self._commit_seq = 0
         self._end_tx = self._relay = 0
+        self._patience = PULL_TIMEOUT
         self._pull_at = now
         self._apply_at = None
         self._listen(now)
@@ -117,7 +120,7 @@ class Follower(Election):
             return None
         batch = history.trim(given)
         if batch is None:
-            self._pull_at = now + PULL_TIMEOUT if self._pull_at is None else self._pull_at
+            self._await_answer(now)
             return None
         if history.merge(batch):
             self._probed_tx = None
@@ -129,20 +132,36 @@ class Follower(Election):
             if self._probes_lower(tx := history.probe(batch)):
                 self._pull(tx, now)
         else:  # it has overtaken one before it
-            self._pull_at = now + PULL_TIMEOUT if self._pull_at is None else self._pull_at
+            self._await_answer(now)
         return None
 
     def _go_on(self, batch: Batch, matched: int, now: int) -> None:
         """Pull what follows, once all datagrams of this answer have come."""
+        if matched >= max(batch.last_tx, self._end_tx if self._relay else 0):
+            self._pull_at = None
+            return
+        if self.last_tx < self._matched_tx:
+            self._matched_tx = batch.tx  # what we had named was contradicted, and cut
+        if matched <= self._matched_tx:
+            # Of an answer that was given up for lost. It must not count: a second pull for what is on its way would
+            # bring all of it twice, and again at the end of both answers, for as long as we are behind.
+            self._await_answer(now)
+            return
+        self._matched_tx = matched
+        if not self._batches:
+            self._patience = min(max(PULL_TIMEOUT, 2 * (now - self._pulled_at)), MAX_PULL_TIMEOUT)
         self._batches += 1
-        self._pull_at = None
-        if matched < max(batch.last_tx, self._end_tx if self._relay else 0):
-            self._pull_at = now + PULL_TIMEOUT
-            if self._relay and matched >= batch.last_tx:
-                self._relay = self._end_tx = 0  # it has no more; ask the primary again
-                self._pull(matched, now)
-            elif self._batches >= MAX_BATCHES:
-                self._pull(matched, now)
+        self._pull_at = now + self._patience
+        if self._relay and matched >= batch.last_tx:
+            self._relay = self._end_tx = 0  # it has no more; ask the primary again
+            self._pull(matched, now)
+        elif self._batches >= MAX_BATCHES:
+            self._pull(matched, now)
+
+    def _await_answer(self, now: int) -> None:
+        """Nothing follows from what has come: go on waiting, or begin to."""
+        if self._pull_at is None:
+            self._pull_at = now + self._patience
 
     def _cut_unmatched(self, matched: int) -> None:
         """The first match in an epoch settles where our log ends.
@@ -163,13 +182,17 @@ class Follower(Election):
             self._relay = 0
         self._tell([self._relay or self._owner] if self._owner else self.peers, pull)
         self._batches = 0
-        self._pull_at = now + PULL_TIMEOUT
+        self._matched_tx = tx
+        self._pulled_at = now
+        self._pull_at = now + self._patience
 
     def _pull_again(self, now: int) -> None:
         """Nobody has answered: the backup that was asked may be none, or gone. The primary knows."""
         self._probed_tx = None
         if self._relay:
             self._relay = self._end_tx = 0
+        if self._pull_at == self._pulled_at + self._patience:  # nothing at all has come: it may only be slow
+            self._patience = min(2 * self._patience, MAX_PULL_TIMEOUT)
         self._pull(self.last_tx, now)
 
     def _acknowledge(self, *, even_if_told: bool = False) -> None:

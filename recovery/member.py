@@ -85,7 +85,10 @@ class Member:
         self._raise_above: int | None = None
         self._pull_at: int | None = None
         self._apply_at: int | None = None
-        self._batches = 0
+        self._batches = 0  # that have come of the answer to the latest pull
+        self._matched_tx = 0  # how far they agree with our log, or that pull named it
+        self._pulled_at = 0
+        self._patience = 0
         self._probed_tx: int | None = None  # where we last asked whether the logs agree, since they last did
         self._end_tx = 0  # of the primary's log, as it last said
         self._relay = 0  # another backup that gives its log, so that the primary need not
