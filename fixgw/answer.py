@@ -3,15 +3,15 @@
     question()  ─► (shard, query)  ─► asked of a majority of the shard's replicas  ─► receive(reply) ─► reports
                                                              nobody answers        ─► failed()       ─► reports
 
-An order status is one question. The open orders and the fills of a firm are asked of one shard after the other, page by
-page, each page going on after the last row of the one before: what is told is true for each page at its own moment, and
-no order or fill that was there when the request came is missed. The last row is held back until it is known whether
-another follows, since the last report says that it is the last.
+An order status is one question, and so is a trading status. The open orders and the fills of a firm are asked of one
+shard after the other, page by page, each page going on after the last row of the one before: what is told is true for
+each page at its own moment, and no order or fill that was there when the request came is missed. The last row is held
+back until it is known whether another follows, since the last report says that it is the last.
 """
 
 from collections.abc import Mapping
 
-from fixgw import history, values
+from fixgw import history, trading_status, values
 from fixgw.inquiries import NO_QUORUM, Inquiry
 from fixgw.reports import Dialect, Report, Reporter
 from matching import queries
@@ -33,6 +33,8 @@ class Answer:
         self._shard_ids = list(inquiry.shard_ids)
         self._after = 0
         self._held: Row | None = None
+        #: What a trading status was answered: `codes.Phase`.
+        self.phase: int | None = None
 
     def question(self) -> tuple[int, bytes] | None:
         """What to ask next: the shard and the query; None when the answer is complete."""
@@ -46,6 +48,8 @@ class Answer:
             return history.status_query(inquiry)
         if inquiry.msg_type == values.ORDER_MASS_STATUS_REQUEST:
             return queries.OpenOrders(inquiry.participant_id, self._after)
+        if inquiry.msg_type == values.SECURITY_STATUS_REQUEST:
+            return queries.BookDepth(inquiry.instrument_id, levels=1)
         return queries.Fills(inquiry.participant_id, self._after)
 
     def receive(self, reply: bytes, now: int) -> list[Report]:
@@ -62,6 +66,10 @@ class Answer:
         if isinstance(found, queries.FillsFound):
             last = found.fills[-1].match_number if found.fills else 0
             return self._page(found.fills, last if found.more else 0, now)
+        if isinstance(found, queries.BookFound):
+            self._shard_ids.clear()
+            self.phase = found.phase
+            return [trading_status.answer(self.inquiry, found.phase, self._dialect, now)]
         return self.failed(now)
 
     def failed(self, now: int) -> list[Report]:

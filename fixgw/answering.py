@@ -92,6 +92,9 @@ class Answering:
                 if not await self._may_tell(inquiry, connection):
                     return
                 self._tell(portion)
+        watched = self._gateway.router.answered(answer)
+        if watched:
+            self._tell(watched)
 
     async def _may_tell(self, inquiry: Inquiry, connection: Connection) -> bool:
         """Wait until the broker has room for more. False: it is gone."""

@@ -12,6 +12,8 @@ Where the versions differ (FIX 4.2, volume 1, ExecutionReport; FIX 4.4, volume 4
 | OrdRejReason(103) | 0..8 | also 11, 13, 99 |
 | CxlRejReason(102) | 0..3 | also 6, 99 |
 | SecondaryExecID(527) of a trade | does not exist | the trade's number |
+| SecurityTradingStatus(326) before the opening auction, and in it | 18 not available, 5 price indication | 21, 22 |
+| Text(58) of a SecurityStatus | does not exist | the reason |
 
 ExecType L (triggered) is FIX 5.0's: neither version has it, and an engine that checks what it gets would reject it. So
 a trigger is told as what it is to the order, a change that nobody asked for at that moment: Restated.
@@ -20,7 +22,7 @@ a trigger is told as what it is to the order, a change that nobody asked for at 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from matching.codes import CancelReason, RejectReason, RestatementReason
+from matching.codes import CancelReason, Phase, RejectReason, RestatementReason
 
 
 class Dialect(NamedTuple):
@@ -41,6 +43,9 @@ class Dialect(NamedTuple):
     other_cxl_rej_reason: int
     #: Reports of trades have SecondaryExecID(527).
     names_trades: bool
+    #: SecurityTradingStatus(326) by `codes.Phase`.
+    trading_statuses: Mapping[int, int]
+    status_has_text: bool
 
 
 _R = RejectReason
@@ -54,6 +59,24 @@ _OLD_ORD_REASONS: Final = {
     int(_R.QUANTITY_ABOVE_MAXIMUM): 3,
     int(_R.VALUE_ABOVE_MAXIMUM): 3,
     int(_R.PRICE_FAR_FROM_REFERENCE): 3,
+}
+#: 2 trading halt, 5 price indication, 17 ready to trade, 18 not available for trading.
+_OLD_STATUSES: Final = {
+    int(Phase.CLOSED): 18,
+    int(Phase.PRE_OPEN): 18,
+    int(Phase.OPENING_AUCTION): 5,
+    int(Phase.CONTINUOUS): 17,
+    int(Phase.CLOSING_AUCTION): 5,
+    int(Phase.POST_CLOSE): 18,
+    int(Phase.HALTED): 2,
+    int(Phase.REOPENING_AUCTION): 5,
+    int(Phase.VOLATILITY_AUCTION): 5,
+    int(Phase.QUOTE_ONLY): 18,
+}
+#: Besides, 21 pre-open, 22 opening rotation.
+_NEW_STATUSES: Final = {
+    int(Phase.PRE_OPEN): 21,
+    int(Phase.OPENING_AUCTION): 22,
 }
 _OLD_CXL_REASONS: Final = {int(_R.TOO_LATE): 0, int(_R.QUANTITY_ALREADY_EXECUTED): 0, int(_R.UNKNOWN_ORDER): 1}
 
@@ -71,6 +94,8 @@ DIALECTS: Final = {
         0,
         2,
         names_trades=False,
+        trading_statuses=_OLD_STATUSES,
+        status_has_text=False,
     ),
     b"FIX.4.4": Dialect(
         b"",
@@ -95,6 +120,8 @@ DIALECTS: Final = {
         99,
         99,
         names_trades=True,
+        trading_statuses=_OLD_STATUSES | _NEW_STATUSES,
+        status_has_text=True,
     ),
 }
 

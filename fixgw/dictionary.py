@@ -47,9 +47,9 @@ REQUIRED_HEADER: Final = (8, 9, 35, 49, 56, 34, 52)
 #: Tags we read or write, by their type in FIX 4.4.
 TYPES: Final[dict[str, tuple[int, ...]]] = {
     "BOOLEAN": (43, 97, 123, 141, 464, 570, 912),
-    "CHAR": (20, 21, 39, 40, 54, 59, 150, 263, 434, 530, 531, 532),
+    "CHAR": (20, 21, 39, 40, 54, 59, 150, 263, 327, 434, 530, 531, 532),
     "FLOAT": (211,),
-    "INT": (98, 102, 103, 108, 371, 373, 378, 380, 533, 569, 585, 748, 749, 750, 836),
+    "INT": (98, 102, 103, 108, 326, 371, 373, 378, 380, 533, 569, 585, 748, 749, 750, 836),
     "LOCALMKTDATE": (75, 432),
     "MULTIPLEVALUESTRING": (18,),
     "NUMINGROUP": (33, 552),
@@ -57,7 +57,7 @@ TYPES: Final[dict[str, tuple[int, ...]]] = {
     "QTY": (14, 32, 38, 110, 111, 151, 1138),
     "SEQNUM": (7, 16, 34, 36, 45, 789),
     "STRING": (
-        *(1, 11, 17, 19, 35, 37, 41, 49, 55, 56, 58, 112, 148, 372, 379),
+        *(1, 11, 17, 19, 35, 37, 41, 49, 55, 56, 58, 112, 148, 324, 336, 372, 379),
         *(527, 553, 554, 568, 571, 584, 790, 880, 925, 5530),
     ),
     "UTCTIMESTAMP": (52, 60, 122, 126),
@@ -88,6 +88,8 @@ VALUES_44: Final[dict[int, str]] = {
     103: "0 1 2 3 4 5 6 7 8 9 10 11 13 14 15 99",
     150: "0 3 4 5 6 7 8 9 A B C D E F G H I",
     263: "0 1 2",
+    326: "1 2 3 4 5 6 7 8 9 10 12 13 14 15 16 17 18 19 20 21 22 23",
+    327: "D E I M P X",
     373: "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 99",
     378: "0 1 2 3 4 5 6 7 8 9 10 99",
     380: "0 1 2 3 4 5 6 7",
@@ -114,6 +116,7 @@ VALUES_42: Final[dict[int, str]] = {
     102: "0 1 2 3",
     103: "0 1 2 3 4 5 6 7 8",
     150: "0 1 2 3 4 5 6 7 8 9 A B C D E",
+    326: "1 2 3 4 5 6 7 8 9 10 12 13 14 15 16 17 18 19 20",
     373: "0 1 2 3 4 5 6 7 8 9 10 11",
     378: "0 1 2 3 4 5",
     380: "0 1 2 3 4 5",
@@ -132,6 +135,8 @@ _MESSAGES: Final[dict[bytes, tuple[int, ...]]] = {
     values.ORDER_CANCEL_REQUEST: (41, 11, 55, 54, 60),
     values.ORDER_CANCEL_REPLACE_REQUEST: (41, 11, 55, 54, 60, 40),
     values.ORDER_STATUS_REQUEST: (11, 55, 54),
+    values.SECURITY_STATUS_REQUEST: (324, 55, 263),
+    values.SECURITY_STATUS: (55,),
     values.ORDER_MASS_CANCEL_REQUEST: (11, 530, 60),
     values.ORDER_MASS_CANCEL_REPORT: (37, 530, 531),
     values.EXECUTION_REPORT: (37, 17, 150, 39, 55, 54, 151, 14, 6),
@@ -169,6 +174,7 @@ INBOUND: Final = values.ADMIN | {
     values.ORDER_STATUS_REQUEST,
     values.ORDER_MASS_STATUS_REQUEST,
     values.TRADE_CAPTURE_REPORT_REQUEST,
+    values.SECURITY_STATUS_REQUEST,
     values.ORDER_MASS_CANCEL_REQUEST,
     values.BUSINESS_MESSAGE_REJECT,
 }
@@ -178,6 +184,7 @@ OUTBOUND: Final = values.ADMIN | {
     values.ORDER_MASS_CANCEL_REPORT,
     values.TRADE_CAPTURE_REPORT,
     values.TRADE_CAPTURE_REPORT_REQUEST_ACK,
+    values.SECURITY_STATUS,
     values.BUSINESS_MESSAGE_REJECT,
     values.NEWS,
 }

@@ -22,6 +22,7 @@ from fixgw.config import Config
 from fixgw.connection import Connection
 from fixgw.delivery import Delivery
 from fixgw.forks import VoidReportSearch, news
+from fixgw.history import portions
 from fixgw.interface import interface_of
 from fixgw.router import PAUSE_ALONE, Batch, Router
 from fixgw.shard_link import ShardLink
@@ -280,6 +281,10 @@ class Gateway:
         self.router.shards[shard_id].epoch = epoch
         self.router.deliver(shard_id, messages, position, time.time_ns())
         self.flush()
+        if position is not None:
+            for portion in portions(self.router.status_reports(shard_id)):
+                self.router.tell(portion, time.time_ns())
+                self.flush()
 
     async def _tell_fork(self, shard_id: int, reader: Reader, fork: Position | None) -> None:
         """Tell every session which of its reports are void, and have the stream read on from the fork."""

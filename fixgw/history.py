@@ -4,9 +4,10 @@
     OrderStatusRequest(H)          ExecutionReport(8), a status               the same, with 39=8
     OrderMassStatusRequest(AF)     the same, one for each open order          the same, with 39=8
     TradeCaptureReportRequest(AD)  TradeCaptureReport(AE), one for each fill  TradeCaptureReportRequestAck(AQ)
+    SecurityStatusRequest(e)       SecurityStatus(f), see `trading_status`    the same, with 326=20
 
-A request that is not answered gets what stands on the right with a text, but an OrderMassStatusRequest gets a
-BusinessMessageReject(j).
+A request that is not answered gets what stands on the right with a text, but an OrderMassStatusRequest and a
+SecurityStatusRequest get a BusinessMessageReject(j).
 
 A status report is an ExecutionReport that tells no event: ExecType(150) I in FIX 4.4, ExecTransType(20) 3 and the
 status again as ExecType in FIX 4.2, and ExecID(17) 0 in both (FIX 4.2 and 4.4, field 17). The last report of several
@@ -20,7 +21,7 @@ there.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from fixgw import values
+from fixgw import trading_status, values
 from fixgw.inquiries import NO_ORDERS, REQUEST_IDS, UNKNOWN_ORDER, Declined, Inquiry, Why
 from fixgw.reports import Dialect, Report, Reporter, format_average, format_price
 from fixgw.timestamps import format_timestamp
@@ -45,6 +46,7 @@ _ALL_TRADES: Final = b"0"
 ORD_REASONS: Final = {Why.UNKNOWN_SYMBOL: 1, Why.UNKNOWN_ORDER: 5}
 _BUSINESS_REASONS: Final = {
     Why.UNKNOWN_SYMBOL: BusinessRejectReason.UNKNOWN_SECURITY,
+    Why.UNKNOWN_REQUEST: BusinessRejectReason.UNKNOWN_ID,
     Why.NOT_AVAILABLE: BusinessRejectReason.APPLICATION_NOT_AVAILABLE,
 }
 #: TradeRequestResult(749).
@@ -110,11 +112,12 @@ def declined(inquiry: Inquiry, why: Declined, dialect: Dialect, now: int) -> Rep
     text = b"58=%b\x01" % why.text.encode()
     if inquiry.msg_type == values.TRADE_CAPTURE_REPORT_REQUEST:
         return _acknowledged(inquiry, _TRADE_RESULTS.get(why.why, _OTHER_TRADE_RESULT), b"750=2\x01", text)
+    if inquiry.msg_type == values.SECURITY_STATUS_REQUEST:
+        if why.why is Why.UNKNOWN_SYMBOL:
+            return trading_status.unknown(inquiry, why, dialect, now)
+        return _business_reject(inquiry, why, text)
     if inquiry.msg_type == values.ORDER_MASS_STATUS_REQUEST and why is not NO_ORDERS:
-        reason = _BUSINESS_REASONS.get(why.why, BusinessRejectReason.OTHER)
-        name = b"379=%b\x01" % inquiry.request_id if inquiry.request_id else b""
-        body = b"45=%d\x01372=%b\x01%b380=%d\x01%b" % (inquiry.msg_seq_num, inquiry.msg_type, name, reason, text)
-        return Report(inquiry.session_id, values.BUSINESS_MESSAGE_REJECT, body)
+        return _business_reject(inquiry, why, text)
     ord_reason = ORD_REASONS.get(why.why, dialect.other_ord_rej_reason)
     body = _NO_STATUS % (
         b"11=%b\x01" % inquiry.cl_ord_id if inquiry.cl_ord_id else b"",
@@ -127,6 +130,13 @@ def declined(inquiry: Inquiry, why: Declined, dialect: Dialect, now: int) -> Rep
     )
     end = b"912=Y\x01" if why is NO_ORDERS else b""
     return Report(inquiry.session_id, values.EXECUTION_REPORT, body + end)
+
+
+def _business_reject(inquiry: Inquiry, why: Declined, text: bytes) -> Report:
+    reason = _BUSINESS_REASONS.get(why.why, BusinessRejectReason.OTHER)
+    name = b"379=%b\x01" % inquiry.request_id if inquiry.request_id else b""
+    body = b"45=%d\x01372=%b\x01%b380=%d\x01%b" % (inquiry.msg_seq_num, inquiry.msg_type, name, reason, text)
+    return Report(inquiry.session_id, values.BUSINESS_MESSAGE_REJECT, body)
 
 
 def order_status(

@@ -1,8 +1,10 @@
-"""What a broker asks about the past: OrderStatusRequest(H), OrderMassStatusRequest(AF), TradeCaptureReportRequest(AD).
+"""What a broker asks: OrderStatusRequest(H), OrderMassStatusRequest(AF), TradeCaptureReportRequest(AD) about the past,
+SecurityStatusRequest(e) about an instrument.
 
 Such a request is a message like any other: it consumes its number and is written down. Its answer is not made from
 anything the gateway knows, for it knows no orders; it is read from a majority of the shard's replicas
-(`fixgw.answering`), and what comes of it is numbered and written down as every report is (`fixgw.history`).
+(`fixgw.answering`), and what comes of it is numbered and written down as every report is (`fixgw.history`,
+`fixgw.trading_status`).
 
 So that nobody's curiosity costs another one's orders: a session may ask INQUIRIES_PER_SECOND and have MAX_OPEN
 unanswered at a time. Its answers come in the order of its requests. An inquiry changes nothing, hence it is not
@@ -11,10 +13,10 @@ repeated after the gateway has died before it answered: the broker asks again.
 What a broker calls its request is repeated in every report of the answer, and there may be thousands: a name longer
 than MAX_NAME_BYTES is declined, and not repeated at all.
 
-What is asked about is always the session's own firm: its participant stands in the inquiry, and nothing of the message
-can name another.
+Orders and fills that are asked about are always the session's own firm's: its participant stands in the inquiry, and
+nothing of the message can name another.
 
-Source: FIX 4.2, volume 1 and FIX 4.4, volume 4 (the three messages and their answers). FIX 4.2 has only the first.
+Source: FIX 4.2, volume 1 and FIX 4.4, volumes 3 and 4 (the messages and their answers). FIX 4.2 has H and e.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,15 +41,23 @@ MAX_NAME_BYTES: Final = 64
 #: MassStatusReqType(585) and TradeRequestType(569) that are understood.
 _OF_SYMBOL, _ALL_ORDERS = b"1", b"7"
 _ALL_TRADES, _MATCHING_TRADES = b"0", b"1"
-_SNAPSHOT: Final = b"0"
+#: SubscriptionRequestType(263).
+SNAPSHOT, WITH_UPDATES, NO_MORE_UPDATES = b"0", b"1", b"2"
 
 #: The field that names a request of this type, for its answers.
 REQUEST_IDS: Final = {
     values.ORDER_STATUS_REQUEST: tags.OrdStatusReqID,
     values.ORDER_MASS_STATUS_REQUEST: tags.MassStatusReqID,
     values.TRADE_CAPTURE_REPORT_REQUEST: tags.TradeRequestID,
+    values.SECURITY_STATUS_REQUEST: tags.SecurityStatusReqID,
 }
 
+#: The field that says what is asked for, where there is a choice.
+_REQUEST_TYPES: Final = {
+    values.ORDER_MASS_STATUS_REQUEST: tags.MassStatusReqType,
+    values.TRADE_CAPTURE_REPORT_REQUEST: tags.TradeRequestType,
+    values.SECURITY_STATUS_REQUEST: tags.SubscriptionRequestType,
+}
 
 #: The other fields that answers repeat.
 _REPEATED: Final = (tags.ClOrdID, tags.Symbol, tags.Side, tags.MassStatusReqType, tags.TradeRequestType)
@@ -58,6 +68,7 @@ class Why(Enum):
 
     UNKNOWN_SYMBOL = "unknown symbol"
     UNKNOWN_ORDER = "unknown order"
+    UNKNOWN_REQUEST = "unknown request"
     UNSUPPORTED = "unsupported"
     TOO_LONG = "too long"
     OVER_LIMIT = "over limit"
@@ -122,8 +133,12 @@ class Inquiries:
         elif declined is None and self._open.get(session_id, 0) >= MAX_OPEN:
             declined = TOO_MANY
         if declined is None:
-            self._open[session_id] = self._open.get(session_id, 0) + 1
+            self.again(session_id)
         return inquiry, declined
+
+    def again(self, session_id: int) -> None:
+        """One inquiry of the session that had its answer is to have another."""
+        self._open[session_id] = self._open.get(session_id, 0) + 1
 
     def done(self, session_id: int) -> None:
         """One inquiry of the session has its answer, or will never have it."""
@@ -143,7 +158,7 @@ class Inquiries:
             participant_id,
             self._shards(instrument, order_id),
             fields.get(REQUEST_IDS[msg_type], b""),
-            fields.get(tags.MassStatusReqType, fields.get(tags.TradeRequestType, b"")),
+            fields.get(_REQUEST_TYPES.get(msg_type, 0), b""),
             fields.get(tags.ClOrdID, b""),
             order_id,
             symbol,
@@ -193,9 +208,13 @@ def _check_mass_status(inquiry: Inquiry, _fields: Mapping[int, bytes]) -> Declin
 def _check_trades(inquiry: Inquiry, fields: Mapping[int, bytes]) -> Declined | None:
     if inquiry.request_type not in (_ALL_TRADES, _MATCHING_TRADES):
         return Declined(Why.UNSUPPORTED, "TradeRequestType(569) is neither 0 (all trades) nor 1 (those that match)")
-    if fields.get(tags.SubscriptionRequestType, _SNAPSHOT) != _SNAPSHOT:
+    if fields.get(tags.SubscriptionRequestType, SNAPSHOT) != SNAPSHOT:
         text = "SubscriptionRequestType(263) must be 0 (snapshot): fills come as ExecutionReports by themselves"
         return Declined(Why.UNSUPPORTED, text)
+    return None
+
+
+def _accept(_inquiry: Inquiry, _fields: Mapping[int, bytes]) -> Declined | None:
     return None
 
 
@@ -203,4 +222,5 @@ _CHECKS: Final = {
     values.ORDER_STATUS_REQUEST: _check_status,
     values.ORDER_MASS_STATUS_REQUEST: _check_mass_status,
     values.TRADE_CAPTURE_REPORT_REQUEST: _check_trades,
+    values.SECURITY_STATUS_REQUEST: _accept,
 }

@@ -30,7 +30,7 @@ from fixgw.codec import FixMessage
 from fixgw.conditions import TradingDays
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
 from fixgw.fields import Refused
-from fixgw.inquiries import REQUEST_IDS, Inquiries, Inquiry
+from fixgw.inquiries import NO_MORE_UPDATES, REQUEST_IDS, WITH_UPDATES, Declined, Inquiries, Inquiry
 from fixgw.rejections import cancel_rejection, mass_cancel_rejection, rejection
 from fixgw.reports import Dialect, Report, Reporter
 from fixgw.sent import SentIndex
@@ -39,6 +39,7 @@ from fixgw.session_events import Application, Disconnect, Event, Rejected
 from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
+from fixgw.trading_status import Watches
 from fixgw.translate import TradedInstrument, Translator
 from matching.codes import OrdStatus
 from matching.commands import CancelSession, Command
@@ -119,6 +120,8 @@ class ShardState:
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
+        self.watches = Watches()
+        reporter.makers.update(self.watches.makers)
         self.position = Position()
         #: Where the reader has stood, so that it can go on after a fork.
         self.past = Past()
@@ -328,6 +331,8 @@ class Router:
             for shard_id, shard in self.shards.items():
                 shard.to_cancel.add(seat.session_id)
                 self._forward_cancels(shard_id, now)
+        for shard in self.shards.values():
+            shard.watches.left(seat.session_id)
         seat.session.connection_lost()
 
     def _forward_cancels(self, shard_id: int, now: int) -> None:
@@ -395,15 +400,37 @@ class Router:
         inquiry, declined = self.inquiries.take(
             message.msg_type, message.msg_seq_num, message.fields, seat.session_id, seat.participant_id, now
         )
-        if declined is None:
-            self._asked.append(inquiry)
-        else:
+        if declined is None and message.msg_type == values.SECURITY_STATUS_REQUEST:
+            declined = self._watch(inquiry)
+            if declined is not None or inquiry.request_type == NO_MORE_UPDATES:
+                self.inquiries.done(seat.session_id)
+        if declined is not None:
             self._say(seat, history.declined(inquiry, declined, seat.dialect, now), now)
+        elif inquiry.request_type != NO_MORE_UPDATES:
+            self._asked.append(inquiry)
+
+    def _watch(self, inquiry: Inquiry) -> Declined | None:
+        watches = self.shards[inquiry.shard_ids[0]].watches
+        if inquiry.request_type == NO_MORE_UPDATES:
+            return watches.end(inquiry)
+        return watches.begin(inquiry) if inquiry.request_type == WITH_UPDATES else None
 
     def answer_of(self, inquiry: Inquiry) -> Answer:
         """The answer to an inquiry, for the caller to go through with; what it reports is for `tell`."""
         reporters = {shard_id: shard.reporter for shard_id, shard in self.shards.items()}
         return Answer(inquiry, reporters, self.seats[inquiry.session_id].dialect)
+
+    def answered(self, answer: Answer) -> list[Report]:
+        """All of this answer is told. What the session that asked is to be told besides."""
+        inquiry = answer.inquiry
+        if inquiry.msg_type != values.SECURITY_STATUS_REQUEST:
+            return []
+        watches = self.shards[inquiry.shard_ids[0]].watches
+        return watches.answered(inquiry, answer.phase, self.seats[inquiry.session_id].dialect)
+
+    def status_reports(self, shard_id: int) -> list[Report]:
+        """What sessions are to be told of the shard's instruments after a release was delivered whole."""
+        return self.shards[shard_id].watches.take(lambda session_id: self.seats[session_id].dialect)
 
     def tell(self, reports: Iterable[Report], now: int) -> None:
         """Say what comes of an answer. Leaves a batch."""
@@ -468,6 +495,9 @@ class Router:
         match_number = self.last_trade(shard_id, fork)
         shard.reporter.fork(fork.next_seq, match_number)
         self._record += StreamFork(shard_id, fork.next_seq, match_number).encode()
+        for inquiry in shard.watches.fork():
+            self.inquiries.again(inquiry.session_id)
+            self._asked.append(inquiry)
         self._moved.add(shard_id)
 
     # --- time, resends, output ----------------------------------------------------------------------------------------

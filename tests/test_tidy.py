@@ -34,7 +34,7 @@ PURE = {
         config_shards config_values dialects dictionary entries fields forks header history inquiries logon
         market market_overview operator_commands outbound overview primaries query_tables rejections reports
         resend restarts router sent session session_events session_state strict_yaml tags throttle timestamps
-        trade_numbers translate values
+        trade_numbers trading_status translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.

@@ -9,12 +9,13 @@ from functools import partial
 
 from fixgw.codec import FixMessage, Framer, decode
 from fixgw.timestamps import parse_timestamp
-from matching.codes import Phase
+from matching.codes import Phase, TradingState
 from matching.commands import (
     BustTrade,
     Command,
     EndDay,
     SetPhase,
+    SetTradingState,
     StartDay,
 )
 from matching.ids import first_id
@@ -404,6 +405,19 @@ def trades() -> list[str]:
     return stage.told(start)
 
 
+def trading_status(stage: Stage) -> None:
+    stage.send("e", "324=s1|55=ALPHA|263=1|")
+    stage.say("news are pending, and come; trading is resumed in an auction; the day ends")
+    stage.operate(SetTradingState(1, TradingState.HALTED, b"T1"))
+    stage.operate(SetPhase(1, Phase.REOPENING_AUCTION, b"R4"))
+    stage.operate(SetPhase(1, Phase.CONTINUOUS, b"R4"))
+    stage.operate(EndDay(20261122))
+    stage.send("e", "324=s1|55=ALPHA|263=2|")
+    stage.send("e", "324=s2|55=ALPHA|263=0|")
+    stage.send("e", "324=s3|55=OMEGA|263=0|")
+    stage.send("e", "324=s1|55=ALPHA|263=2|")
+
+
 SCENES: dict[str, Callable[[], list[str]]] = {
     f"{name}-{version[4]}{version[6]}": partial(played, version, play)
     for version in (V42, V44)
@@ -414,6 +428,7 @@ SCENES: dict[str, Callable[[], list[str]]] = {
         "auction": auction,
         "mass-cancel": mass_cancel,
         "undone": undone,
+        "trading-status": trading_status,
     }.items()
 } | {
     "logon-42": lambda: logon(V42),

@@ -7,8 +7,9 @@ from msgspec import structs
 
 from fixgw import tags
 from fixgw.codec import FixMessage, decode
-from fixgw.inquiries import INQUIRY_BURST, MAX_OPEN
+from fixgw.inquiries import INQUIRY_BURST, MAX_OPEN, Inquiry
 from fixgw.router import ORDER_LIFETIME
+from fixgw.trading_status import MAX_WATCHED
 from matching.codes import CancelReason, OrdStatus, RejectReason, RestatementReason, TradingState
 from matching.commands import (
     CancelSession,
@@ -128,12 +129,14 @@ def _refused_mass_cancels(version: str) -> set[Refusal]:
     return refusals(stage.heard)
 
 
-INQUIRIES = {"H": "11=a|54=1|55=", "AF": "584=m|585=7|55=", "AD": "568=t|569=1|55="}
+INQUIRIES = {
+    "H": "11=a|54=1|55=", "AF": "584=m|585=7|55=", "AD": "568=t|569=1|55=", "e": "324=s|263=0|55=",
+}  # fmt: skip
 
 
 def _inquiries_not_answered(version: str) -> set[Refusal]:
     stage = Stage(version).log_on()
-    types = [each for each in INQUIRIES if version == V44 or each == "H"]
+    types = [each for each in INQUIRIES if version == V44 or each in "He"]
 
     def ask(count: int, symbol: str = "ALPHA") -> None:
         for msg_type in types * count:
@@ -152,6 +155,11 @@ def _inquiries_not_answered(version: str) -> set[Refusal]:
         stage.send("AF", "584=m|585=8|")
         stage.send("AD", "568=t|569=3|")
         stage.send("AD", "568=t|569=1|263=1|")
+    stage.send("e", "324=s|55=ALPHA|263=2|")
+    watches = stage.venue.router.shards[1].watches
+    for instrument_id in range(2, MAX_WATCHED + 2):
+        watches.begin(Inquiry(b"e", 0, stage.amber.session_id, 0, (1,), b"s", instrument_id=instrument_id))
+    stage.send("e", "324=s|55=ALPHA|263=1|")
     ask(INQUIRY_BURST + 1)
     return refusals(stage.heard)
 

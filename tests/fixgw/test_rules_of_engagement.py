@@ -17,7 +17,20 @@ from typing import NamedTuple
 
 import pytest
 
-from fixgw import acceptor, auth, codec, connection, history, inquiries, logon, router, session, tags, values
+from fixgw import (
+    acceptor,
+    auth,
+    codec,
+    connection,
+    history,
+    inquiries,
+    logon,
+    router,
+    session,
+    tags,
+    trading_status,
+    values,
+)
 from fixgw.codec import FixMessage, decode
 from fixgw.config import RateLimit
 from fixgw.dictionary import DICTIONARIES, INBOUND, ORDERS, OUTBOUND, TYPES
@@ -185,6 +198,11 @@ def told_refusals(version: str) -> set[Refusal]:
     for text, ord_42, ord_44, business, trade, _ in rows_of("### Inquiries that are not answered"):
         codes = [("8", ord_44), ("j", business), ("AQ", trade)] if later else [("8", ord_42)]
         found |= {Refusal(msg_type, code, text) for msg_type, code in codes if code != "–"}
+    for text, code, _ in rows_of("### Security status requests that are not answered"):
+        if code != "–":
+            found.add(Refusal("j", code, text))
+        elif later:
+            found.add(Refusal("f", "", text))
     for text, _ in rows_of("### Logouts"):
         found.add(Refusal("5", "", text))
     return found
@@ -211,7 +229,7 @@ def test_every_refusal_is_told_and_every_told_one_happens(version: str) -> None:
 SPEAKING = (
     "acceptor codec conditions connection dialects dictionary fields forks header history inquiries logon outbound "
     "rejections reports router session "
-    "translate"
+    "trading_status translate"
 )
 #: Sentences that guard what another check catches first, or that speak of our own bugs.
 UNSEEN = (
@@ -276,6 +294,7 @@ def test_limits_are_the_codes() -> None:
         f"{inquiries.INQUIRIES_PER_SECOND} per second, {inquiries.INQUIRY_BURST} at once",
         f"at once; {inquiries.MAX_OPEN} of a session that wait",
         f"is longer than {inquiries.MAX_NAME_BYTES} characters",
+        f"the changes of {trading_status.MAX_WATCHED} instruments of each shard at most",
     ):
         assert told in README, told
     assert session.MAX_RESEND_REQUESTS == 3
@@ -299,8 +318,8 @@ SENT = {
     V42: {20: "0 1 3", 39: "0 1 2 4 5 8 C", 98: "0", 150: "0 1 2 4 5 8 C D", 378: "1 4 5", 434: "1 2"},
     V44: {39: "0 1 2 4 8 C", 98: "0", 150: "0 4 5 8 C D F H I", 378: "1 5 99", 434: "1 2", 552: "1"},
 }
-SENT[V42] |= {531: "0 1 7", 532: "0 1"}
-SENT[V44] |= {531: "0 1 7", 532: "0 1", 749: "0 1 8 99", 750: "1 2"}
+SENT[V42] |= {326: "2 3 5 17 18 20", 327: "D M P", 531: "0 1 7", 532: "0 1"}
+SENT[V44] |= {326: "2 3 5 17 18 20 21 22", 327: "D M P", 531: "0 1 7", 532: "0 1", 749: "0 1 8 99", 750: "1 2"}
 NAMES_42 = {32: "LastShares", 33: "LinesOfText", 211: "PegDifference"}
 TYPES_42 = {"SEQNUM": "INT", "LENGTH": "INT", "NUMINGROUP": "INT", "FLOAT": "PRICEOFFSET"}
 

@@ -353,6 +353,8 @@ class Venue:
                 self._guarded(self.flush)
                 if not self.gateway_is_up:
                     return
+        router.tell(router.answered(answer), self.now)
+        self._guarded(self.flush)
         router.inquiries.done(inquiry.session_id)
 
     def _resend(self, gateway: Gateway, session_id: int) -> None:
@@ -401,6 +403,9 @@ class Venue:
         released = reader.receive_datagram(data, self.now)
         for portion, position in portions(released, reader.position):
             gateway.router.deliver(shard_id, portion, position, self.now)
+            self.flush()
+        for reports in history.portions(gateway.router.status_reports(shard_id)):
+            gateway.router.tell(reports, self.now)
             self.flush()
         self._ask(shard_id, reader)
 
