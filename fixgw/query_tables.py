@@ -1,23 +1,25 @@
 """What a shard answered as rows, the same for people and for programs: one dictionary each, from a column to its value.
 
-Prices are text such as 100.25, times UTCTimestamps, ids and quantities numbers. A broker's own text (ClOrdID) is shown
-with what is not printable escaped: it goes to a terminal.
+Prices are text such as 100.25, times UTCTimestamps, ids and quantities numbers. What few orders have (`conditions_row`)
+stands in the rows that have it. A broker's own text (ClOrdID) is shown with what is not printable escaped: it goes to a
+terminal.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fixgw.config import Config
-from fixgw.reports import format_average, format_price
+from fixgw.reports import format_average, format_offset, format_price
 from fixgw.timestamps import format_timestamp
-from matching.codes import OrdStatus, OrdType, Phase, Side, TimeInForce, TradingState
+from matching.codes import ExecInst, OrdStatus, OrdType, Peg, Phase, Side, TimeInForce, TradingState
+from matching.commands import Conditions
 from matching.events import OrderTerms
 from matching.queries import BookFound, DigestFound, Fill, OrderStatus
 from recovery.service_frames import Position
 
 Row = dict[str, str | int]
 
-PRICES: Final = frozenset({"price", "avg_px", "bid", "ask"})
+PRICES: Final = frozenset({"price", "avg_px", "bid", "ask", "stop_price", "peg_offset"})
 """Columns of text that is a number."""
 
 
@@ -52,7 +54,22 @@ def order_row(names: Names, status: OrderStatus) -> Row:
         "cum_qty": status.cum_qty,
         "avg_px": format_average(status.cum_notional, status.cum_qty).decode(),
         "status": OrdStatus(status.ord_status).name,
+        **(conditions_row(terms.conditions) if terms.conditions is not None else {}),
     }
+
+
+def conditions_row(conditions: Conditions) -> Row:
+    """What the order asks for besides, and nothing of what it does not."""
+    row: Row = {
+        "stop_price": price(conditions.stop_price) if conditions.stop_price else "",
+        "display_qty": conditions.display_qty,
+        "min_qty": conditions.min_qty,
+        "exec_inst": ExecInst(conditions.exec_inst).name if conditions.exec_inst else "",
+        "peg": Peg(conditions.peg).name if conditions.peg else "",
+        "peg_offset": format_offset(conditions.peg_offset).decode() if conditions.peg_offset else "",
+        "expires_at": format_timestamp(conditions.expire_at).decode() if conditions.expire_at else "",
+    }
+    return {name: value for name, value in row.items() if value}
 
 
 def fill_row(names: Names, fill: Fill) -> Row:
@@ -122,12 +139,14 @@ def printable(text: bytes) -> str:
 
 
 def table(rows: Iterable[Mapping[str, str | int]]) -> str:
-    """The columns of the first row; every row has the same."""
+    """A column for each name that any row has, in the order in which they come."""
     rows = list(rows)
     if not rows:
         return "nothing"
-    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
-    right = {name for name in widths if name in PRICES or any(isinstance(row[name], int) for row in rows)}
+    names = dict.fromkeys(name for row in rows for name in row)
+    rows = [{name: row.get(name, "") for name in names} for row in rows]
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in names}
+    right = {name for name in names if name in PRICES or any(isinstance(row[name], int) for row in rows)}
     lines = [{name: name for name in widths}, {name: "-" * width for name, width in widths.items()}, *rows]
     return "\n".join(
         "  ".join(f"{row[name]!s:{'>' if name in right else '<'}{width}}" for name, width in widths.items()).rstrip()
