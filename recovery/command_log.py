@@ -113,6 +113,17 @@ class CommandLog:
         self._entries.append(entry)
         self.last_tx, self.last_epoch = tx, epoch
 
+    def extend(self, entries: list[bytes]) -> None:
+        """As `append` of each."""
+        last_tx, last_epoch = self.last_tx, self.last_epoch
+        for entry in entries:
+            epoch, _, _, tx = _ENTRY_HEAD.unpack_from(entry)
+            assert tx == last_tx + 1, f"entry {tx} after {last_tx}"
+            assert epoch >= last_epoch, "epochs of a log never go down"
+            last_tx, last_epoch = tx, epoch
+        self._entries += entries
+        self.last_tx, self.last_epoch = last_tx, last_epoch
+
     def cut(self, tx: int) -> None:
         """Forget the entries above `tx`."""
         assert self.base.tx <= tx <= self.last_tx, f"cut to {tx} of {self.base.tx}…{self.last_tx}"

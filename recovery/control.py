@@ -33,7 +33,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from recovery.checksum import crc32c
-from recovery.command_log import MAX_ENTRY_BYTES, entry_tx
+from recovery.command_log import ENTRY_PLACE, MAX_ENTRY_BYTES
 from recovery.record import COMMAND_HEADER_BYTES, StreamError
 
 CONTROL_MAGIC = 0x4643
@@ -47,7 +47,9 @@ _ACK = Struct(">Q")
 _DIGEST = Struct(">QQ")
 
 _CHECKSUM = slice(12, 16)
-_MIN_ENTRY_BYTES = 9 + COMMAND_HEADER_BYTES
+_ENTRY_HEAD = Struct(">H9xQ")
+"""Of an entry in a BATCH: its length, and its tx."""
+_MIN_ENTRY_BYTES = ENTRY_PLACE.size + COMMAND_HEADER_BYTES
 
 MAX_CONTROL_BYTES = _HEADER.size + _BATCH.size + 2 + MAX_ENTRY_BYTES
 """A BATCH of the largest entry: 1,432 bytes, which fit an Ethernet frame; replicas have no tunnels between them."""
@@ -197,12 +199,12 @@ def _parse_batch(sender: int, epoch: int, payload: bytes) -> Batch:
         raise GarbledControl("a BATCH cut short")
     tx, tx_epoch, start_tx, last_tx, commit_seq, base_tx, serving = _BATCH.unpack_from(payload)
     entries: list[bytes] = []
-    offset, size = _BATCH.size, len(payload)
+    offset, size, next_tx = _BATCH.size, len(payload), tx + 1
     while offset < size:
-        end = offset + 2 + int.from_bytes(payload[offset : offset + 2], "big")
-        entry = payload[offset + 2 : end]
-        if end > size or len(entry) < _MIN_ENTRY_BYTES or entry_tx(entry) != tx + len(entries) + 1:
+        length, entry_tx = _ENTRY_HEAD.unpack_from(payload, offset) if size - offset > _MIN_ENTRY_BYTES else (0, 0)
+        offset += 2 + length
+        if offset > size or length < _MIN_ENTRY_BYTES or entry_tx != next_tx:
             raise GarbledControl("a BATCH with an entry cut short or out of place")
-        entries.append(entry)
-        offset = end
+        entries.append(payload[offset - length : offset])
+        next_tx += 1
     return Batch(sender, epoch, tx, tx_epoch, start_tx, last_tx, commit_seq, base_tx, bool(serving), entries)

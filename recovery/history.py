@@ -129,13 +129,14 @@ class History:
         log = self.log
         if not log.has(Point(batch.tx, batch.tx_epoch)):
             return False
-        for tx, entry in enumerate(batch.entries, batch.tx + 1):
-            if tx <= log.last_tx:
-                if log.epoch_at(tx) == entry_epoch(entry):
-                    assert log.entry(tx) == entry, f"two entries {tx} of epoch {entry_epoch(entry)}"
-                    continue
+        known = 0
+        for tx, entry in enumerate(batch.entries[: log.last_tx - batch.tx], batch.tx + 1):
+            if log.epoch_at(tx) != entry_epoch(entry):
                 self.cut(tx - 1)
-            self.stable.append(entry)
+                break
+            assert log.entry(tx) == entry, f"two entries {tx} of epoch {entry_epoch(entry)}"
+            known += 1
+        self.stable.extend(batch.entries[known:])
         return True
 
     def probe(self, batch: Batch) -> int:

@@ -212,6 +212,14 @@ class Stable:
         self._remember(self.log.last_tx, self._next_number)
         self._write(COMMAND_RECORD, entry)
 
+    def extend(self, entries: list[bytes]) -> None:
+        """As `append` of each; far fewer than NUMBERED_INTERVAL."""
+        if entries:
+            self._remember(self.log.last_tx + 1, self._next_number)
+            self.log.extend(entries)
+            self._records += [(COMMAND_RECORD, entry) for entry in entries]
+            self._next_number += len(entries)
+
     def cut(self, tx: int) -> None:
         self.log.cut(tx)
         self._synced_tx = min(self._synced_tx, tx)

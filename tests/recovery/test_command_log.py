@@ -29,6 +29,19 @@ def test_a_log_is_cut_and_goes_on():
     assert log.epoch_at(2) == 3
 
 
+def test_entries_taken_together_are_as_good_as_one_by_one_and_leave_no_hole_either():
+    whole, log = log_of([1, 1, 2, 4]), log_of([1])
+    entries = whole.entries_after(1, 10_000)
+    log.extend(entries)
+    assert (log.last_tx, log.last_epoch) == (4, 4)
+    assert log.entries_after(0, 10_000) == whole.entries_after(0, 10_000)
+    for wrong in (entries[1:], [entries[0], entries[0]], log_of([1, 1]).entries_after(1, 10_000)):
+        cut = log_of([2])
+        with pytest.raises(AssertionError):
+            cut.extend(wrong)
+        assert (cut.last_tx, len(cut.entries_after(0, 10_000))) == (1, 1)
+
+
 epoch_lists = st.lists(st.integers(1, 6), max_size=30).map(sorted)
 
 

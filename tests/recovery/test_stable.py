@@ -1,6 +1,6 @@
 import pytest
 
-from recovery.command_log import make_entry
+from recovery.command_log import COMMAND_RECORD, make_entry
 from recovery.record import CommandHeader
 from recovery.stable import Stable
 
@@ -27,6 +27,15 @@ def test_nothing_is_safe_before_it_is_synced():
     assert (stable.safe_promise, stable.safe_complete, stable.safe_tx) == (0, 0, 0)
     stable.synced(count)
     assert (stable.safe_promise, stable.safe_complete, stable.safe_tx) == (1, 1, 1)
+
+
+def test_entries_taken_together_are_written_one_by_one_and_safe_together():
+    stable = opened()
+    stable.extend([entry(1), entry(2)])
+    assert stable.records_to_write() == [(COMMAND_RECORD, entry(1)), (COMMAND_RECORD, entry(2))]
+    stable.extend([entry(3)])
+    stable.synced(2)
+    assert (stable.safe_tx, stable.log.last_tx) == (2, 3)
 
 
 def test_with_memory_entries_are_safe_at_once_and_promises_are_not():
