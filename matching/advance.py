@@ -1,13 +1,18 @@
 """What happens by itself: the schedule's phases, ends of auctions, expiries, indicative prices.
 
-The engine reads no clock. What is due stands in `State.due`, and `Advance` does what is due at its timestamp, in this
-order:
+The engine reads no clock. What is due stands in `State.due`, and `Advance` does what is due at its timestamp: what was
+due first comes first, with all that follows from it, and of what is due at one time
 
-    1. phases of the schedule, by their time and their instrument
-    2. auctions that end by themselves: a re-opening one; a volatility one, unless its price would be outside of its
-       collar, then it is extended and the collar widened, up to three times
-    3. orders that are good till a date, by that date and their id
-    4. indicative prices: of each auction once, at the first Advance of each full second
+    1. phases of the schedule, by their instrument
+    2. auctions that end by themselves, by their instrument: a re-opening one; a volatility one, unless its price would
+       be outside of its collar, then it is extended and the collar widened, up to three times
+    3. orders that are good till that date, by their id; pegged orders may meet when all of them are gone
+    4. indicative prices, of each auction that is still on once
+
+`Advance` may come late: nobody led for a while. It does then what one in time would have done, in the same order, with
+two exceptions. What begins now has its whole time from now on: an auction that is extended, or that a trade sets off.
+And an indicative price is what would be if the auction ended now, so it is told when all else is done, and not made up
+for: once for all the seconds that have gone by, and not at all of an auction that has ended.
 
 An `Advance` when nothing is due does nothing; what is forgotten while a day is closed is not made up for.
 
@@ -16,6 +21,7 @@ day ends, so saying it again changes nothing, and an entry whose time is not lat
 not done. A halted instrument stays halted: the phase is where it goes when it is resumed.
 """
 
+from bisect import insort
 from heapq import heappop
 from typing import Final
 
@@ -34,8 +40,8 @@ from matching.phases import (
     move,
     tell_collar,
 )
-from matching.state import DUE_AUCTION_END, DUE_EXPIRY, DUE_PHASE, Advancing, State
-from matching.stops import stir_all
+from matching.state import DUE_AUCTION_END, DUE_EXPIRY, DUE_INDICATION, DUE_PHASE, Advancing, State
+from matching.trade import stir
 
 #: How often a volatility auction is extended: then it ends at whatever price there is.
 MAX_EXTENSIONS: Final = 3
@@ -101,7 +107,7 @@ def advance(state: State, timestamp: int) -> int:
     """What is due at this time is the next work. Gives 0: it is never refused."""
     at = next_due(state)
     if at is not None and at <= timestamp:
-        state.work.insert(0, Advancing(timestamp))
+        state.work.insert(0, Advancing(timestamp, []))
     return 0
 
 
@@ -120,9 +126,7 @@ def go_on_advancing(state: State, work: Advancing, events: list[Event], timestam
         elif kind == DUE_AUCTION_END:
             _end_auction(state, state.instruments.by_id[number], at, events, timestamp)
         elif kind == DUE_EXPIRY:
-            _expire(state, at, number, participant_id, events)
-            if _next_kind(state, work.until) != DUE_EXPIRY:
-                stir_all(state)  # not before: none of these trades any more
+            _expire(state, work, at, number, participant_id, events)
         else:
             _indicate(state, state.instruments.by_id[number], at, events, timestamp)
         if len(state.work) > waiting:
@@ -132,11 +136,16 @@ def go_on_advancing(state: State, work: Advancing, events: list[Event], timestam
 
 
 def _next_kind(state: State, until: int) -> int:
-    """The first kind of which something is due, or -1."""
-    for kind, heap in enumerate(state.due):
-        if heap and heap[0][0] <= until:
-            return kind
-    return -1
+    """The kind of what is to be done next, or -1."""
+    found, earliest = -1, until + 1
+    for kind in (DUE_PHASE, DUE_AUCTION_END, DUE_EXPIRY):
+        heap = state.due[kind]
+        if heap and heap[0][0] < earliest:
+            found, earliest = kind, heap[0][0]
+    if found >= 0:
+        return found
+    indications = state.due[DUE_INDICATION]
+    return DUE_INDICATION if indications and indications[0][0] <= until else -1
 
 
 def _schedule(state: State, instrument: Instrument) -> dict[int, int]:
@@ -175,11 +184,20 @@ def _end_auction(state: State, instrument: Instrument, at: int, events: list[Eve
     move(state, instrument, CONTINUOUS, b"", events, timestamp)
 
 
-def _expire(state: State, at: int, order_id: int, participant_id: int, events: list[Event]) -> None:
+def _expire(state: State, work: Advancing, at: int, order_id: int, participant_id: int, events: list[Event]) -> None:
     """An order's date has come, if it lives and has not got another one."""
     order = state.participants[participant_id].orders.get(order_id)
+    left = work.left
     if order is not None and expire_at(order) == at:
         expire(order, events)
+        instrument_id = order.terms.instrument_id
+        if instrument_id not in left:
+            insort(left, instrument_id)
+    dates = state.due[DUE_EXPIRY]
+    if dates and dates[0][0] == at:
+        return
+    while left:  # not before: none whose date it is trades any more
+        stir(state, state.instruments.by_id[left.pop()], 0, 0)
 
 
 def _indicate(state: State, instrument: Instrument, at: int, events: list[Event], timestamp: int) -> None:

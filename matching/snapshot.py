@@ -50,7 +50,7 @@ from matching.state import (
 from matching.trade import place
 
 MAGIC: Final = b"FIXGWENG"
-VERSION: Final = 3
+VERSION: Final = 4
 
 _T = TypeVar("_T")
 
@@ -136,7 +136,7 @@ _WORKS: Final[dict[str, tuple[type[Work], str]]] = {
     "moving": (Moving, "ids:numbers phase reason:text"),
     "uncross": (Uncross, "instrument_id cross_type phase reason:text stage price total open_qty"),
     "joining": (Joining, "instrument_id next_order_id"),
-    "advancing": (Advancing, "until"),
+    "advancing": (Advancing, "until left:numbers"),
     "renewal": (Renewal, "ids:numbers next_order_id"),
     "cancellation": (
         Cancellation,

@@ -43,7 +43,7 @@ MAX_EVENTS_PER_TRANSACTION: Final = 128
 #: The most events that end a piece of work: each transaction keeps room for them.
 CLOSING_EVENTS: Final = 3
 
-#: What may be due, in the order in which it is done: see `advance`.
+#: What may be due: see `advance`.
 DUE_PHASE: Final = 0
 DUE_AUCTION_END: Final = 1
 DUE_EXPIRY: Final = 2
@@ -291,10 +291,12 @@ class Joining:
 class Advancing:
     """What is due and has yet to be done."""
 
-    __slots__ = ("until",)
+    __slots__ = ("left", "until")
 
-    def __init__(self, until: int) -> None:
+    def __init__(self, until: int, left: list[int]) -> None:
         self.until = until
+        #: The instruments, ascending, that orders of a date have left while others of that date have yet to.
+        self.left = left
 
 
 Work = Sweep | Cascade | Listing | Renewal | Expiry | Cancellation | Moving | Uncross | Joining | Advancing

@@ -21,7 +21,7 @@ from matching.events import Event
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 
 BUY, SELL = 1, 2
-MARKET, LIMIT, STOP = 1, 2, 3
+MARKET, LIMIT, STOP, PEGGED = 1, 2, 3, ord("P")
 DAY, GTC, OPG, IOC, GTD, ATC, GFA = 0, 1, 2, 3, 6, 7, ord("B")
 SECOND = 1_000_000_000
 NOON = 43_200 * SECOND

@@ -24,8 +24,10 @@ THEMES = {
     "auctions": PLAIN + " any" * 16 + " phase" * 4 + " advance" * 2 + " stop" * 4 + " peg",
     "uncrosses": "small " * 12 + "any " * 3 + "toggle " * 3 + "reference cancel replace",
     "bands": PLAIN + " any" * 8 + " stop" * 8 + " advance" * 5 + " reference rules",
-    "days": PLAIN + " any" * 12 + " night" * 3 + " advance" * 2 + " schedule" * 2 + " phase" * 3 + " stop peg stop peg",
+    "days": PLAIN + " any" * 12 + " night phase dated dated" * 3 + " advance schedule stop peg" * 2 + " late",
     "operators": PLAIN + " any" * 8 + " halt" * 3 + " block bust bust bust everything breach advance advance",
+    # Nobody leads for minutes or hours, and then much is due at once.
+    "vacancies": "small planned dated dated " * 6 + "phase halt halt peg peg stop any late late advance night",
 }
 WHO = ("alice", "bob", "carol", "alice/2")
 LIMIT_TIMES = ("", "", "", "gtc", "ioc", "fok", "gtd", "opening", "closing", "auction")
@@ -52,6 +54,11 @@ RULES = (
     "static 1%",
     "fat 2% quantity 8 value 900 reopening 10",
 )
+#: In seconds: how long nobody leads, and how long a night is.
+VACANCIES = (30, 60, 300, 900, 3600, 7200)
+NIGHTS = (10, 60, 3600, 36_000, 40_000, 54_000)
+#: In seconds: dates and phases come after so many times one of these.
+STEPS = (1, 10, 60, 600)
 MODES = ("allowed", "incoming", "resting", "both", "decrement", "allowed", "allowed")
 
 numbers = st.tuples(
@@ -111,7 +118,7 @@ def opened(opening: Opening) -> list[str]:
         lines.append("reference ACME 100.00")
     if opening.theme == "bands":
         lines.append(f"rules ACME {RULES[opening.rules % 4 + 1]}")
-    elif opening.rules and opening.theme in ("auctions", "operators", "days"):
+    elif opening.rules and opening.theme in ("auctions", "operators", "days", "vacancies"):
         lines.append(f"rules ACME {RULES[opening.rules]}")
     if opening.theme in ("auctions", "uncrosses"):
         lines.append("phase ACME OPENING_AUCTION")
@@ -123,7 +130,7 @@ class Teller:
 
     def __init__(self, opening: Opening, market: Market) -> None:
         self.kinds = THEMES[opening.theme].split()
-        self.wide = opening.theme == "bands"
+        self.wide = opening.theme in ("bands", "vacancies")
         self.symbols = ("", " OTHR") if opening.other else ("", "")
         self.market = market
         self.names = 0
@@ -174,6 +181,21 @@ class Teller:
                 condition % 5
             ]
         return f"{self.who(who, side, quantity)} {wish} {times_in_force}".rstrip()
+
+    def dated(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, steps: int, _: int) -> str:
+        """An order of any type that is good till a date that is near or far."""
+        wish = f"@ {self.price(price)}"
+        if kind == 1:
+            wish = "leftover"
+        elif kind == 2:
+            wish = f"stop {self.price(price)}"
+        elif kind in (3, 4, 5):
+            wish = f"peg {PEGS[(price + steps) % len(PEGS)]}" + f" @ {self.price(price)}" * (kind > 3)
+        return f"{self.who(who, side, quantity)} {wish} gtd {self.after(steps, times)}"
+
+    def after(self, steps: int, length: int) -> str:
+        """A time to come."""
+        return clock((self.time + (1 + steps) * STEPS[length % len(STEPS)]) * SECOND)
 
     def stop(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, step: int, _: int) -> str:
         times_in_force = ("", "gtc", "ioc", "fok")[times % 4] if kind % 2 else ("", "gtc")[times % 2]
@@ -231,14 +253,29 @@ class Teller:
         self.time += (1, 5, 10, 20, 3, 0)[price]
         return [f"time {clock(self.time * SECOND)}", "advance"]
 
+    def late(self, who: int, side: int, price: int, *_: int) -> list[str]:
+        """Time comes in after nobody has led for a while."""
+        self.time += VACANCIES[price]
+        return [f"time {clock(self.time * SECOND)}", "advance"]
+
+    def planned(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, steps: int, _: int) -> str:
+        """A phase is to begin, soon or in hours."""
+        phase = PHASES[(times + kind) % len(PHASES)]
+        return f"schedule {('all', 'ACME')[side]} {phase} at {self.after(steps, quantity)}"
+
     def schedule(self, who: int, side: int, price: int, quantity: int, kind: int, times: int, *_: int) -> str:
         at = clock((self.time + (1, 5, 10, 20, 3, 2)[price]) * SECOND)
         return f"schedule {('all', 'ACME')[side]} {PHASES[(times + kind) % len(PHASES)]} at {at}"
 
-    def night(self, who: int, side: int, *_: int) -> list[str]:
+    def night(self, who: int, side: int, price: int, *_: int) -> list[str]:
+        """A night; then a day that begins with trading, or one with a timetable of which the first phases are past or
+        near."""
         ended, self.day = self.day, self.day + 1
-        self.time += 10
-        return [f"end {ended}", f"time {clock(self.time * SECOND)}", f"start {self.day}"]
+        self.time += NIGHTS[price]
+        opens = self.time - 30 + 60 * side
+        timetable = [("OPENING_AUCTION", opens), ("CONTINUOUS", opens + 60), ("CLOSING_AUCTION", opens + 3600)]
+        planned = [f"schedule all {phase} at {clock(at * SECOND)}" for phase, at in timetable] if who == 0 else []
+        return [f"end {ended}", *planned, f"time {clock(self.time * SECOND)}", f"start {self.day}"]
 
     def halt(self, who: int, side: int, price: int, *_: int) -> str:
         return f"{('resume', 'halt', 'resume', 'quote', 'resume', 'resume')[price]} ACME"

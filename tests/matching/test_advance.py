@@ -1,6 +1,8 @@
 """What happens by itself, and when."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matching.advance import MAX_EXTENSIONS
 from matching.codes import ImbalanceDirection, Phase
@@ -12,8 +14,16 @@ from matching.commands import (
     SetPhase,
     SetReferencePrice,
 )
-from matching.events import CollarSet, Event, ImbalancePublished, OrderExpired, PhaseChanged
-from tests.matching.sitting import BUY, GFA, GTD, LIMIT, NOON, OPG, SECOND, SELL, Sitting, kinds
+from matching.events import (
+    CollarSet,
+    CrossExecuted,
+    Event,
+    ImbalancePublished,
+    OrderExecuted,
+    OrderExpired,
+    PhaseChanged,
+)
+from tests.matching.sitting import BUY, DAY, GFA, GTD, LIMIT, NOON, OPG, PEGGED, SECOND, SELL, Sitting, kinds
 
 PAUSE = 10
 
@@ -344,3 +354,144 @@ def test_what_is_due_in_parts_is_the_same(max_events: int) -> None:
         told.append(events + sitting.end_day() + sitting.start_day())
     assert told[1] == told[0]
     assert len(told[0]) > 100
+
+
+# --- what comes late --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        (4, ["OrderExpired", "CrossExecuted", "PhaseChanged", "TradingStateChanged", "SystemEventOccurred"]),
+        (5, ["AuctionExecuted", "CrossExecuted", "PhaseChanged", "TradingStateChanged", "SystemEventOccurred"]),
+        (6, ["AuctionExecuted", "CrossExecuted", "PhaseChanged", "TradingStateChanged", "SystemEventOccurred"]),
+    ],
+)
+def test_an_order_is_in_the_uncrosses_up_to_its_date(date: int, told: list[str]) -> None:
+    sitting = planned((0, Phase.OPENING_AUCTION, 0), (0, Phase.CONTINUOUS, 5))
+    sitting.order(BUY, 10, 100, GTD, until(date))
+    sitting.order(SELL, 10, 100)
+    assert kinds(sitting.advance(3600)) == told
+
+
+def test_an_auction_that_ended_by_itself_is_uncrossed_before_the_next_one_begins() -> None:
+    sitting = planned((0, Phase.CONTINUOUS, 0), (0, Phase.CLOSING_AUCTION, 20), (0, Phase.POST_CLOSE, 30))
+    sitting(DefineRules(1, 0, 0, 0, 0, 0, 0, 10 * SECOND))
+    sitting.state("H")
+    sitting.state("T")
+    events = sitting.advance(60)
+    assert phases(events) == [(1, Phase.CONTINUOUS), (1, Phase.CLOSING_AUCTION), (1, Phase.POST_CLOSE)]
+    assert [chr(event.cross_type) for event in events if isinstance(event, CrossExecuted)] == ["H", "C"]
+
+
+@pytest.mark.parametrize("seconds", [20, 30])
+def test_an_auction_that_another_phase_has_followed_does_not_end_by_itself(seconds: int) -> None:
+    sitting = planned((0, Phase.CONTINUOUS, 0), (0, Phase.CLOSING_AUCTION, 20))
+    sitting(DefineRules(1, 0, 0, 0, 0, 0, 0, seconds * SECOND))
+    sitting.state("H")
+    sitting.state("T")
+    assert phases(sitting.advance(60)) == [(1, Phase.CLOSING_AUCTION)]
+
+
+def test_a_late_extension_lasts_its_whole_time() -> None:
+    sitting = paused()
+    assert kinds(sitting.advance(100 * PAUSE)) == ["CollarSet", "ImbalancePublished"]
+    assert kinds(sitting.advance(PAUSE - 1)) == ["ImbalancePublished"]
+    assert kinds(sitting.advance(1)) == ["CollarSet", "ImbalancePublished"]
+
+
+def test_an_indication_is_of_the_auction_as_it_is_when_all_else_is_done() -> None:
+    sitting = planned((2, Phase.OPENING_AUCTION, 0), (2, Phase.CONTINUOUS, 30), (1, Phase.CLOSED, 60), instruments=2)
+    sitting(SetPhase(1, Phase.OPENING_AUCTION, b""))
+    sitting.order(BUY, 10, 100, GTD, until(40))
+    sitting.order(BUY, 4, 100)
+    sitting.order(SELL, 10, 100)
+    assert indications(sitting.advance(50)) == [
+        ImbalancePublished(1, 4, 6, ImbalanceDirection.SELL, 0, 100, 0, ord("O"))
+    ]
+    assert indications(sitting.advance(50)) == []
+
+
+def test_what_is_due_while_halted_is_done_but_for_the_phase() -> None:
+    sitting = planned((0, Phase.CONTINUOUS, 0), (0, Phase.CLOSING_AUCTION, 20), (0, Phase.POST_CLOSE, 30))
+    sitting.order(BUY, 10, 100, GTD, until(25))
+    sitting.state("H")
+    assert kinds(sitting.advance(60)) == ["OrderExpired"]
+    sitting.state("T")
+    assert sitting.phase() == Phase.POST_CLOSE
+
+
+@pytest.mark.parametrize("max_events", [7, 128])
+@pytest.mark.parametrize("apart", [False, True])
+def test_pegs_meet_when_all_orders_of_a_date_are_gone(max_events: int, apart: bool) -> None:
+    """Of two dates that come late, those of the second one are there when the first one's are gone."""
+    sitting = Sitting(max_events, restored=True)
+    sitting.define(2, b"BETA")
+    sitting.start_day()
+    for instrument_id in (2, 1):
+        sitting.order(BUY, 1, 1_000, instrument_id=instrument_id)
+        sitting.order(SELL, 1, 1_100, GTD, until(5), instrument_id=instrument_id)
+        sitting.order(SELL, 1, 1_200, instrument_id=instrument_id)
+        midpoint = Conditions(peg=ord("M"))
+        sitting.order(SELL, 1, 1_070, DAY, midpoint, PEGGED, 2, instrument_id)
+        for seconds in (5, 6 if apart else 5, 9):
+            dated = Conditions(peg=ord("M"), expire_at=NOON + seconds * SECOND)
+            sitting.order(BUY, 1, 0, GTD, dated, PEGGED, 3, instrument_id)
+    events = sitting.advance(7)
+    expired_at_once, met = ["OrderExpired"] * 4, ["OrderExecuted"] * 2
+    assert kinds(events) == (
+        expired_at_once + met if apart else [*expired_at_once, "OrderExpired", "OrderExpired", *met]
+    )
+    assert [event.incoming.cl_ord_id for event in events if isinstance(event, OrderExecuted)] == (
+        [b"o13", b"o6"] if apart else [b"o14", b"o7"]
+    )
+
+
+def test_nothing_of_one_instrument_depends_on_what_is_due_of_another() -> None:
+    told = []
+    for other in ([], [(2, Phase.PRE_OPEN, 0), (2, Phase.CONTINUOUS, 6)]):
+        sitting = planned((1, Phase.CONTINUOUS, 0), *other, instruments=2)
+        sitting.order(BUY, 1, 1_000)
+        sitting.order(SELL, 1, 1_100, GTD, until(5))
+        sitting.order(SELL, 1, 1_200)
+        sitting.order(SELL, 1, 1_070, DAY, Conditions(peg=ord("M")), PEGGED, 2)
+        sitting.order(BUY, 1, 0, GTD, Conditions(peg=ord("M"), expire_at=NOON + 7 * SECOND), PEGGED, 3)
+        events = sitting.advance(9)
+        told.append([each for each in kinds(events) if each in ("OrderExpired", "OrderExecuted")])
+    assert told[0] == told[1] == ["OrderExpired", "OrderExecuted"]
+
+
+#: An instrument, a side, a price, a type, a date.
+_Wish = tuple[int, int, int, int, int]
+_wishes = st.lists(
+    st.tuples(
+        st.integers(1, 2),
+        st.integers(1, 2),
+        st.integers(98, 102),
+        st.sampled_from([LIMIT, LIMIT, PEGGED]),
+        st.integers(1, 9),
+    ),
+    max_size=12,
+)
+_entries = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(sorted(Phase)), st.integers(1, 9)), max_size=6)
+
+
+def _told(wishes: list[_Wish], entries: list[tuple[int, int, int]], halted: bool, late: bool) -> list[Event]:
+    """What is said of all that is due within ten seconds: each at its time, or all of it late."""
+    sitting = planned((0, Phase.PRE_OPEN, 0), *entries, instruments=2)
+    sitting(DefineRules(1, 0, 0, 0, 0, 0, 0, 4 * SECOND))
+    for instrument_id, side, price, ord_type, date in wishes:
+        conditions = Conditions(peg=ord("M") if ord_type == PEGGED else 0, expire_at=NOON + date * SECOND)
+        sitting.order(side, 10, price, GTD, conditions, ord_type, 1, instrument_id)
+    if halted:
+        sitting(SetPhase(1, Phase.HALTED, b""))
+        sitting(SetPhase(1, Phase.CONTINUOUS, b""))
+        sitting.state("Q")
+        sitting.state("T")
+    events = [event for _ in range(1 if late else 10) for event in sitting.advance(10 if late else 1)]
+    return [event for event in events if not isinstance(event, ImbalancePublished)]
+
+
+@given(_wishes, _entries, st.booleans())
+def test_late_is_as_in_time(wishes: list[_Wish], entries: list[tuple[int, int, int]], halted: bool) -> None:
+    assert _told(wishes, entries, halted, late=True) == _told(wishes, entries, halted, late=False)

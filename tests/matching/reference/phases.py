@@ -186,31 +186,43 @@ def resume(market: Market, instrument: Instrument, reason: bytes) -> None:
 
 
 def advance(market: Market) -> None:
-    """Do what is due: phases, ends of auctions, expiries, indicative prices."""
+    """Do what is due, the earliest first and with all that follows from it; in the end say the indicative prices of the
+    auctions that are on."""
     if not market.day_is_open:
         return
-    for at, _, phase, instrument in sorted(due_phases(market), key=lambda entry: entry[:2]):
-        instrument.scheduled_at, instrument.due_phase = at, phase
-        if instrument.phase != Phase.HALTED:
-            change(market, instrument, phase)
-    for instrument in sorted(market.instruments, key=lambda one: one.ends_at):
-        while instrument.ends_at and instrument.ends_at <= market.now:
+    while found := what_is_due(market):
+        at, what, instrument_id = min(found)
+        if what == "3 dates":
+            expire_due(market, at)
+            continue
+        instrument = market.instrument(instrument_id)
+        assert instrument is not None
+        if what == "1 phase":
+            begin_scheduled(market, instrument, at)
+        else:
             end_auction(market, instrument)
-    expire_due(market)
     for instrument in market.instruments:
         if instrument.phase in AUCTIONS and instrument.tells_at <= market.now:
             expect_indication(market, instrument)
             auction.publish(market, instrument)
 
 
-def due_phases(market: Market) -> list[tuple[int, int, int, Instrument]]:
-    """Each entry of the schedule whose time has come, for each instrument that it is for."""
-    return [
-        (at, instrument.instrument_id, phase, instrument)
-        for instrument in market.instruments
-        for at, phase in schedule_of(market, instrument).items()
-        if instrument.scheduled_at < at <= market.now
-    ]
+def what_is_due(market: Market) -> list[tuple[int, str, int]]:
+    """When, what and of which instrument, 0 for all of them: sorted, that is the order in which it is done."""
+    found = [(order.wants.expire_at, "3 dates", 0) for order in market.orders if order.wants.expire_at]
+    for instrument in market.instruments:
+        if instrument.ends_at:
+            found.append((instrument.ends_at, "2 auction's end", instrument.instrument_id))
+        to_come = [at for at in schedule_of(market, instrument) if at > instrument.scheduled_at]
+        found += [(at, "1 phase", instrument.instrument_id) for at in to_come]
+    return [each for each in found if each[0] <= market.now]
+
+
+def begin_scheduled(market: Market, instrument: Instrument, at: int) -> None:
+    """Begin the phase that the schedule has for this time, or remember it for the end of a halt."""
+    instrument.scheduled_at, instrument.due_phase = at, schedule_of(market, instrument)[at]
+    if instrument.phase != Phase.HALTED:
+        change(market, instrument, instrument.due_phase)
 
 
 def schedule_of(market: Market, instrument: Instrument) -> dict[int, int]:
@@ -218,12 +230,14 @@ def schedule_of(market: Market, instrument: Instrument) -> dict[int, int]:
     return market.schedule.get(instrument.instrument_id) or market.schedule.get(0, {})
 
 
-def expire_due(market: Market) -> None:
-    due = [order for order in market.orders if 0 < order.wants.expire_at <= market.now]
-    for order in sorted(due, key=lambda order: (order.wants.expire_at, order.terms.order_id)):
+def expire_due(market: Market, at: int) -> None:
+    """End all orders of a date, the first entered first; then pegged orders meet that could not before."""
+    due = [order for order in market.orders if order.wants.expire_at == at]
+    for order in sorted(due, key=lambda order: order.terms.order_id):
         market.expire(order)
     for instrument in market.instruments:
-        trading.settle(market, instrument)
+        if any(order.terms.instrument_id == instrument.instrument_id for order in due):
+            trading.settle(market, instrument)
 
 
 # --- the day
