@@ -18,9 +18,8 @@ from typing import Literal
 import trio
 
 from recovery.member import Role
-from recovery.service_frames import Position
 from tests import zookeeper
-from tests.integration.failover import PATIENCE_SECONDS, Replicated, one_shard, open_replicated
+from tests.integration.failover import Replicated, one_shard, open_replicated
 from tests.integration.feed_tap import open_line
 from tests.integration.market import address
 from tests.netns import Direction, Network
@@ -99,25 +98,12 @@ class Hosts:
     async def heal(self, *hosts: str) -> None:
         await trio.to_thread.run_sync(self.network.heal, *hosts)
 
-    async def position(self, replica: int) -> Position:
-        """Of a replica that is no longer cut off: as soon as it says so."""
-        with trio.fail_after(PATIENCE_SECONDS):
-            while True:
-                found = await self.market.positions()
-                if replica in found:
-                    return found[replica]
-
-    async def leader(self) -> tuple[int, int]:
-        """(epoch, replica) of who leads."""
-        primary = await self.market.primary()
-        return (await self.position(primary)).epoch, primary
-
     async def comes_back(self, replica: int) -> None:
         """A replica's host is healed: the replica follows the epoch of that time, or one that came even later."""
-        epoch, _ = await self.leader()
+        epoch, _ = await self.market.leader()
         await self.heal(host_of(replica))
         await self.market.all_follow()
-        found = await self.position(replica)
+        found = await self.market.position(replica)
         assert found.role is Role.BACKUP or found.epoch > epoch
 
     def refused(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from recovery.member import Role
-from tests.integration.failover import Replicated, one_shard, open_replicated
+from tests.integration.failover import OFFERED_GENTLY, Replicated, one_shard, open_replicated
 
 #: Room for a segment of a journal and the start of the next.
 DISK = "48m"
@@ -46,8 +46,8 @@ async def test_a_replica_whose_disk_is_full_ends_and_says_so_and_trading_goes_on
     name, files = "s1.2", venue.directory / "var" / "shard-s1.2"
     with small_disk(files):
         async with open_replicated(venue) as market:
-            async with market.trading():
-                while (await market.positions())[2].role is not role:
+            async with market.trading(OFFERED_GENTLY):
+                while (await market.position(2)).role is not role:
                     await another_primary(market)
                 filler = fill(files)
                 process = venue.processes[("shard", name)]

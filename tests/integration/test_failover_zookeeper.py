@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from recovery.member import Role
-from tests.integration.failover import Replicated, one_shard, open_replicated
+from tests.integration.failover import OFFERED_GENTLY, Replicated, one_shard, open_replicated
 from tests.integration.test_failover import kill_primary
 from tests.zookeeper import Ensemble, open_ensemble
 
@@ -39,7 +39,7 @@ async def goes_on(market: Replicated) -> None:
 @pytest.mark.slow
 async def test_trading_does_not_notice_what_happens_to_zookeeper(tmp_path):
     async with open_venue(tmp_path) as (market, ensemble):
-        async with market.trading():
+        async with market.trading(OFFERED_GENTLY):
             epoch = await epochs(market)
             leader = await ensemble.leader()
             leader.kill()
@@ -75,7 +75,7 @@ async def kill_both(market: Replicated, ensemble: Ensemble) -> float:
 
 async def test_the_primary_and_zookeepers_leader_die_together(tmp_path):
     async with open_venue(tmp_path) as (market, ensemble):
-        async with market.trading():
+        async with market.trading(OFFERED_GENTLY):
             await kill_both(market, ensemble)
         await market.come_to_rest()
         market.check(tmp_path / "recordings")
@@ -84,7 +84,7 @@ async def test_the_primary_and_zookeepers_leader_die_together(tmp_path):
 @pytest.mark.slow
 async def test_a_primary_that_dies_while_zookeeper_is_down_has_a_successor_when_it_is_back(tmp_path):
     async with open_venue(tmp_path) as (market, ensemble):
-        async with market.trading():
+        async with market.trading(OFFERED_GENTLY):
             ensemble.kill()
             name = market.name(await market.primary())
             market.venue.kill("shard", name)

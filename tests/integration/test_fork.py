@@ -179,7 +179,7 @@ async def go_on(market: Replicated, lost: int) -> None:
     await start_shard(market, lost)
     await restart_gateway(market)
     await market.come_to_rest()
-    assert (await market.positions())[lost].role is Role.BACKUP
+    assert (await market.position(lost)).role is Role.BACKUP
 
 
 def check_void(market: Replicated, tail: Tail) -> None:

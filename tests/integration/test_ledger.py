@@ -76,18 +76,22 @@ async def check_ledger(market: Market) -> None:
     """It holds what each broker was told, and of the orders what the broker holds."""
     ends = {int(shard[1:]): len(said) for shard, said in market.streams.items()}
     await market.wait(lambda: written(market.venue) == ends, f"the ledger to have written {ends}")
-    for number, broker in enumerate(market.brokers, start=1):
-        void = frozenset(getattr(broker, "void", ()))
-        fills = await kept_fills(market.venue, f"FIRM{number}")
-        assert fills == told_fills(broker, void)
-        assert fills
-        shown = await ledger_rows(market.venue, "fills", f"FIRM{number}")
-        assert sum(row["quantity"] for row in shown) == sum(broker.traded.values())
-        orders = await ledger_rows(market.venue, "orders", f"FIRM{number}")
-        assert len({row["order_id"] for row in orders}) == len(orders)
-        assert {row["order_id"]: row["leaves_qty"] for row in orders if row["leaves_qty"]} == {
-            int(order_id): order.leaves for order_id, order in broker.open.items()
-        }
+    async with trio.open_nursery() as nursery:
+        for number, broker in enumerate(market.brokers, start=1):
+            nursery.start_soon(check_firm, market.venue, f"FIRM{number}", broker)
+
+
+async def check_firm(venue: Venue, firm: str, broker: Broker) -> None:
+    fills = await kept_fills(venue, firm)
+    assert fills == told_fills(broker, frozenset(getattr(broker, "void", ())))
+    assert fills
+    shown = await ledger_rows(venue, "fills", firm)
+    assert sum(row["quantity"] for row in shown) == sum(broker.traded.values())
+    orders = await ledger_rows(venue, "orders", firm)
+    assert len({row["order_id"] for row in orders}) == len(orders)
+    assert {row["order_id"]: row["leaves_qty"] for row in orders if row["leaves_qty"]} == {
+        int(order_id): order.leaves for order_id, order in broker.open.items()
+    }
 
 
 async def test_a_ledger_killed_again_and_again_under_load_has_every_fill_once(tmp_path):
