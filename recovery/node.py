@@ -196,8 +196,7 @@ class ReplicaNode:
         """End a batch: journal, stream, peers, coordinator, timer."""
         replica, journal = self.replica, self._journal
         records = replica.records_to_write()
-        for kind, payload in records:
-            journal.append(kind, payload)
+        journal.extend(records)
         if self.config.durability == "memory" or self.config.mode == "async":
             journal.write_nowait()  # what is released with the packets outlives this process
         if replica.needs_sync or (records and self.config.durability == "disk"):

@@ -35,6 +35,7 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 
 _SEGMENT = Struct(">8sQ")
 _RECORD = Struct(">IIBQQ")
+_HEAD = Struct(">II")
 _REST = Struct(">BQQ")
 
 SEGMENT_HEADER_BYTES = _SEGMENT.size
@@ -74,7 +75,7 @@ def first_number(segment: bytes) -> int | None:
 def make_record(kind: int, number: int, synced: int, payload: bytes) -> bytes:
     assert len(payload) <= MAX_PAYLOAD_BYTES
     rest = _REST.pack(kind, number, synced) + payload
-    return len(rest).to_bytes(4, "big") + crc32c(rest).to_bytes(4, "big") + rest
+    return _HEAD.pack(len(rest), crc32c(rest)) + rest
 
 
 def find_record(data: bytes, offset: int) -> Found | None:

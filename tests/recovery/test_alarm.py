@@ -44,3 +44,11 @@ async def test_a_deadline_that_moved_away_without_a_word_does_not_ring_early(aut
     assert timer.rung == []
     await trio.sleep(2)
     assert len(timer.rung) == 1
+
+
+async def test_a_deadline_that_is_always_over_rings_on_and_leaves_the_others_their_turns(autojump_clock, nursery):
+    rung: list[int] = []
+    nursery.start_soon(Alarm(lambda: 0, rung.append).run)
+    for _ in range(100):
+        await trio.lowlevel.checkpoint()
+    assert 98 <= len(rung) <= 102

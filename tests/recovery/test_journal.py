@@ -74,6 +74,20 @@ def test_numbers_go_on_over_segments(tmp_path, batch):
     assert records(tmp_path) == [Record(n, 1, payload(n)) for n in range(1, 301)]
 
 
+async def test_records_given_together_are_numbered_one_by_one_also_over_a_segments_end(tmp_path):
+    given_together = [(1 + n % 3, payload(n)) for n in range(1, 201)]
+    with open_journal(tmp_path, sync="disk", segment_bytes=SMALL) as journal:
+        assert list(journal.replay()) == []
+        journal.append(7, b"first")
+        journal.extend(given_together)
+        assert journal.append(7, b"last") == 202
+        await journal.commit()
+        assert journal.synced_number == 202
+    assert len(segment_firsts(tmp_path)) > 1
+    expected = [Record(n + 1, *each) for n, each in enumerate(given_together, 1)]
+    assert records(tmp_path) == [Record(1, 7, b"first"), *expected, Record(202, 7, b"last")]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 90), st.floats(0, 1), st.integers(-3, 80)), max_size=30))
 def test_any_record_is_read_in_any_order_while_more_are_written(tmp_path_factory, turns):
