@@ -388,7 +388,7 @@ async def test_a_disk_that_hangs_ends_the_replica(tmp_path, nursery, monkeypatch
     good = os.fdatasync
 
     def fdatasync(fd: int) -> None:
-        hangs.wait(10)
+        hangs.wait(PATIENCE)
         good(fd)
 
     async def hang() -> None:
@@ -398,11 +398,13 @@ async def test_a_disk_that_hangs_ends_the_replica(tmp_path, nursery, monkeypatch
             monkeypatch.setattr(os, "fdatasync", fdatasync)
             for _ in range(20):
                 inner.start_soon(group.nodes[1].command, ADD, b"1")
-            await trio.sleep(0.2)
-            hangs.set()
+            try:
+                with trio.fail_after(PATIENCE):
+                    await trio.sleep_forever()
+            finally:
+                hangs.set()
 
     with pytest.raises(ExceptionGroup) as caught:
         await hang()
-    hangs.set()
     assert caught.value.subgroup(lambda error: "wait for a disk that hangs" in str(error)) is not None
     nursery.cancel_scope.cancel()

@@ -235,7 +235,7 @@ async def test_what_is_not_answered_is_closed_without_a_word_and_counted(source,
 
 async def test_askers_are_bounded_and_one_who_does_not_read_is_closed(source, monkeypatch, nursery):
     monkeypatch.setattr(catch_up, "MAX_ASKERS_PER_HOST", 2)
-    monkeypatch.setattr(catch_up, "PATIENCE", 0.3)
+    monkeypatch.setattr(catch_up, "PATIENCE", 1.0)
     answers = LongAnswers(source.retransmitter)
     monkeypatch.setattr(source.retransmitter, "receive_long_request", lambda _: Endless())
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
