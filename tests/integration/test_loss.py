@@ -7,6 +7,7 @@ fills its own gaps from the shards.
 
 import contextlib
 import json
+import math
 import re
 import subprocess
 import sys
@@ -131,7 +132,7 @@ async def test_every_reader_ends_with_everything_in_order(tmp_path):
                 ends = {int(session[-4:]): end - 1 for session, end in market.tap.ends.items()}
                 return {f"s{number}": ends[number] for number in ends} if traded_all else None
 
-            with trio.fail_after(60):
+            with trio.fail_after(180):
                 async with trio.open_nursery() as nursery:
                     await nursery.start(vendor.watch, wanted)
                     async with trio.open_nursery() as trading:
@@ -155,8 +156,10 @@ async def test_every_reader_ends_with_everything_in_order(tmp_path):
 
     # And all that although each of the links lost its share, and each reader found and filled gaps.
     for count in relay.counts:
-        assert 0.02 < count["dropped"] / count["received"] < 0.1, count
         assert count["received"] > 300, count
+        expected = LOSS * count["received"]
+        assert count["dropped"] > 0, count
+        assert abs(count["dropped"] - expected) < 5 * math.sqrt(expected), count  # of a Poisson distribution
     for role, name in (("gateway", "g1"), ("retransmitter", "r1"), ("publisher", "A"), ("publisher", "B")):
         gaps = gaps_of(venue.log(role, name))
         assert len(gaps) == len(SHARDS), venue.log(role, name)
