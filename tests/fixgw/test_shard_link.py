@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import pytest
 import trio
@@ -33,7 +34,7 @@ class Replica:
         await trio.serve_listeners(self._serve, [listener], task_status=task_status)  # type: ignore[arg-type]
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        with trio.CancelScope() as self._scope:
+        with trio.CancelScope() as self._scope, suppress(trio.BrokenResourceError):
             server = LinkServer(1, {1: KEY}, bytes(NONCE_BYTES), time.time_ns())
             self.asked.set()
             if self.hangs:
