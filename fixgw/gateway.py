@@ -132,6 +132,11 @@ class Gateway:
                     await link.linked.wait()
             task_status.started()
 
+    def leave(self) -> None:
+        """Tell the shards that this process is about to end because it was asked to."""
+        for link in self._links.values():
+            link.leave()
+
     # --- batches ------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:

@@ -95,6 +95,11 @@ class ShardLink:
         self._dropped = reason
         self._scope.cancel()
 
+    def leave(self) -> None:
+        """Say that this process is about to end because it was asked to."""
+        if self.peer is not None and (data := self._link.leaving()):
+            self.peer.send(data)
+
     # --- the link -----------------------------------------------------------------------------------------------------
 
     async def _try_next(self) -> None:

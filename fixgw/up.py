@@ -357,12 +357,14 @@ def _serve(
             async with trio.open_nursery() as nursery:
                 if supervised:
                     nursery.start_soon(_end_with_supervisor, nursery.cancel_scope)
-                await nursery.start(role)
+                served = await nursery.start(role)
                 settle_garbage_collector(keeps_orders=keeps_orders)
                 if nice is not None:
                     _raise_priority(nice)
                 print(ready, flush=True)
                 async for _ in signals:
+                    if isinstance(served, Gateway):
+                        served.leave()
                     nursery.cancel_scope.cancel()
                     return
 

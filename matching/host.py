@@ -203,5 +203,8 @@ async def _tell_lost_sources(host: ShardHost) -> None:
         source_id = node.links.take_lost(LINK_GRACE, now_ns())
         if source_id is None:
             return
-        _log.error("shard %d: the gateway with source_id %d is lost: it has no link", host.shard_id, source_id)
+        left = node.links.has_left(source_id)
+        what = "has ended as it was asked to" if left else "is lost: it has no link"
+        level = logging.INFO if left else logging.ERROR
+        _log.log(level, "shard %d: the gateway with source_id %d %s", host.shard_id, source_id, what)
         await node.command(*encode(SourceLost(source_id)))

@@ -29,10 +29,15 @@ class FrameType(IntEnum):
     COMMAND = 5
     HEARTBEAT = 6
     REFUSED = 7
+    LEAVING = 8
 
 
 class LinkError(Exception):
     """The peer broke the protocol, is who it says it is not, went silent, or ended the link itself. Close it."""
+
+
+def packed(frame_type: FrameType, payload: bytes) -> bytes:
+    return _FRAME.pack(len(payload) + 1, frame_type) + payload
 
 
 class Frames:
@@ -72,7 +77,7 @@ class Frames:
         return frames
 
     def put(self, frame_type: FrameType, payload: bytes, now: int) -> None:
-        self._to_send.append(_FRAME.pack(len(payload) + 1, frame_type) + payload)
+        self._to_send.append(packed(frame_type, payload))
         self._send_deadline = now + HEARTBEAT_INTERVAL
 
     def data_to_send(self) -> bytes:

@@ -11,6 +11,7 @@
                                                               session_seq u64 · kind u8 · body          client
                                                  6 HEARTBEAT                                            both
                                                  7 REFUSED    text                                      server
+                                                 8 LEAVING                                              client
 
 The rules:
 
@@ -20,6 +21,8 @@ The rules:
   encrypted, and after the login not signed frame by frame: it belongs on a network of the venue's own.)
 - ACCEPTED tells the last command taken from this source; the client sends on from the next. There are no
   acknowledgements: the client sees its own commands come by on the shard's stream, and keeps them until then.
+- LEAVING says that the client's process ends because somebody asked it to: what follows is no failure of anything. It
+  changes nothing else, the link lives until it is closed.
 - Each side says HEARTBEAT after a second in which it said nothing else, and closes after three without a word. Not
   counted is the time in which a primary that cannot take commands leaves what comes in the socket (`stop_reading`).
 - A frame is at most MAX_FRAME_BYTES, so that a peer can make us hold no more than that. Whatever breaks a rule is
@@ -40,7 +43,7 @@ from enum import Enum
 from struct import Struct
 from typing import NamedTuple
 
-from recovery.frames import COMMAND_NUMBERS, SILENCE_LIMIT, Frames, FrameType, LinkError
+from recovery.frames import COMMAND_NUMBERS, SILENCE_LIMIT, Frames, FrameType, LinkError, packed
 from recovery.record import MAX_COMMAND_BYTES, NOOP
 
 VERSION = 1
@@ -111,6 +114,8 @@ class LinkServer:
         assert len(nonce) == NONCE_BYTES
         self.state = ServerState.CHALLENGED
         self.login: Login | None = None
+        #: The source has said that it goes.
+        self.leaving = False
         self._shard_id = shard_id
         self._keys = keys
         self._nonce = nonce
@@ -130,6 +135,8 @@ class LinkServer:
                     events.append(self._command(payload))
                 elif frame_type == FrameType.LOGIN:
                     events.append(self._login(payload, now))
+                elif frame_type == FrameType.LEAVING and not payload and self.state is ServerState.OPEN:
+                    self.leaving = True
                 elif frame_type != FrameType.HEARTBEAT or payload:
                     raise LinkError(f"frame type {frame_type} from a gateway")
         except LinkError as error:
@@ -360,6 +367,10 @@ class LinkClient:
             raise LinkForked(f"shard {self.shard_id} has {lost[0] - 1} commands of ours, and {lost[-1]} have come by")
         self._unseen.extendleft((seq, COMMAND_NUMBERS.pack(seq, *_FILLER[:3])) for seq in reversed(lost))
         self._lost = lost
+
+    def leaving(self) -> bytes:
+        """What to send at once, ahead of anything that waits, when our process is about to end as it was asked to."""
+        return packed(FrameType.LEAVING, b"") if self.open else b""
 
     def data_at_once(self) -> bytes:
         """What need not wait for the source's journal: logins, and after one the commands that it has (`written`)."""

@@ -62,6 +62,7 @@ class Links:
         self._strangers = 0
         self._pumps: dict[int, Pump] = {}  # source_id → its link
         self._lost_at: dict[int, int] = {}  # source_id → when its link was lost
+        self._leaving: set[int] = set()  # those who said, over their last link, that they go
         self._leading = False
         self._held_since: int | None = None
 
@@ -93,11 +94,14 @@ class Links:
                 del self._pumps[link.source_id]
                 if self._leading:
                     self._lost_at[link.source_id] = now_ns()
+                    if link.leaving:
+                        self._leaving.add(link.source_id)
 
     def logged_in(self, source_id: int, pump: Pump) -> None:
         """A source has one link; a newer one ends the older."""
         self._strangers -= 1
         self._lost_at.pop(source_id, None)
+        self._leaving.discard(source_id)
         if source_id in self._pumps:
             self._pumps[source_id].stop()
         self._pumps[source_id] = pump
@@ -117,6 +121,7 @@ class Links:
         for pump in self._pumps.values():
             pump.stop()
         self._lost_at.clear()
+        self._leaving.clear()
 
     def hold(self, now: int) -> None:
         """The primary takes no command, nor a login, until `release`. Again: as once."""
@@ -137,6 +142,10 @@ class Links:
             del self._lost_at[lost]
         return lost
 
+    def has_left(self, source_id: int) -> bool:
+        """Whether a source without a link had said that it goes."""
+        return source_id in self._leaving
+
 
 class _Link:
     """One gateway's connection: its core and pump, and what is done with what comes."""
@@ -147,6 +156,10 @@ class _Link:
         self._host = links.host
         self._core = core
         self.pump = Pump(core, stream, self._received)
+
+    @property
+    def leaving(self) -> bool:
+        return self._core.leaving
 
     async def _received(self, data: bytes, now: int) -> None:
         self._core.stop_reading()

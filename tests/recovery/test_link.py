@@ -228,6 +228,7 @@ def test_a_rejected_login_says_why(client):
         (frame(FrameType.LOGIN, bytes(70)), "login out of place"),
         (frame(FrameType.CHALLENGE, bytes(35)), "frame type 1"),
         (frame(FrameType.HEARTBEAT, b"!"), "frame type 6"),
+        (frame(FrameType.LEAVING, b"!"), "frame type 8"),
         (frame(99, b""), "frame type 99"),
         (b"\0\0", "0 bytes"),
         ((MAX_FRAME_BYTES - 1).to_bytes(2, "big"), "a frame of"),
@@ -239,6 +240,23 @@ def test_a_gateway_that_breaks_the_rules_hears_why(pair, data, says):
         pair.server.receive_data(data, 0)
     with pytest.raises(LinkError, match="shard 1 says: .*" + says):
         pair.client.receive_data(pair.server.data_to_send(), 0)
+
+
+def test_a_gateway_says_that_it_goes_ahead_of_what_waits(pair):
+    pair.client.forward(0, 0, 16, b"1", 0)
+    pair.server.receive_data(pair.client.leaving(), 0)
+    assert pair.server.leaving
+    pair.exchange()
+    assert [event.body for event in pair.events if isinstance(event, Command)] == [b"1"]
+    pair.client.disconnected()
+    assert pair.client.leaving() == b"", "there is nobody to tell"
+
+
+def test_a_stranger_does_not_leave(client):
+    server = LinkServer(1, {7: KEY}, b"s" * 32, 0)
+    with pytest.raises(LinkError, match="frame type 8"):
+        server.receive_data(frame(FrameType.LEAVING, b""), 0)
+    assert not server.leaving
 
 
 def test_a_command_before_login_is_refused(client):
