@@ -195,7 +195,7 @@ def test_the_digest_of_a_fixed_story_is_the_same_everywhere() -> None:
 def test_a_story_is_about_something() -> None:
     """Most of what is asked in the stories is taken, and every kind of event is met."""
     said: Counter[type] = Counter()
-    for seed in range(3 * len(THEMES)):
+    for seed in range(4 * len(THEMES)):
         both = Both()
         both.play(*drawn_by_lot(seed, 100))
         for event in both.events:
