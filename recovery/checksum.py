@@ -6,11 +6,12 @@ Both take `bytes` only: the C code refuses memoryview and bytearray.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import google_crc32c
 
-crc32c: Callable[[bytes], int] = google_crc32c.value
+crc32c: Final[Callable[[bytes], int]] = google_crc32c.value
 """crc32c(data) → the checksum as an unsigned 32-bit integer."""
 
-crc32c_extend: Callable[[int, bytes], int] = google_crc32c.extend
+crc32c_extend: Final[Callable[[int, bytes], int]] = google_crc32c.extend
 """crc32c_extend(crc, data) → the checksum of what gave `crc`, followed by `data`."""

@@ -30,9 +30,9 @@ The rules:
 from bisect import bisect_right
 from collections.abc import Iterable
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from recovery.record import COMMAND_HEADER_BYTES, MAX_COMMAND_BYTES, CommandHeader
+from recovery.record import COMMAND_HEADER_BYTES, MAX_COMMAND_BYTES
 
 COMMAND_RECORD = 1
 EPOCH_RECORD = 2
@@ -51,11 +51,13 @@ _ENTRY_HEAD = Struct(">IIBQ")
 """Of an entry: epoch, chain, kind, tx."""
 _U32 = Struct(">I")
 _U64 = Struct(">Q")
+_pack_place: Final = ENTRY_PLACE.pack
+_unpack_place: Final = ENTRY_PLACE.unpack_from
 
 
 def make_entry(epoch: int, chain: int, kind: int, command: bytes) -> bytes:
     """`command` is header and body."""
-    return ENTRY_PLACE.pack(epoch, chain, kind) + command
+    return _pack_place(epoch, chain, kind) + command
 
 
 def entry_epoch(entry: bytes) -> int:
@@ -66,10 +68,10 @@ def entry_tx(entry: bytes) -> int:
     return int(_U64.unpack_from(entry, ENTRY_PLACE.size)[0])
 
 
-def read_entry(entry: bytes) -> tuple[int, int, CommandHeader, bytes]:
-    """(chain before it, kind, header, command: header and body)."""
-    _, chain, kind = ENTRY_PLACE.unpack_from(entry)
-    return chain, kind, CommandHeader.unpack_from(entry, ENTRY_PLACE.size), entry[ENTRY_PLACE.size :]
+def read_entry(entry: bytes) -> tuple[int, int, bytes]:
+    """(chain before it, kind, command: header and body)."""
+    _, chain, kind = _unpack_place(entry)
+    return chain, kind, entry[ENTRY_PLACE.size :]
 
 
 class Point(NamedTuple):

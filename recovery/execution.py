@@ -12,7 +12,7 @@ from collections import deque
 from typing import Protocol
 
 from recovery.packet import EpochStart
-from recovery.record import COMMAND_HEADER_BYTES, FIRST_OPAQUE_KIND, CommandHeader, Position, Sequencer
+from recovery.record import COMMAND_HEADER_BYTES, FIRST_OPAQUE_KIND, Position, Sequencer, unpack_command_header
 from recovery.sources import Sources
 from recovery.store import MemoryStore
 
@@ -78,17 +78,17 @@ class Execution:
         """Where an epoch that began now would begin."""
         return EpochStart(self.last_tx, *self.sequencer.position)
 
-    def apply(self, kind: int, header: CommandHeader, command: bytes) -> list[bytes]:
+    def apply(self, kind: int, command: bytes) -> list[bytes]:
         """The messages of the next transaction. `command` is header and body."""
         events: list[tuple[int, bytes]] = []
-        tx, timestamp, source_id, _, _, session_id, _ = header
+        tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq = unpack_command_header(command)
         if kind >= FIRST_OPAQUE_KIND:
             body = command[COMMAND_HEADER_BYTES:]
             try:
                 events = self.state_machine.apply(kind, body, timestamp, tx, source_id, session_id)
             except Exception as error:
                 raise AssertionError(f"tx {tx}, kind {kind}: {error!r}") from error
-        self.sources.apply(kind, header)
+        self.sources.apply(kind, source_id, incarnation, source_seq, session_id, session_seq)
         self.last_timestamp = timestamp
         sequencer = self.sequencer
         messages = sequencer.messages(kind, command, events)

@@ -216,11 +216,12 @@ class History:
 
     def _apply_next(self) -> None:
         execution = self.execution
-        chain, kind, header, command = read_entry(self.log.entry(execution.last_tx + 1))
+        tx = execution.last_tx + 1
+        chain, kind, command = read_entry(self.log.entry(tx))
         if not self._same_chain(chain):
             ours = execution.sequencer.digest
-            raise ReplicaDiverged(f"shard {self.shard_id} before tx {header.tx}: {ours:#010x}, primary {chain:#010x}")
-        execution.apply(kind, header, command)
+            raise ReplicaDiverged(f"shard {self.shard_id} before tx {tx}: {ours:#010x}, primary {chain:#010x}")
+        execution.apply(kind, command)
 
     def _same_chain(self, chain: int) -> bool:
         return chain == self.execution.sequencer.digest

@@ -30,7 +30,7 @@ after its length u16; then the server closes.
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from recovery.checksum import crc32c, crc32c_extend
 from recovery.record import MAX_PACKET_BYTES, PACKET_HEADER_BYTES, StreamError
@@ -49,6 +49,8 @@ _HEADER = Struct(">HBBHHIQQI")
 _EPOCH_START = Struct(">QQI")
 _REQUEST = Struct(">HBBHHIQI")
 _LENGTH = Struct(">H")
+_pack_header: Final = _HEADER.pack
+_unpack_header: Final = _HEADER.unpack_from
 _ZERO = bytes(4)
 _CHECKSUM_AT = PACKET_HEADER_BYTES - 4
 
@@ -92,14 +94,14 @@ def make_packet(header: PacketHeader, payload: bytes = b"") -> bytes:
     """The datagram of `header` and the messages (or the EpochStart) that `payload` is."""
     shard_id, epoch, flags, count, first_seq, commit_seq = header
     fields = (PACKET_MAGIC, VERSION, flags, shard_id, count, epoch, first_seq, commit_seq)
-    return _HEADER.pack(*fields, crc32c(_HEADER.pack(*fields, 0) + payload)) + payload
+    return _pack_header(*fields, crc32c(_pack_header(*fields, 0) + payload)) + payload
 
 
 def parse_packet(data: bytes) -> PacketHeader:
     """The header of a checked packet; its messages begin at PACKET_HEADER_BYTES. Raises GarbledPacket."""
     if len(data) < PACKET_HEADER_BYTES:
         raise GarbledPacket(f"{len(data)} bytes are no packet")
-    magic, version, flags, shard_id, count, epoch, first_seq, commit_seq, checksum = _HEADER.unpack_from(data)
+    magic, version, flags, shard_id, count, epoch, first_seq, commit_seq, checksum = _unpack_header(data)
     if magic != PACKET_MAGIC or version != VERSION:
         raise GarbledPacket(f"magic {magic:#06x} version {version} is not ours")
     covered = crc32c_extend(crc32c(data[:_CHECKSUM_AT] + _ZERO), data[PACKET_HEADER_BYTES:])
@@ -114,7 +116,7 @@ def place(data: bytes) -> tuple[int, int] | None:
     """(shard_id, epoch) that a packet says, before its checksum is looked at; None when it is no packet."""
     if len(data) < PACKET_HEADER_BYTES:
         return None
-    magic, _, _, shard_id, _, epoch, *_ = _HEADER.unpack_from(data)
+    magic, _, _, shard_id, _, epoch, *_ = _unpack_header(data)
     return (shard_id, epoch) if magic == PACKET_MAGIC else None
 
 

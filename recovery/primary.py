@@ -20,7 +20,7 @@ The rules:
 from recovery.command_log import COMMAND_RECORD, make_entry
 from recovery.execution import Execution, StateMachine
 from recovery.outbox import Outbox
-from recovery.record import NOOP, OPEN_SOURCE, CommandHeader
+from recovery.record import NOOP, OPEN_SOURCE, pack_command_header
 from recovery.sources import Sources, Verdict
 from recovery.store import MemoryStore
 
@@ -162,12 +162,10 @@ class Primary:
         """Number, stamp, apply; leaves the record and the messages to be taken."""
         sequencer, execution = self._sequencer, self.execution
         timestamp = max(now, execution.last_timestamp)
-        header = CommandHeader(
-            sequencer.next_tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq
-        )
-        command = header.pack() + body
+        tx = sequencer.next_tx
+        command = pack_command_header(tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq) + body
         entry = make_entry(self.epoch, sequencer.digest, kind, command)
-        self.outbox.append(execution.apply(kind, header, command))
+        self.outbox.append(execution.apply(kind, command))
         self._records.append((COMMAND_RECORD, entry))  # not before it is known to work, or no restart would
 
     # Output

@@ -28,7 +28,7 @@ The rules:
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -52,13 +52,15 @@ MAX_MESSAGE_BYTES = MAX_PACKET_BYTES - PACKET_HEADER_BYTES
 _HEAD = Struct(">HBB")
 COMMAND_HEADER = Struct(">QQHIQIQ")
 """tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq: what a `CommandHeader` holds."""
+pack_command_header: Final = COMMAND_HEADER.pack
+unpack_command_header: Final = COMMAND_HEADER.unpack_from
 
-_from_bytes = int.from_bytes
-_unpack_head = _HEAD.unpack_from
-_pack_head = _HEAD.pack
-_pack_name = Struct(">HQ").pack
-_pack_named_head = Struct(">HQBB").pack
-_pack_u32 = Struct(">I").pack
+_from_bytes: Final = int.from_bytes
+_unpack_head: Final = _HEAD.unpack_from
+_pack_head: Final = _HEAD.pack
+_pack_name: Final = Struct(">HQ").pack
+_pack_named_head: Final = Struct(">HQBB").pack
+_pack_u32: Final = Struct(">I").pack
 
 DIGEST_BYTES = 4
 COMMAND_HEADER_BYTES = COMMAND_HEADER.size
@@ -67,6 +69,9 @@ MAX_EVENT_BYTES = MAX_MESSAGE_BYTES - _HEAD.size - 4 - 4
 MAX_COMMAND_BYTES = MAX_EVENT_BYTES - COMMAND_HEADER_BYTES
 """The command's own body, after the command header."""
 MIN_MESSAGE_BYTES = _HEAD.size + 4
+_NAME_BYTES: Final = 10
+_LENGTHS: Final = [(size + 6).to_bytes(2, "big") for size in range(MAX_EVENT_BYTES + DIGEST_BYTES + 1)]
+"""The length field of a message, by the bytes of its body and digest."""
 _TOO_LONG = "a message larger than a packet: the state machine broke its bound"
 
 
@@ -250,21 +255,24 @@ class Sequencer:
 
     def messages(self, kind: int, command: bytes, events: Sequence[tuple[int, bytes]]) -> list[bytes]:
         """The same for a command whose header, of the next transaction, is packed already."""
-        shard_id, seq, digest = self.shard_id, self.next_seq, self.digest
-        messages = []
-        flags = FIRST
-        last_seq = seq + len(events)
-        for message_kind, body in ((kind, command), *events):  # `make` and `chain`, spelled out
-            if seq == last_seq:
-                flags |= END
-                body += _pack_u32(digest)
-            checksum = _pack_u32(crc32c(_pack_named_head(shard_id, seq, message_kind, flags) + body))
-            data = _pack_head(len(body) + 6, message_kind, flags) + body + checksum
-            assert len(data) <= MAX_MESSAGE_BYTES, _TOO_LONG
-            digest = crc32c_extend(digest, checksum)
-            messages.append(data)
-            flags = 0
+        # `make` and `chain`, spelled out; but the chain takes the checksums in at once, where it is asked for.
+        shard_id, seq = self.shard_id, self.next_seq
+        messages, checksums = [], []
+        flags, body = FIRST, command
+        for next_kind, next_body in events:
+            covered = _pack_named_head(shard_id, seq, kind, flags) + body
+            checksum = _pack_u32(crc32c(covered))
+            assert len(body) <= MAX_EVENT_BYTES, _TOO_LONG
+            messages.append(_LENGTHS[len(body)] + covered[_NAME_BYTES:] + checksum)
+            checksums.append(checksum)
+            flags, kind, body = 0, next_kind, next_body
             seq += 1
+        assert len(body) <= MAX_EVENT_BYTES, _TOO_LONG
+        digest = crc32c_extend(self.digest, b"".join(checksums))
+        body += _pack_u32(digest)
+        covered = _pack_named_head(shard_id, seq, kind, flags | END) + body
+        checksum = _pack_u32(crc32c(covered))
+        messages.append(_LENGTHS[len(body)] + covered[_NAME_BYTES:] + checksum)
         self.next_tx += 1
-        self.next_seq, self.digest = seq, digest
+        self.next_seq, self.digest = seq + 1, crc32c_extend(digest, checksum)
         return messages

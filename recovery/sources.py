@@ -23,7 +23,7 @@ incarnations either; source_seq 0 marks the primary's own commands, which are no
 from collections.abc import Iterable
 from enum import Enum
 
-from recovery.record import NOOP, OPEN_SOURCE, CommandHeader
+from recovery.record import NOOP, OPEN_SOURCE
 
 OPERATOR_SOURCE = 65_535
 """People: their commands come over a replica's service, and not over a link. No gateway has this number."""
@@ -79,13 +79,15 @@ class Sources:
             return Verdict.DUPLICATE
         return Verdict.TAKE
 
-    def apply(self, kind: int, header: CommandHeader) -> None:
-        """A command was sequenced (now, or once and replayed)."""
+    def apply(
+        self, kind: int, source_id: int, incarnation: int, source_seq: int, session_id: int, session_seq: int
+    ) -> None:
+        """A command with these numbers was sequenced (now, or once and replayed)."""
         if kind == OPEN_SOURCE:
-            current, last = self._sources.get(header.source_id, (0, 0))
-            assert header.incarnation > current, f"source {header.source_id}: {header.incarnation} after {current}"
-            self._sources[header.source_id] = (header.incarnation, last)
-        elif header.source_seq:
-            self._sources[header.source_id] = (header.incarnation, header.source_seq)
-            if kind != NOOP and header.session_id and header.session_seq:
-                self._sessions[header.session_id] = header.session_seq
+            current, last = self._sources.get(source_id, (0, 0))
+            assert incarnation > current, f"source {source_id}: {incarnation} after {current}"
+            self._sources[source_id] = (incarnation, last)
+        elif source_seq:
+            self._sources[source_id] = (incarnation, source_seq)
+            if kind != NOOP and session_id and session_seq:
+                self._sessions[session_id] = session_seq

@@ -22,7 +22,7 @@ from matching.shard import Shard
 from matching.wire import decode_command
 from recovery.execution import Execution
 from recovery.packet import pack_messages
-from recovery.record import CommandHeader
+from recovery.record import pack_command_header
 from tests.bench.flows import Row
 
 #: Commands decoded at a time: few enough to be in the processor's cache when they are applied, as in a shard.
@@ -100,8 +100,7 @@ def _batch(execution: Execution, rows: list[Row]) -> list[bytes]:
     messages: list[bytes] = []
     for kind, body, session in rows:
         tx = execution.last_tx + 1
-        header = CommandHeader(tx, 0, 1, 1, tx, session, tx)
-        messages += execution.apply(kind, header, header.pack() + body)
+        messages += execution.apply(kind, pack_command_header(tx, 0, 1, 1, tx, session, tx) + body)
     execution.commit(execution.last_tx)
     return pack_messages(1, 1, 0, first_seq, first_seq - 1, messages)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from recovery.checksum import crc32c
-from recovery.command_log import entry_epoch, read_entry
+from recovery.command_log import entry_epoch, entry_tx, read_entry
 from recovery.primary import Primary
 
 ADD = 16  # body: text of a number; event TOTAL
@@ -57,9 +57,9 @@ class Adder:
 def replay(primary: Primary, journal: Iterable[tuple[int, bytes]]) -> None:
     """Apply the COMMAND records of a journal; all of them are committed."""
     for _, entry in journal:
-        _, kind, header, command = read_entry(entry)
-        primary.execution.apply(kind, header, command)
-        primary.execution.commit(header.tx)
+        _, kind, command = read_entry(entry)
+        primary.execution.apply(kind, command)
+        primary.execution.commit(entry_tx(entry))
 
 
 def next_epoch(journal: Sequence[tuple[int, bytes]]) -> int:

@@ -18,7 +18,7 @@ def test_an_entry_says_its_place():
     header = CommandHeader(12, 99, 7, 1, 3, 41, 5)
     entry = make_entry(4, 0xABCD, 17, header.pack() + b"body")
     assert (entry_epoch(entry), entry_tx(entry)) == (4, 12)
-    assert read_entry(entry) == (0xABCD, 17, header, header.pack() + b"body")
+    assert read_entry(entry) == (0xABCD, 17, header.pack() + b"body")
 
 
 def test_a_log_is_cut_and_goes_on():

@@ -533,7 +533,7 @@ def test_a_snapshot_of_another_branch_is_void_also_if_the_log_has_come_to_its_tx
     log = replica.stable.log
     point = replica.snapshot_begun()
     assert point.tx == 10
-    chain, kind, _, command = read_entry(log.entry(10))
+    chain, kind, command = read_entry(log.entry(10))
     replica.history.cut(9)
     replica.stable.append(make_entry(point.epoch + 1, chain, kind, command))
     replica.history.apply_committed(1 << 40, 10)

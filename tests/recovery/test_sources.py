@@ -1,19 +1,15 @@
 import pytest
 
-from recovery.record import NOOP, OPEN_SOURCE, CommandHeader
+from recovery.record import NOOP, OPEN_SOURCE
 from recovery.sources import Sources, Verdict
-
-
-def header(incarnation: int, source_seq: int, session_id: int = 0, session_seq: int = 0) -> CommandHeader:
-    return CommandHeader(1, 0, 7, incarnation, source_seq, session_id, session_seq)
 
 
 @pytest.fixture
 def sources() -> Sources:
     sources = Sources()
-    sources.apply(OPEN_SOURCE, header(2, 0))
-    sources.apply(16, header(2, 1, 41, 10))
-    sources.apply(16, header(2, 2))
+    sources.apply(OPEN_SOURCE, 7, 2, 0, 0, 0)
+    sources.apply(16, 7, 2, 1, 41, 10)
+    sources.apply(16, 7, 2, 2, 0, 0)
     return sources
 
 
@@ -44,23 +40,23 @@ def test_a_source_never_heard_of_is_not_open(sources):
 
 
 def test_a_new_incarnation_goes_on_with_the_numbers(sources):
-    sources.apply(OPEN_SOURCE, header(3, 0))
+    sources.apply(OPEN_SOURCE, 7, 3, 0, 0, 0)
     assert sources.check(7, 3, 3, 0, 0) is Verdict.TAKE
     assert sources.check(7, 3, 1, 0, 0) is Verdict.REPEATED
     assert sources.check(7, 2, 3, 0, 0) is Verdict.FENCED
 
 
 def test_a_noop_uses_up_its_source_seq_and_leaves_the_session_alone(sources):
-    sources.apply(NOOP, header(2, 3, 41, 4))
+    sources.apply(NOOP, 7, 2, 3, 41, 4)
     assert sources.last_source_seq(7) == 3
     assert sources.last_session_seq(41) == 10
 
 
 def test_the_primarys_own_commands_leave_no_trace(sources):
-    sources.apply(16, CommandHeader(1, 0, 0, 0, 0, 0, 0))
+    sources.apply(16, 0, 0, 0, 0, 0)
     assert sources.last_source_seq(0) == 0
 
 
 def test_an_incarnation_opens_once(sources):
     with pytest.raises(AssertionError):
-        sources.apply(OPEN_SOURCE, header(2, 0))
+        sources.apply(OPEN_SOURCE, 7, 2, 0, 0, 0)

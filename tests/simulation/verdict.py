@@ -57,7 +57,7 @@ class _Again:
         for seq, data in enumerate(stream, 1):
             message = parse(SHARD, seq, data)
             if message.flags & FIRST:
-                self.execution.apply(message.kind, CommandHeader.unpack_from(message.body), bytes(message.body))
+                self.execution.apply(message.kind, bytes(message.body))
                 self._note(asked)
         if self.execution.store.messages(1, ALL) != stream:
             raise Violation("the commands, applied again, make other messages")
