@@ -25,8 +25,8 @@ import argon2
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 30
-STOP_SECONDS = 10
+START_SECONDS = 60
+STOP_SECONDS = 20
 
 #: Below Linux's own range for outgoing connections (net.ipv4.ip_local_port_range, 32768 and up).
 PORTS = range(12_000, 32_000)

@@ -26,7 +26,7 @@ MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 # A hung leader is given up after syncLimit ticks; a session of 4 s is within what the server allows (2 to 20 ticks).
 TIMES = {"tickTime": "500", "initLimit": "20", "syncLimit": "4"}
 POLL_SECONDS = 0.02
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 def need_zookeeper() -> None:

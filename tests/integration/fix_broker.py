@@ -26,7 +26,7 @@ LOGON_SECONDS = 5.0
 #: A broker that offers a rate sends so many requests at a time.
 PACED = 5
 #: What has not come by then will not come.
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 Fields = dict[int, bytes]
 

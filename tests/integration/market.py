@@ -16,7 +16,7 @@ from recovery.journal_reader import JournalReader
 from recovery.record import split
 from recovery.segment import MARK, Record
 from tests.integration.feed_tap import Address, FeedTap
-from tests.integration.fix_broker import Broker, books
+from tests.integration.fix_broker import PATIENCE, Broker, books
 from tests.venue import ROOT, Venue, running
 
 SESSIONS = (("BROKER1", "FIX.4.4"), ("BROKER2", "FIX.4.2"), ("BROKER3", "FIX.4.4"))
@@ -53,7 +53,7 @@ class Market:
         """Start a role while the brokers go on."""
         await trio.to_thread.run_sync(self.venue.start, role, name)
 
-    async def wait(self, condition: Any, what: str, seconds: float = 20.0) -> None:
+    async def wait(self, condition: Any, what: str, seconds: float = PATIENCE) -> None:
         """For what shows only when one looks. Raises AssertionError."""
         with trio.move_on_after(seconds):
             while not condition():  # noqa: ASYNC110 - other processes and threads set no events of ours

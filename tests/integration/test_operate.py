@@ -80,7 +80,7 @@ class Floor:
         return [(m[19:20], m[21:25].rstrip()) for m in self.heard() if m[:1] == b"H" and m[11:19] == stock]
 
     async def hears(self, condition: Any, what: str) -> None:
-        with trio.move_on_after(20):
+        with trio.move_on_after(PATIENCE):
             while not condition():  # noqa: ASYNC110 - the tap is a thread
                 await trio.sleep(POLL_SECONDS)
             return

@@ -59,8 +59,9 @@ async def test_what_brokers_hold_is_read_while_a_majority_lives(tmp_path):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(broker.run)
             await hold_and_trade(broker)
-            await check_orders(venue, broker)
-            await check_trades(venue)
+            async with trio.open_nursery() as asking:
+                asking.start_soon(check_orders, venue, broker)
+                asking.start_soon(check_trades, venue)
 
             primary = venue.owner("s1")
             venue.kill("shard", primary)

@@ -34,7 +34,7 @@ LOGON, LOGOUT, REJECT, BUSINESS_MESSAGE_REJECT = "A", "5", "3", "j"
 EXECUTION_REPORT, ORDER_CANCEL_REJECT = "8", "9"
 
 #: Seconds after which what has not come will not come.
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 Message = dict[int, str]
 Condition = Callable[[Message], bool]
