@@ -13,7 +13,7 @@ from matching.engine import Engine
 from matching.events import CommandRefused
 from matching.queries import QueryError, QueryRefused, StateDigest, decode_query
 from matching.queries import encode as encode_answer
-from matching.wire import COMMAND_KINDS, WireError, decode_command, encode
+from matching.wire import COMMAND_KINDS, WireError, decode_command, encode, encode_all
 
 #: Kinds below it belong to the stream itself.
 FIRST_COMMAND_KIND: Final = 16
@@ -46,7 +46,7 @@ class Shard:
         except WireError:
             reason = RefusalReason.UNDECODABLE if kind in COMMAND_KINDS else RefusalReason.UNKNOWN_KIND
             return [encode(CommandRefused(kind, reason))]
-        return [encode(event) for event in self.engine.apply(command, timestamp, session_id)]
+        return encode_all(self.engine.apply(command, timestamp, session_id))
 
     def continuation(self) -> tuple[int, bytes] | None:
         """The command that must be sequenced before any other, if there is one."""

@@ -16,7 +16,7 @@ Theory of the code: the table `LAYOUTS` is the specification and the code is mad
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct as Layout
 from struct import error as LayoutError  # noqa: N812
 from typing import Any, Final
@@ -293,6 +293,11 @@ def encode(message: Command | Event) -> tuple[int, bytes]:
     """(kind, body) of a command or event. Its numbers fit their fields and its texts are not too long: engines and
     gateways have checked that."""
     return _ENCODERS[type(message)](message)
+
+
+def encode_all(events: Iterable[Event]) -> list[tuple[int, bytes]]:
+    """Each as `encode` gives it: all of a transaction in one call, which is for every command of a shard."""
+    return [_ENCODERS[type(event)](event) for event in events]
 
 
 def decode_command(kind: int, body: bytes) -> Command:

@@ -41,9 +41,10 @@ class MemoryStore:
 
     def append(self, messages: Sequence[bytes]) -> None:
         """The messages from next_seq on."""
+        count = len(messages)
         self._messages += messages
-        self.next_seq += len(messages)
-        self._bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD_BYTES * len(messages)
+        self.next_seq += count
+        self._bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD_BYTES * count
         if self._bytes > self.max_bytes:
             self._drop()
 

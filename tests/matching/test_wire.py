@@ -98,6 +98,12 @@ def test_commands_are_no_events_and_events_no_commands() -> None:
         wire.decode_command(*accepted)
 
 
+def test_the_events_of_a_transaction_are_encoded_as_each_of_them_is() -> None:
+    events: list[Event] = [OrderAccepted(TERMS, 1), OrderExecuted(9, 8, 7, TERMS, 6, 5, 4, 3, 2, OTHER, 1, 2, 3, 4)]
+    assert wire.encode_all(events) == [wire.encode(event) for event in events]
+    assert wire.encode_all([]) == []
+
+
 def test_an_empty_body_is_a_message_too() -> None:
     assert wire.encode(Continue()) == (23, b"")
 
