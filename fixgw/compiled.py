@@ -43,10 +43,15 @@ MODULES: Final = (
     "matching/trade.py",
     "matching/uncross.py",
     "matching/walk.py",
+    "recovery/checksum.py",
+    "recovery/command_log.py",
     "recovery/execution.py",
+    "recovery/outbox.py",
     "recovery/packet.py",
+    "recovery/primary.py",
     "recovery/record.py",
     "recovery/sources.py",
+    "recovery/store.py",
 )
 
 
