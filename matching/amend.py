@@ -34,7 +34,7 @@ from msgspec.structs import astuple
 from matching.admission import admit, arrive
 from matching.book import unlink
 from matching.codes import CancelReason, OrdStatus, RejectReason
-from matching.commands import CancelOrder, ReplaceOrder
+from matching.commands import CancelOrder, Conditions, ReplaceOrder
 from matching.conditions import NO_CONDITIONS
 from matching.entry import figures_fault, phase_fault, wish_fault
 from matching.events import (
@@ -45,12 +45,13 @@ from matching.events import (
     OrderReplaced,
     OrderTerms,
 )
+from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.incoming import would_trade
 from matching.instruments import CONTINUOUS, Instrument
 from matching.order import Order
 from matching.outcomes import ClosedOrder
 from matching.state import Entry, Session, State, Sweep
-from matching.trade import CANCELED, GOOD_TILL_DATE, close, rest, stir
+from matching.trade import CANCELED, GOOD_TILL_DATE, LIMIT, close, rest, stir
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
@@ -59,7 +60,13 @@ REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
 
 #: All fields of the command at once, see `entry`.
-_fields: Final[Callable[[CancelOrder], tuple[int, int, int, int, int, bytes, bytes]]] = astuple
+_cancel_fields: Final[Callable[[CancelOrder], tuple[int, int, int, int, int, bytes, bytes]]] = astuple
+_replace_fields: Final[
+    Callable[
+        [ReplaceOrder],
+        tuple[int, int, int, int, int, int, int, int, int, bytes, bytes, bytes, Conditions | None],
+    ]
+] = astuple
 
 #: CxlRejResponseTo(434).
 TO_CANCEL: Final = 1
@@ -68,77 +75,94 @@ TO_REPLACE: Final = 2
 
 def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a cancel request."""
-    participant_id, instrument_id, side, order_id, expires_at, cl_ord_id, orig_cl_ord_id = _fields(command)
+    participant_id, instrument_id, side, order_id, expires_at, cl_ord_id, orig_cl_ord_id = _cancel_fields(command)
     session = state.sessions.get(session_id)
     if session is None or session.participant_id != participant_id:
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    order = session.cl_ord_ids.get(orig_cl_ord_id) or participant.orders.get(order_id)
-    if expires_at and expires_at < timestamp:
-        reason: int = RejectReason.COMMAND_EXPIRED
-    else:
-        reason = _fault(state, session, order, instrument_id, side, cl_ord_id)
-    if reason:
+    cl_ord_ids = session.cl_ord_ids
+    order = cl_ord_ids.get(orig_cl_ord_id)
+    if order is None:
+        order = participant.orders.get(order_id)
+    if not (
+        isinstance(order, Order)
+        and order.terms.instrument_id == instrument_id
+        and order.terms.side == side
+        and cl_ord_id not in cl_ord_ids
+        and state.day
+        and (not expires_at or expires_at >= timestamp)
+    ):
+        reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
         return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
-    assert isinstance(order, Order)
-    session.cl_ord_ids[cl_ord_id] = close(order, CANCELED)
-    if state.instruments.by_id[instrument_id].pegs.bids.best is not None:
-        stir(state, state.instruments.by_id[instrument_id], 0, 0)
+    terms = order.terms
+    cl_ord_ids[cl_ord_id] = close(order, CANCELED)
+    instrument = state.instruments.by_id[instrument_id]
+    if instrument.pegs.bids.best is not None:
+        stir(state, instrument, 0, 0)
     leaves_qty = order.displayed_qty + order.hidden_qty
     return [
-        OrderCanceled(
-            order.terms, cl_ord_id, order.order_ref, leaves_qty, REQUESTED, seq, order.cum_qty, order.cum_notional
-        )
+        OrderCanceled(terms, cl_ord_id, order.order_ref, leaves_qty, REQUESTED, seq, order.cum_qty, order.cum_notional)
     ]
 
 
 def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a cancel/replace request."""
-    participant_id = command.participant_id
+    (
+        participant_id, instrument_id, side, ord_type, time_in_force, price, quantity, order_id, expires_at, cl_ord_id,
+        orig_cl_ord_id, account, conditions,
+    ) = _replace_fields(command)  # fmt: skip
     session = state.sessions.get(session_id)
     if session is None or session.participant_id != participant_id:
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    order = session.cl_ord_ids.get(command.orig_cl_ord_id) or participant.orders.get(command.order_id)
-    cl_ord_id = command.cl_ord_id
-    if command.expires_at and command.expires_at < timestamp:
-        reason: int = RejectReason.COMMAND_EXPIRED
-    else:
-        reason = _fault(state, session, order, command.instrument_id, command.side, cl_ord_id)
-    if not reason:
-        reason = _replace_fault(state, session, command, order, timestamp)
+    order = session.cl_ord_ids.get(orig_cl_ord_id)
+    if order is None:
+        order = participant.orders.get(order_id)
+    reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
     assert isinstance(order, Order)
     old = order.terms
+    instrument = state.instruments.by_id[instrument_id]
+    if (  # it is not certain that nothing is wrong
+        instrument.phase != CONTINUOUS
+        or instrument.protected
+        or instrument.ticks
+        or ord_type != LIMIT
+        or ord_type != old.ord_type
+        or time_in_force != old.time_in_force
+        or conditions is not None
+        or old.conditions is not None
+        or session.blocked
+        or price <= 0
+        or price > MAX_PRICE
+        or price % instrument.tick_size
+        or quantity > MAX_QUANTITY
+        or quantity % instrument.lot_size
+        or order.displayed_qty + order.hidden_qty + quantity <= old.order_qty
+    ):
+        reason = _replace_fault(session, instrument, command, order, timestamp)
+        if reason:
+            return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
     terms = OrderTerms(
-        old.order_id,
-        participant_id,
-        session_id,
-        old.instrument_id,
-        old.side,
-        old.ord_type,
-        old.time_in_force,
-        command.price,
-        command.quantity,
-        cl_ord_id,
-        command.account,
-        command.conditions,
-    )
+        old.order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, price, quantity,
+        cl_ord_id, account, conditions,
+    )  # fmt: skip
     order.session.cl_ord_ids[old.cl_ord_id] = old.order_id
     state.revise(terms)
-    instrument = state.instruments.by_id[old.instrument_id]
-    if terms.price == old.price and terms.order_qty <= old.order_qty and _wants_the_same(old, terms):
+    if (
+        price == old.price
+        and quantity <= old.order_qty
+        and (conditions is old.conditions or _wants_the_same(old, terms))
+    ):
         return [_reduced(order, session, terms, seq)]
     return _requeued(state, instrument, order, session, terms, seq, timestamp)
 
 
 def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
     """Whether both ask for the same besides side, price and quantity."""
-    if old.conditions is new.conditions:
-        return True
     return (old.conditions or NO_CONDITIONS) == (new.conditions or NO_CONDITIONS)
 
 
@@ -199,8 +223,19 @@ def _requeued(
     return events
 
 
-def _fault(state: State, session: Session, order: Entry | None, instrument_id: int, side: int, cl_ord_id: bytes) -> int:
-    """The first RejectReason that holds against any request that has not expired, or 0: then the order rests."""
+def _fault(
+    state: State,
+    session: Session,
+    order: Entry | None,
+    instrument_id: int,
+    side: int,
+    cl_ord_id: bytes,
+    expires_at: int,
+    timestamp: int,
+) -> int:
+    """The first RejectReason that holds against any request, or 0: then the order rests."""
+    if expires_at and expires_at < timestamp:
+        return RejectReason.COMMAND_EXPIRED
     if order is None:
         return RejectReason.UNKNOWN_ORDER
     if not isinstance(order, Order):
@@ -215,22 +250,19 @@ def _fault(state: State, session: Session, order: Entry | None, instrument_id: i
     return 0
 
 
-def _replace_fault(state: State, session: Session, command: ReplaceOrder, order: Entry | None, timestamp: int) -> int:
+def _replace_fault(
+    session: Session, instrument: Instrument, command: ReplaceOrder, order: Order, timestamp: int
+) -> int:
     """The first RejectReason that holds against a replace of this resting order, or 0."""
-    assert isinstance(order, Order)
     terms = order.terms
     if command.ord_type != terms.ord_type or command.time_in_force != terms.time_in_force:
         return RejectReason.TERMS_MISMATCH
-    has_conditions = command.conditions is not None or terms.conditions is not None
-    if has_conditions:
-        now, then = command.conditions or NO_CONDITIONS, terms.conditions or NO_CONDITIONS
-        if now.exec_inst != then.exec_inst or now.peg != then.peg or now.min_qty not in (0, then.min_qty):
-            return RejectReason.TERMS_MISMATCH
-    instrument = state.instruments.by_id[terms.instrument_id]
-    if instrument.phase != CONTINUOUS:
-        reason = phase_fault(instrument)
-        if reason:
-            return reason
+    now, then = command.conditions or NO_CONDITIONS, terms.conditions or NO_CONDITIONS
+    if now.exec_inst != then.exec_inst or now.peg != then.peg or now.min_qty not in (0, then.min_qty):
+        return RejectReason.TERMS_MISMATCH
+    reason = phase_fault(instrument)
+    if reason:
+        return reason
     if session.blocked:
         return RejectReason.ENTRY_BLOCKED
     reason = figures_fault(instrument, terms.ord_type, command.price, command.quantity)
@@ -238,7 +270,7 @@ def _replace_fault(state: State, session: Session, command: ReplaceOrder, order:
         return reason
     if order.displayed_qty + order.hidden_qty + command.quantity <= terms.order_qty:
         return RejectReason.QUANTITY_ALREADY_EXECUTED
-    return wish_fault(instrument, command, timestamp) if has_conditions or instrument.protected else 0
+    return wish_fault(instrument, command, timestamp)
 
 
 def _rejected(

@@ -38,7 +38,7 @@ MOVED: Final = 128
 class BookSide:
     """The bids or the asks of one instrument."""
 
-    __slots__ = ("best", "far", "hidden", "levels", "near", "opposite", "sign")
+    __slots__ = ("best", "far", "has_far", "hidden", "levels", "near", "opposite", "sign")
 
     #: The other side of the same book.
     opposite: BookSide
@@ -52,6 +52,8 @@ class BookSide:
         #: Empty only if `far` is; every rank in it is higher than those in `far`.
         self.near: list[int] = []
         self.far = SortedList()
+        #: Whether there are any in it, for less than it costs to ask that.
+        self.has_far: bool = False
         self.levels: dict[int, PriceLevel] = {}
 
     def open(self, rank: int, price: int) -> PriceLevel:
@@ -68,23 +70,30 @@ class BookSide:
         best = self.best
         if best is None:
             self.best = level
-        elif rank > best.rank:
-            self._stand_behind(best.rank)
+            return level
+        behind = rank
+        if rank > best.rank:
             self.best = level
+            behind = best.rank
+        if self.has_far and behind < self.near[0]:
+            self.far.add(behind)
         else:
-            self._stand_behind(rank)
+            insort(self.near, behind)
+            if len(self.near) > MAX_NEAR:
+                self._move_away()
         return level
 
-    def _stand_behind(self, rank: int) -> None:
-        """There is one more level behind the best."""
-        near = self.near
-        if near and rank < near[0] and self.far:
-            self.far.add(rank)
-            return
-        insort(near, rank)
-        if len(near) > MAX_NEAR:
-            self.far.update(near[:MOVED])
-            del near[:MOVED]
+    def _move_away(self) -> None:
+        """There are too many for a plain list: the last ones are far."""
+        self.far.update(self.near[:MOVED])
+        del self.near[:MOVED]
+        self.has_far = True
+
+    def _move_near(self) -> None:
+        """None is near any more: the first of the far ones are."""
+        self.near += self.far[-MOVED:]
+        del self.far[-MOVED:]
+        self.has_far = len(self.far) > 0
 
     def close(self, level: PriceLevel) -> None:
         """Drop a level that has lost its last order."""
@@ -98,11 +107,11 @@ class BookSide:
             self.best = self.levels[near.pop()]
         elif rank < near[0]:
             self.far.remove(rank)
+            self.has_far = len(self.far) > 0
         else:
             del near[bisect_left(near, rank)]
-        if not near and self.far:
-            near += self.far[-MOVED:]
-            del self.far[-MOVED:]
+        if not near and self.has_far:
+            self._move_near()
 
     def can_fill(self, quantity: int, rank: int) -> bool:
         """Whether this much rests where an order of this rank agrees. Adds up levels, not orders."""

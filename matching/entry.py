@@ -19,7 +19,8 @@
 A rejected order leaves nothing behind but its `participant_seq`; its ClOrdID may be used again.
 
 A *plain* order is a market or limit order for the day, or at once, that asks for nothing else, in continuous trading.
-Most orders are: what the others need costs them nothing but to see that they are plain.
+Most orders are plain limit orders with which nothing is wrong: `enter_order` sees that by one look at each figure, and
+calls nobody. Every other order goes through `_enter_with_care`, which also finds the reason to reject one.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from typing import Final
 from msgspec.structs import astuple
 
 from matching.admission import admit
-from matching.book import MARKET_RANK, BookSide
+from matching.book import MARKET_RANK
 from matching.codes import RejectReason
 from matching.commands import Conditions, NewOrder, ReplaceOrder
 from matching.conditions import NO_CONDITIONS, PEGGED, POST_ONLY, conditions_fault, kind_fault
@@ -59,83 +60,141 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     session = state.sessions.get(session_id)
     if session is None or session.participant_id != participant_id:
         session = state.session(session_id, participant_id)
-    session.participant.seq = seq = session.participant.seq + 1
+    participant = session.participant
+    participant.seq = seq = participant.seq + 1
     instrument = state.instruments.by_id.get(instrument_id)
-    unusual = (
-        conditions is not None
-        or (ord_type != LIMIT and ord_type != MARKET)
-        or (time_in_force != DAY and time_in_force != IOC and time_in_force != FOK)
-    )
-    if expires_at and expires_at < timestamp:
-        reason: int = RejectReason.COMMAND_EXPIRED
-    elif not state.day:
-        reason = RejectReason.MARKET_CLOSED
-    elif instrument is None:
-        reason = RejectReason.UNKNOWN_INSTRUMENT
-    elif instrument.phase != CONTINUOUS and not TAKES_ORDERS[instrument.phase]:
-        reason = phase_fault(instrument)
-    elif session.blocked:
-        reason = RejectReason.ENTRY_BLOCKED
-    elif cl_ord_id in session.cl_ord_ids:
-        reason = RejectReason.DUPLICATE_CL_ORD_ID
-    elif side != BUY and side != SELL:
-        reason = RejectReason.UNSUPPORTED_SIDE
-    elif not unusual and instrument.phase == CONTINUOUS:
-        reason = figures_fault(instrument, ord_type, price, quantity)
-        if instrument.protected and not reason:
-            reason = order_fault(instrument, price, quantity)
-    else:
-        unusual = True
-        reason = _unusual_fault(instrument, command, timestamp)
-    if reason:
-        return [_rejected(command, session_id, seq, reason)]
-    assert instrument is not None
+    # What is not certain to be plain and right goes another way. That a day is open is seen by the phase.
+    if (
+        instrument is None
+        or instrument.phase != CONTINUOUS
+        or ord_type != LIMIT
+        or (time_in_force != DAY and time_in_force != IOC)
+        or conditions is not None
+        or cl_ord_id in session.cl_ord_ids
+        or (side != BUY and side != SELL)
+        or price <= 0
+        or price > MAX_PRICE
+        or price % instrument.tick_size
+        or quantity <= 0
+        or quantity > MAX_QUANTITY
+        or quantity % instrument.lot_size
+        or instrument.ticks
+        or instrument.protected
+        or instrument.pegs.bids.best is not None
+        or instrument.pegs.asks.best is not None
+        or session.blocked
+        or (expires_at and expires_at < timestamp)
+    ):
+        return _enter_with_care(state, command, timestamp, session_id, session, seq)
     state.last_order_id = order_id = state.last_order_id + 1
     terms = OrderTerms(
         order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, price, quantity, cl_ord_id,
-        account, conditions,
+        account,
     )  # fmt: skip
     state.accepted.append(terms)
-    events: list[Event] = [OrderAccepted(terms, seq)]
-    pegs = instrument.pegs
-    if not unusual and pegs.bids.best is None and pegs.asks.best is None:
-        own = instrument.book.bids if side == BUY else instrument.book.asks
+    if side == BUY:
+        own = instrument.book.bids
         best = own.opposite.best
-        rank = own.sign * price if ord_type == LIMIT else MARKET_RANK
-        if best is not None and best.rank + rank >= 0:
-            _trade_plain(state, events, instrument, session, own, terms, rank, timestamp)
-        elif ord_type == LIMIT and time_in_force == DAY:
-            order_ref = rest(state, session, own, terms, quantity, 0, 0)
-            events.append(OrderBooked(order_ref, order_id, participant_id, instrument_id, side, price, quantity))
-        else:
-            events.append(settle(state, session, own, terms, quantity, 0, 0))
+        trades = best is not None and best.price <= price
     else:
-        min_qty = 0 if conditions is None else conditions.min_qty
-        admit(state, events, instrument, Sweep(session, terms, price, quantity, 0, 0), min_qty, timestamp)
+        own = instrument.book.asks
+        best = own.opposite.best
+        trades = best is not None and best.price >= price
+    if not trades and time_in_force == DAY:
+        order_ref = rest(state, session, own, terms, quantity, 0, 0)
+        booked = OrderBooked(order_ref, order_id, participant_id, instrument_id, side, price, quantity)
+        return [OrderAccepted(terms, seq), booked]
+    events: list[Event] = [OrderAccepted(terms, seq)]
+    if not trades:
+        events.append(settle(state, session, own, terms, quantity, 0, 0))
+    elif own.opposite.hidden or instrument.banded or participant.avoided_group:
+        come_in(state, events, instrument, Sweep(session, terms, price, quantity, 0, 0), 0, timestamp)
+    else:
+        trade(state, events, instrument, session, terms, timestamp)
     return events
 
 
-def _trade_plain(
-    state: State,
-    events: list[Event],
-    instrument: Instrument,
-    session: Session,
-    own: BookSide,
-    terms: OrderTerms,
-    rank: int,
-    timestamp: int,
-) -> None:
-    """Let a plain order trade with whom it agrees with, by the short way if nothing can come in between."""
+def _enter_with_care(
+    state: State, command: NewOrder, timestamp: int, session_id: int, session: Session, seq: int
+) -> list[Event]:
+    """The events of a new order with which something may be wrong, or that may ask for anything."""
+    instrument = state.instruments.by_id.get(command.instrument_id)
+    reason = _fault(state, session, instrument, command, timestamp)
+    if reason:
+        return [OrderRejected(_terms(command, session_id, 0), seq, reason)]
+    assert instrument is not None
+    state.last_order_id += 1
+    terms = _terms(command, session_id, state.last_order_id)
+    state.accepted.append(terms)
+    events: list[Event] = [OrderAccepted(terms, seq)]
+    pegs = instrument.pegs
+    if instrument.phase != CONTINUOUS or not _is_plain(terms) or not pegs.is_empty():
+        min_qty = 0 if terms.conditions is None else terms.conditions.min_qty
+        sweep = Sweep(session, terms, terms.price, terms.order_qty, 0, 0)
+        admit(state, events, instrument, sweep, min_qty, timestamp)
+        return events
+    own = side_of(instrument, terms.side)
     opposite = own.opposite
-    if opposite.hidden or instrument.banded or session.participant.avoided_group:
-        come_in(state, events, instrument, Sweep(session, terms, terms.price, terms.order_qty, 0, 0), 0, timestamp)
+    best = opposite.best
+    rank = own.sign * terms.price if terms.ord_type == LIMIT else MARKET_RANK
+    if best is None or best.rank + rank < 0:
+        events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
+    elif opposite.hidden or instrument.banded or session.participant.avoided_group:
+        sweep = Sweep(session, terms, terms.price, terms.order_qty, 0, 0)
+        come_in(state, events, instrument, sweep, 0, timestamp)
     elif terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank):
         events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
     else:
         trade(state, events, instrument, session, terms, timestamp)
+    return events
+
+
+def _terms(command: NewOrder, session_id: int, order_id: int) -> OrderTerms:
+    return OrderTerms(
+        order_id,
+        command.participant_id,
+        session_id,
+        command.instrument_id,
+        command.side,
+        command.ord_type,
+        command.time_in_force,
+        command.price,
+        command.quantity,
+        command.cl_ord_id,
+        command.account,
+        command.conditions,
+    )
+
+
+def _is_plain(terms: OrderTerms) -> bool:
+    return terms.conditions is None and terms.ord_type in (LIMIT, MARKET) and terms.time_in_force in (DAY, IOC, FOK)
 
 
 # --- what speaks against an order -------------------------------------------------------------------------------------
+
+
+def _fault(state: State, session: Session, instrument: Instrument | None, command: NewOrder, timestamp: int) -> int:
+    """The first RejectReason that holds against a new order, or 0."""
+    if command.expires_at and command.expires_at < timestamp:
+        return RejectReason.COMMAND_EXPIRED
+    if not state.day:
+        return RejectReason.MARKET_CLOSED
+    if instrument is None:
+        return RejectReason.UNKNOWN_INSTRUMENT
+    reason = phase_fault(instrument)
+    if reason:
+        return reason
+    if session.blocked:
+        return RejectReason.ENTRY_BLOCKED
+    if command.cl_ord_id in session.cl_ord_ids:
+        return RejectReason.DUPLICATE_CL_ORD_ID
+    if command.side != BUY and command.side != SELL:
+        return RejectReason.UNSUPPORTED_SIDE
+    return (
+        kind_fault(instrument, command)
+        or figures_fault(instrument, command.ord_type, command.price, command.quantity)
+        or wish_fault(instrument, command, timestamp)
+    )
 
 
 def phase_fault(instrument: Instrument) -> int:
@@ -161,15 +220,6 @@ def figures_fault(instrument: Instrument, ord_type: int, price: int, quantity: i
     return 0
 
 
-def _unusual_fault(instrument: Instrument, command: NewOrder, timestamp: int) -> int:
-    """The first RejectReason that holds against an order that is not plain, or 0."""
-    return (
-        kind_fault(instrument, command)
-        or figures_fault(instrument, command.ord_type, command.price, command.quantity)
-        or wish_fault(instrument, command, timestamp)
-    )
-
-
 def wish_fault(instrument: Instrument, command: NewOrder | ReplaceOrder, timestamp: int) -> int:
     """The first RejectReason that holds against an order's conditions, size or price, or 0."""
     reason = conditions_fault(instrument, command, timestamp)
@@ -182,21 +232,3 @@ def wish_fault(instrument: Instrument, command: NewOrder | ReplaceOrder, timesta
         return 0
     trades = would_trade(instrument, side_of(instrument, command.side), command.price)
     return RejectReason.WOULD_TRADE if trades else 0
-
-
-def _rejected(command: NewOrder, session_id: int, seq: int, reason: int) -> OrderRejected:
-    terms = OrderTerms(
-        0,
-        command.participant_id,
-        session_id,
-        command.instrument_id,
-        command.side,
-        command.ord_type,
-        command.time_in_force,
-        command.price,
-        command.quantity,
-        command.cl_ord_id,
-        command.account,
-        command.conditions,
-    )
-    return OrderRejected(terms, seq, reason)

@@ -43,11 +43,12 @@ def trade(
     lowest = -side.sign * terms.price if terms.ord_type == LIMIT else -MARKET_RANK
     leaves_qty, cum_qty, cum_notional = terms.order_qty, 0, 0
     participant = session.participant
+    most = state.max_events - 1  # one is left for what becomes of the rest
     level = opposite.best
     assert level is not None, "there is somebody to trade with"
     first_price = price = level.price
     while level is not None and level.rank >= lowest:
-        if len(events) >= state.max_events - 1:  # one is left for what becomes of the rest
+        if len(events) >= most:
             sweep = Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional, first_price, price)
             state.work.insert(0, sweep)
             return
@@ -296,7 +297,15 @@ def end(sweep: Sweep, status: int) -> None:
 
 def close(order: Order, status: int) -> ClosedOrder:
     """Take an order off the book and keep only what became of it."""
-    unlink(order)
+    level = order.level
+    ahead = order.ahead
+    behind = order.behind
+    if ahead is None or behind is None or order.hidden_qty:
+        unlink(order)
+    else:  # as most stand: `unlink` without the call
+        level.quantity -= order.displayed_qty
+        ahead.behind = behind
+        behind.ahead = ahead
     session = order.session
     terms = order.terms
     del session.participant.orders[terms.order_id]

@@ -98,6 +98,13 @@ def test_what_was_left_of_a_market_order_keeps_its_price() -> None:
     assert events == [("replaced", b"r2", 0, 4), ("booked", 2, 4, 100)]
 
 
+def test_what_was_left_of_a_market_order_does_not_become_a_limit_order() -> None:
+    sitting = opened()
+    sitting.order(SELL, 1, 100)
+    sitting.order(BUY, 3, ord_type=LEFTOVER)
+    assert told(replace(sitting, 2, BUY, 3, 100)) == [("rejected", "TERMS_MISMATCH")]
+
+
 def test_quantity_that_was_lost_does_not_come_back() -> None:
     sitting = opened()
     sitting(DefineParticipant(1, 0, 4))
