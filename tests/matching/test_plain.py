@@ -5,13 +5,14 @@ from random import Random
 import pytest
 from msgspec import structs
 
-from matching.codes import Phase
+from matching.codes import Phase, RejectReason
 from matching.commands import (
     CancelOrder,
     Command,
     DefineInstrument,
     DefineRules,
     DefineTick,
+    EndDay,
     NewOrder,
     ReplaceOrder,
     SetEntryBlock,
@@ -94,3 +95,14 @@ def test_the_short_way_and_the_careful_one_say_the_same(seed: int) -> None:
         reasons |= {event.reason for event in events if isinstance(event, OrderRejected | CancelRejected)}
     assert [order.order_ref for order in short.orders()] == [order.order_ref for order in careful.orders()]
     assert len(reasons) >= 14
+
+
+def test_an_instrument_of_which_the_night_says_that_it_trades_takes_no_orders() -> None:
+    engine = Engine(1)
+    engine.apply(DefineInstrument(1, b"ACME", TICK, LOT, 100), 0, 0)
+    engine.apply(StartDay(20250102, b"S250102001", 0), 0, 0)
+    engine.apply(EndDay(20250102), 0, 0)
+    engine.apply(SetPhase(1, Phase.CONTINUOUS, b""), 0, 0)
+    [rejected] = engine.apply(NewOrder(1, 1, 1, 2, 0, 1_000, 2, 0, b"a1", b""), NOW, 1)
+    assert isinstance(rejected, OrderRejected)
+    assert rejected.reason == RejectReason.MARKET_CLOSED
