@@ -63,7 +63,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     participant = session.participant
     participant.seq = seq = participant.seq + 1
     instrument = state.instruments.by_id.get(instrument_id)
-    # What is not certain to be plain and right goes another way.
+    # What is not certain to be plain and right goes another way. That a day is open is seen by the phase.
     if (
         instrument is None
         or instrument.phase != CONTINUOUS
@@ -83,7 +83,6 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         or instrument.pegs.bids.best is not None
         or instrument.pegs.asks.best is not None
         or session.blocked
-        or not state.day  # the operator may have said by night that the instrument trades
         or (expires_at and expires_at < timestamp)
     ):
         return _enter_with_care(state, command, timestamp, session_id, session, seq)

@@ -12,9 +12,10 @@
     VOLATILITY_AUCTION       are taken                 P                  H
     QUOTE_ONLY               are taken                 Q                  H
 
-Any phase may follow any other. A phase in which orders are collected, a *call phase*, is uncrossed when CONTINUOUS,
-POST_CLOSE or CLOSED follows it; so is a book that a halt, or the night, kept as an auction had left it, before it
-trades again. Each change is told by `PhaseChanged`, then by `TradingStateChanged` if the public sees another state.
+Any phase may follow any other. While no day is open an instrument is CLOSED, or HALTED until it is resumed. A phase in
+which orders are collected, a *call phase*, is uncrossed when CONTINUOUS, POST_CLOSE or CLOSED follows it; so is a book
+that a halt, or the night, kept as an auction had left it, before it trades again. Each change is told by
+`PhaseChanged`, then by `TradingStateChanged` if the public sees another state.
 
 Orders for an auction wait among the `parked` until a call phase begins with which they go; then they join it in the
 order in which they came.
@@ -174,7 +175,7 @@ def move(state: State, instrument: Instrument, phase: int, reason: bytes, events
     if phase == instrument.phase:
         return
     if not state.day:
-        instrument.phase = phase
+        instrument.phase = HALTED if phase == HALTED else CLOSED  # by night it is nothing else
     elif needs_uncross(instrument, phase):
         cross_type = CROSS_TYPES[instrument.phase]
         state.work.insert(0, Uncross(instrument.definition.instrument_id, cross_type, phase, reason))

@@ -157,6 +157,13 @@ def test_the_days_end_and_beginning_are_told_as_the_public_sees_them(desk: Desk)
     assert desk.told(desk.amber) == [], "a halt goes over the night"
 
 
+def test_by_night_nothing_trades_whatever_the_operator_says(desk: Desk) -> None:
+    desk.operate(SetTradingState(1, HALTED, b"T1"), EndDay(20261122), SetTradingState(1, TRADING, b""))
+    assert desk.ask(desk.amber, 1) == ["f q ALPHA 18 closed"]
+    desk.operate(StartDay(20261123, b"2611230001", desk.venue.now))
+    assert desk.told(desk.amber) == ["f q ALPHA 17"]
+
+
 def test_an_instrument_that_is_defined_anew_has_not_changed(desk: Desk) -> None:
     desk.operate(SetPhase(1, Phase.CLOSING_AUCTION, b""))
     desk.ask(desk.amber, 1)

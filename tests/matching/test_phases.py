@@ -153,13 +153,14 @@ def test_a_halt_lasts_over_the_night() -> None:
     ]
 
 
-def test_while_no_day_is_open_a_phase_is_only_set() -> None:
+def test_while_no_day_is_open_an_instrument_is_closed_or_halted() -> None:
     sitting = Sitting()
     assert sitting.state("H") == []
-    assert sitting(SetPhase(0, Phase.CONTINUOUS, b"")) == []
-    assert sitting.phase() == Phase.CONTINUOUS
-    assert sitting.state("H") == []
     assert sitting.phase() == Phase.HALTED
+    assert sitting(SetPhase(0, Phase.CONTINUOUS, b"")) == []
+    assert sitting.phase() == Phase.CLOSED, "it is resumed, and trades when a day begins"
+    assert sitting.state("T") == []
+    assert sitting.phase() == Phase.CLOSED
 
 
 def test_a_halt_keeps_an_auction_as_it_is_and_a_resume_ends_it() -> None:

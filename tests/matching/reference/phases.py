@@ -93,7 +93,7 @@ def change(market: Market, instrument: Instrument, phase: int, reason: bytes = b
     if phase == instrument.phase:
         return
     if not market.day_is_open:
-        instrument.phase = phase
+        instrument.phase = Phase.HALTED if phase == Phase.HALTED else Phase.CLOSED
         return
     before = instrument.phase
     leave_auction(market, instrument, phase)
