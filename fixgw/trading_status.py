@@ -145,12 +145,13 @@ class Watches:
         return _told(watched, held, dialect) if held is not None else []
 
     def fork(self) -> list[Inquiry]:
-        """What was told may be void: the requests that are to be answered again."""
-        again = [watched for sessions in self._watched.values() for watched in sessions.values()]
-        again = [watched for watched in again if watched.phase is not None]
-        for watched in again:
-            watched.phase = None
-        return [watched.inquiry for watched in again]
+        """What was told, or is held, may be void: the requests that are to be answered again."""
+        again: list[Inquiry] = []
+        for watched in (each for sessions in self._watched.values() for each in sessions.values()):
+            if watched.phase is not None:
+                again.append(watched.inquiry)
+            watched.phase = watched.held = None
+        return again
 
     def _forget(self, watched: _Watched) -> None:
         inquiry = watched.inquiry

@@ -287,6 +287,16 @@ def test_a_change_that_the_answer_told_already_is_not_told_again() -> None:
     assert changes(watches, PhaseChanged(1, Phase.HALTED)) == []
 
 
+def test_what_was_held_before_a_fork_is_not_told_after_it() -> None:
+    watches = Watches()
+    inquiry = asked()
+    watches.begin(inquiry)
+    assert changes(watches, PhaseChanged(1, Phase.HALTED)) == []
+    assert watches.fork() == [], "its answer is still to come"
+    assert watches.answered(inquiry, Phase.CONTINUOUS, V44) == []
+    assert watches.fork() == [inquiry]
+
+
 def test_an_answer_to_a_request_that_another_took_the_place_of_begins_nothing() -> None:
     watches = Watches()
     first, second = asked(), asked()
