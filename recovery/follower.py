@@ -48,6 +48,7 @@ class Follower(Election):
         self.history.heard.clear()
         self._commit_seq = 0
         self._end_tx = self._relay = 0
+        self._pulled_at = None
         self._patience = PULL_TIMEOUT
         self._pull_at = now
         self._apply_at = None
@@ -86,7 +87,7 @@ class Follower(Election):
             return
         self._hear(batch.epoch, now)
         self._owner = batch.sender
-        self._end_tx = batch.last_tx
+        self._end_tx = max(self._end_tx, batch.last_tx)
         matched = self._merge(batch, now)
         if matched is None:
             return
@@ -137,19 +138,21 @@ class Follower(Election):
 
     def _go_on(self, batch: Batch, matched: int, now: int) -> None:
         """Pull what follows, once all datagrams of this answer have come."""
-        if matched >= max(batch.last_tx, self._end_tx if self._relay else 0):
-            self._pull_at = None
-            return
         if self.last_tx < self._matched_tx:
             self._matched_tx = batch.tx  # what we had named was contradicted, and cut
-        if matched <= self._matched_tx:
+        behind = matched < max(batch.last_tx, self._end_tx if self._relay else 0)
+        if behind and matched <= self._matched_tx:
             # Of an answer that was given up for lost. It must not count: a second pull for what is on its way would
             # bring all of it twice, and again at the end of both answers, for as long as we are behind.
             self._await_answer(now)
             return
-        self._matched_tx = matched
-        if not self._batches:
+        if self._pulled_at is not None:
             self._patience = min(max(PULL_TIMEOUT, 2 * (now - self._pulled_at)), MAX_PULL_TIMEOUT)
+            self._pulled_at = None
+        if not behind:
+            self._pull_at = None
+            return
+        self._matched_tx = matched
         self._batches += 1
         self._pull_at = now + self._patience
         if self._relay and matched >= batch.last_tx:
@@ -191,7 +194,7 @@ class Follower(Election):
         self._probed_tx = None
         if self._relay:
             self._relay = self._end_tx = 0
-        if self._pull_at == self._pulled_at + self._patience:  # nothing at all has come: it may only be slow
+        if self._pulled_at is not None:  # nothing at all has come: it may only be slow
             self._patience = min(2 * self._patience, MAX_PULL_TIMEOUT)
         self._pull(self.last_tx, now)
 

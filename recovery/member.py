@@ -87,10 +87,10 @@ class Member:
         self._apply_at: int | None = None
         self._batches = 0  # that have come of the answer to the latest pull
         self._matched_tx = 0  # how far they agree with our log, or that pull named it
-        self._pulled_at = 0
+        self._pulled_at: int | None = None  # when we sent it; None once its answer has begun to come
         self._patience = 0
         self._probed_tx: int | None = None  # where we last asked whether the logs agree, since they last did
-        self._end_tx = 0  # of the primary's log, as it last said
+        self._end_tx = 0  # of the primary's log, the highest that it has said
         self._relay = 0  # another backup that gives its log, so that the primary need not
         self._answered = 0  # datagrams given to followers since the last heartbeat
         self._told_tx = -1

@@ -6,7 +6,6 @@ from recovery import follower
 from recovery.command_log import COMMAND_RECORD, Point, entry_tx, make_entry, read_entry
 from recovery.control import Batch, Pull, StateDigest, Wait, is_control, make_control, parse_control
 from recovery.history import MAX_APPLIED, ReplicaDiverged
-from recovery.member import MAX_BATCHES
 from recovery.replayed_log import LogIncomplete
 from recovery.replica import MAJORITY_TIMEOUT, MAX_CATCH_UP, STREAM, Replica, Role
 from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot, encode_snapshot
@@ -246,93 +245,6 @@ def test_a_candidate_goes_on_from_a_snapshot_too():
     cluster.run(100 * MILLI)
     assert late.role is Role.PRIMARY
     assert (late.last_tx, late.commit_tx) == (35, 35)
-
-
-def test_who_is_far_behind_asks_a_backup(monkeypatch):
-    monkeypatch.setattr(follower, "FAR_BEHIND", 100)
-    cluster = started()
-    gone, other = backups(cluster)
-    cluster.down = {gone}
-    for _ in range(10):
-        cluster.add(400)
-    cluster.down = set()
-    asked: list[int] = []
-    pulled = cluster.replicas[gone]._tell
-
-    def tell(receivers, message) -> None:
-        if isinstance(message, Pull):
-            asked.extend(receivers)
-        pulled(receivers, message)
-
-    monkeypatch.setattr(cluster.replicas[gone], "_tell", tell)
-    cluster.run(300 * MILLI)
-    assert cluster.settled()
-    assert asked.count(other) > asked.count(cluster.leader.replica_id)
-
-
-def test_a_backup_that_does_not_answer_costs_one_timeout(monkeypatch):
-    monkeypatch.setattr(follower, "FAR_BEHIND", 100)
-    cluster = started()
-    gone, other = backups(cluster)
-    cluster.down = {gone}
-    for _ in range(10):
-        cluster.add(400)
-    cluster.down = {other}
-    cluster.run(900 * MILLI)
-    assert cluster.replicas[gone].last_tx == cluster.leader.last_tx
-
-
-def behind(cluster: Cluster) -> tuple[Replica, list[bytes]]:
-    """A backup that lacks much and asks the primary for it; and the answer, which has not come."""
-    gone, _ = backups(cluster)
-    cluster.down = {gone}
-    for _ in range(10):
-        cluster.add(400)
-    cluster.down = set()
-    follower, leader = cluster.replicas[gone], cluster.leader
-    follower._pull(follower.last_tx, cluster.now)
-    pulls(follower, cluster.now)
-    leader.receive_datagram(make_control(1, Pull(gone, leader.epoch, follower.last_tx, leader.epoch)), cluster.now)
-    answer = [data for target, data in leader.datagrams_to_send(cluster.now) if target == gone]
-    assert len(answer) == MAX_BATCHES
-    return follower, answer
-
-
-def pulls(replica: Replica, now: int) -> int:
-    """How many it sends now."""
-    said = [data for _, data in replica.datagrams_to_send(now) if is_control(data)]
-    return sum(isinstance(parse_control(1, data), Pull) for data in said)
-
-
-def test_an_answer_that_comes_twice_is_followed_by_one_pull():
-    cluster = started()
-    replica, answer = behind(cluster)
-    last_tx = replica.last_tx
-    cluster.now += follower.PULL_TIMEOUT
-    replica.handle_deadline(cluster.now)
-    assert pulls(replica, cluster.now) == 1
-    for data in answer:
-        replica.receive_datagram(data, cluster.now)
-        replica.receive_datagram(data, cluster.now)
-    assert replica.last_tx > last_tx
-    assert pulls(replica, cluster.now) == 1
-
-
-def test_who_answers_late_is_given_more_time_and_who_answers_soon_less():
-    cluster = started()
-    replica, answer = behind(cluster)
-    begin = cluster.now
-    asked = []
-    while cluster.now < begin + 150 * MILLI:
-        cluster.now += MILLI
-        replica.handle_deadline(cluster.now)
-        asked += [(cluster.now - begin) // MILLI] * pulls(replica, cluster.now)
-    assert asked == [10, 30, 70, 150]
-    cluster.now += 3 * MILLI
-    replica.receive_datagram(answer[0], cluster.now)
-    cluster.now += follower.PULL_TIMEOUT
-    replica.handle_deadline(cluster.now)
-    assert pulls(replica, cluster.now) == 1
 
 
 def test_a_primary_gives_a_bounded_part_between_two_heartbeats():
