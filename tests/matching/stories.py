@@ -267,15 +267,17 @@ class Teller:
         at = clock((self.time + (1, 5, 10, 20, 3, 2)[price]) * SECOND)
         return f"schedule {('all', 'ACME')[side]} {PHASES[(times + kind) % len(PHASES)]} at {at}"
 
-    def night(self, who: int, side: int, price: int, *_: int) -> list[str]:
-        """A night; then a day that begins with trading, or one with a timetable of which the first phases are past or
-        near."""
+    def night(self, who: int, side: int, price: int, quantity: int, kind: int, *_: int) -> list[str]:
+        """A night, in which the operator may say something and nobody can trade; then a day that begins with trading,
+        or one with a timetable of which the first phases are past or near."""
         ended, self.day = self.day, self.day + 1
         self.time += NIGHTS[price]
         opens = self.time - 30 + 60 * side
         timetable = [("OPENING_AUCTION", opens), ("CONTINUOUS", opens + 60), ("CLOSING_AUCTION", opens + 3600)]
         planned = [f"schedule all {phase} at {clock(at * SECOND)}" for phase, at in timetable] if who == 0 else []
-        return [f"end {ended}", *planned, f"time {clock(self.time * SECOND)}", f"start {self.day}"]
+        order = f"{self.who(who, side, quantity)} @ {self.price(price)}"
+        said = [self.halt(who, side, price), order] if kind < 4 else []
+        return [f"end {ended}", *said, *planned, f"time {clock(self.time * SECOND)}", f"start {self.day}"]
 
     def halt(self, who: int, side: int, price: int, *_: int) -> str:
         return f"{('resume', 'halt', 'resume', 'quote', 'resume', 'resume')[price]} ACME"

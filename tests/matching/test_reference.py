@@ -171,13 +171,13 @@ DIGESTS = {
     "auctions": 2936370828,
     "bands": 1560497863,
     "conditions": 2286636176,
-    "days": 2975419298,
+    "days": 425939919,
     "operators": 3017892719,
     "pegs": 251097341,
     "plain": 1150017956,
     "stops": 961164155,
     "uncrosses": 2413653191,
-    "vacancies": 4179973379,
+    "vacancies": 3948583348,
 }
 
 
