@@ -296,7 +296,7 @@ def encode(message: Command | Event) -> tuple[int, bytes]:
 
 
 def encode_all(events: Iterable[Event]) -> list[tuple[int, bytes]]:
-    """Each as `encode` gives it: all of a transaction in one call, which is for every command of a shard."""
+    """Each as `encode` gives it, in one call: a shard makes one for each command."""
     return [_ENCODERS[type(event)](event) for event in events]
 
 

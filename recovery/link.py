@@ -114,8 +114,8 @@ class LinkServer:
         assert len(nonce) == NONCE_BYTES
         self.state = ServerState.CHALLENGED
         self.login: Login | None = None
-        #: The source has said that it goes.
         self.leaving = False
+        """The source has said that its process is about to end."""
         self._shard_id = shard_id
         self._keys = keys
         self._nonce = nonce
