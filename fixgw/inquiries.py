@@ -150,7 +150,9 @@ class Inquiries:
         fields, too_long = _short(msg_type, fields)
         symbol = fields.get(tags.Symbol, b"")
         instrument = self._instruments.get(symbol)
-        order_id = _number(fields.get(tags.OrderID, b""))
+        # A status of trading has no OrderID(37): a stray one must not choose the shard.
+        of_order = msg_type != values.SECURITY_STATUS_REQUEST
+        order_id = _number(fields.get(tags.OrderID, b"")) if of_order else 0
         inquiry = Inquiry(
             msg_type,
             msg_seq_num,

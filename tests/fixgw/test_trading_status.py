@@ -9,6 +9,7 @@ from fixgw.trading_status import MAX_WATCHED, NOT_WATCHED, PHASES_OF, TOO_MANY_W
 from matching.codes import Phase, TradingState
 from matching.commands import Command, DefineInstrument, DefineRules, EndDay, SetPhase, SetTradingState, StartDay
 from matching.events import Event, PhaseChanged, TradingStateChanged
+from matching.ids import first_id
 from matching.instruments import STATE_OF
 from matching.wire import KINDS, encode
 from tests.fixgw.broker_in_memory import Broker
@@ -209,6 +210,12 @@ def test_the_last_request_for_an_instrument_is_the_one_that_counts(desk: Desk) -
 def test_what_is_not_traded_is_unknown(desk: Desk) -> None:
     assert desk.ask(desk.amber, 1, "OMEGA") == ["f q OMEGA 20 Symbol(55) OMEGA is not traded here"]
     assert desk.ask(desk.birch, 0, "OMEGA") == ["f q OMEGA 20"]
+
+
+def test_a_field_that_the_request_has_not_does_not_choose_the_shard(desk: Desk) -> None:
+    desk.amber.send("e", f"324=q|55=GAMMA|263=0|37={first_id(1)}|")
+    desk.venue.settle()
+    assert desk.told(desk.amber) == ["f q GAMMA 17 continuous"]
 
 
 def test_without_a_majority_there_is_no_answer_and_nothing_more(desk: Desk) -> None:
