@@ -2,6 +2,7 @@
 
 import platform
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -16,10 +17,31 @@ def machine() -> str:
     """The part of the conditions that every figure shares.
 
     Virtual machines are not the same speed from one minute to the next: a million turns of an empty loop, timed now,
-    tell in which kind of minute a figure was measured.
+    and how much of the processors their host kept from us since the last figure, tell in which kind of minute a figure
+    was measured.
     """
     begin = time.perf_counter()
     for _ in range(1_000_000):
         pass
     turns = (time.perf_counter() - begin) * 1e3
-    return f"CPython {platform.python_version()}, {platform.machine()}; a million empty loop turns took {turns:.0f} ms"
+    loop = f"a million empty loop turns took {turns:.0f} ms"
+    return f"CPython {platform.python_version()}, {platform.machine()}; {loop}, {_stolen():.0%} of busy time stolen"
+
+
+def _stolen() -> float:
+    """The part of the time in which processors had work that the host gave to others, since this was asked last."""
+    global _ticks
+    before, _ticks = _ticks, _read_ticks()
+    busy, stolen = (now - then for now, then in zip(_ticks, before, strict=True))
+    return stolen / (busy + stolen) if busy + stolen else 0.0
+
+
+def _read_ticks() -> tuple[int, int]:
+    """(ticks of work, ticks stolen) of all processors since the start: proc_stat(5)."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return user + nice + system + irq + softirq, steal
+
+
+_ticks = _read_ticks()
