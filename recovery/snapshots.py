@@ -131,14 +131,10 @@ class SnapshotKeeper:
         self._peers = peers
         self._key = key
         self._flush = flush
-        self._one_at_a_time = trio.Lock()
+        self.busy = False
+        """One is being made, or fetched."""
         self._to_do = trio.Event()
         self._asked: list[_Asked] = []
-
-    @property
-    def busy(self) -> bool:
-        """One is being made, or fetched."""
-        return self._one_at_a_time.locked()
 
     def look(self) -> None:
         """After each batch: is there anything to do? Plain and cheap."""
@@ -155,8 +151,17 @@ class SnapshotKeeper:
         ):
             self._to_do.set()
 
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """From here on another one that is due is left out. No checkpoint: the one that begins here must not be."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+
     async def run(self) -> None:
-        """Raises JournalFailed, ReplicaDiverged."""
+        """One at a time. Raises JournalFailed, ReplicaDiverged."""
         while True:
             await self._to_do.wait()
             self._to_do = trio.Event()
@@ -203,7 +208,7 @@ class SnapshotKeeper:
 
     async def _take(self) -> int:
         """Its tx. Raises Unavailable, JournalFailed, ReplicaDiverged."""
-        async with self._one_at_a_time:
+        with self._at_work():
             replica = self._replica
             if not replica.can_snapshot:
                 raise Unavailable(f"a snapshot cannot be taken here now: this replica is {replica.role.value}")
@@ -246,7 +251,7 @@ class SnapshotKeeper:
         least_tx = wanted if wanted is not None else offered
         if least_tx is None:
             return
-        async with self._one_at_a_time:
+        with self._at_work():
             try:
                 data, point = await fetch_snapshot(list(self._peers.values()), self._key, replica.shard_id, least_tx)
                 await trio.to_thread.run_sync(snapshot_files.save, self.directory, data, point.tx)

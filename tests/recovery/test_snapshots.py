@@ -7,7 +7,7 @@ import trio
 from recovery import snapshot_files, snapshots
 from recovery.command_log import COMMAND_RECORD, PROMISE_RECORD, Point, make_entry
 from recovery.record import CommandHeader
-from recovery.replica import Replica
+from recovery.replica import Replica, Role
 from recovery.snapshot import Snapshot, check_snapshot, decode_snapshot, encode_snapshot, take
 from recovery.snapshots import ReplicaUnusable, SnapshotKeeper, started_replica
 from tests.recovery.adder import Adder, Shard
@@ -137,3 +137,41 @@ async def test_a_peers_snapshot_that_is_unusable_and_cannot_be_deleted_is_tried_
     await keeper(replica, tmp_path)._fetch()
     assert "no snapshot of tx 20 or later: [Errno 30]" in caplog.text
     assert replica.snapshot_wanted() == 20
+
+
+class _Due:
+    """A replica of which a snapshot is due: what is asked of it, in order."""
+
+    shard_id = 1
+    role = Role.BACKUP
+    snapshots_are_void = False
+
+    def __init__(self) -> None:
+        self.snapshot_due: int | None = 200
+        self.asked: list[str] = []
+
+    @property
+    def can_snapshot(self) -> bool:
+        self.asked.append("can it be taken?")
+        return False
+
+    def snapshot_begun(self) -> None:
+        self.asked.append("go on")
+        self.snapshot_due = None
+
+    def nothing(self) -> None: ...
+
+    snapshots_void_above = snapshot_wanted = snapshot_offered = nothing
+
+
+async def test_batches_that_end_while_a_snapshot_begins_do_not_leave_it_out(tmp_path, nursery):
+    """Or it would be of a later transaction than the other replicas', and nobody could compare them."""
+    replica = _Due()
+    running = keeper(replica, tmp_path)
+    nursery.start_soon(running.run)
+    with trio.fail_after(5):
+        while not replica.asked:
+            running.look()
+            await trio.lowlevel.checkpoint()
+    assert replica.asked == ["can it be taken?", "go on"]
+    nursery.cancel_scope.cancel()
