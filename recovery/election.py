@@ -124,15 +124,26 @@ class Election(Member):
             history.cut(last_tx)
             self._has_best(campaign, now)
         else:
-            self._probed_tx = None
-            campaign.resend_at = now + RESEND_INTERVAL
-            campaign.deadline = now + CAMPAIGN_TIMEOUT  # it goes on
-            self._batches += 1
-            if self._batches >= MAX_BATCHES:
-                self._pull_from(batch.sender, batch.tx + len(batch.entries))
+            self._fetch_on(batch, campaign, now)
+
+    def _fetch_on(self, batch: Batch, campaign: Campaign, now: int) -> None:
+        """Pull what follows, once all datagrams of this answer have come."""
+        matched = batch.tx + len(batch.entries)
+        if self.last_tx < self._matched_tx:
+            self._matched_tx = batch.tx  # what we had named was contradicted, and cut
+        if matched <= self._matched_tx:
+            return  # repeated, for we asked again: it must not count, or each answer would bring one more
+        self._matched_tx = matched
+        self._probed_tx = None
+        campaign.resend_at = now + RESEND_INTERVAL
+        campaign.deadline = now + CAMPAIGN_TIMEOUT  # it goes on
+        self._batches += 1
+        if self._batches >= MAX_BATCHES:
+            self._pull_from(batch.sender, matched)
 
     def _pull_from(self, sender: int, tx: int) -> None:
         self._batches = 0
+        self._matched_tx = tx
         self._tell([sender], Pull(self.replica_id, self.epoch, tx, self.stable.log.epoch_at(tx)))
 
     def _has_best(self, campaign: Campaign, now: int) -> None:
