@@ -6,7 +6,7 @@ datagram with this field zero.
     header                                       types and their fields
     ──────────────────────────────────────       ──────────────────────────────────────────────────────────────
     magic      u16  0x4643 'FC'                  1 CANVASS   I have not heard this epoch's primary; have you?
-    version    u8   1                            2 SILENT    I have not either
+    version    u8   1                            2 SILENT    I have not either, or it is deaf
     type       u8                                3 REJECT    I have promised this epoch, and serve none below
     shard_id   u16                               4 PREPARE   this epoch is mine; promise it
     sender     u16  replica_id                   5 PROMISE   complete_epoch u32 · last_tx u64 · recovering u8
@@ -17,6 +17,7 @@ datagram with this field zero.
                                                  8 ACK       tx u64
                                                  9 WAIT      I have won this epoch, and am applying its log
                                                 10 DIGEST    tx u64 · digest u64, of my state after tx
+                                                11 LISTENING I hear you, and may not acknowledge yet
 
 - PROMISE: complete_epoch is the last epoch whose log the sender had completely when that epoch began, last_tx the end
   of its durable log; recovering: it may have forgotten a part of what it once acknowledged.
@@ -119,6 +120,11 @@ class Wait(NamedTuple):
     epoch: int
 
 
+class Listening(NamedTuple):
+    sender: int
+    epoch: int
+
+
 class StateDigest(NamedTuple):
     sender: int
     epoch: int
@@ -127,7 +133,7 @@ class StateDigest(NamedTuple):
     digest: int
 
 
-Control = Canvass | Silent | Reject | Prepare | Promise | Pull | Batch | Ack | Wait | StateDigest
+Control = Canvass | Silent | Reject | Prepare | Promise | Pull | Batch | Ack | Wait | StateDigest | Listening
 
 _TYPES: tuple[type[Control], ...] = (
     Canvass,
@@ -140,6 +146,7 @@ _TYPES: tuple[type[Control], ...] = (
     Ack,
     Wait,
     StateDigest,
+    Listening,
 )
 _TYPE_OF: dict[type[Control], int] = {kind: number for number, kind in enumerate(_TYPES, 1)}
 

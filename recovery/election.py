@@ -29,7 +29,7 @@ class Election(Member):
     def _step_canvass(self, canvass: Canvass, now: int) -> None:
         if canvass.epoch < self.epoch:
             self._tell([canvass.sender], Reject(self.replica_id, self.epoch))
-        elif self.role is not Role.PRIMARY and now - self._heard_at >= SILENCE:
+        elif self.role is not Role.PRIMARY and now - self._missed_since >= SILENCE:
             self._tell([canvass.sender], Silent(self.replica_id, canvass.epoch))
         elif canvass.epoch > self.epoch:
             # A later epoch was served, out of our hearing, and its primary is gone: without us nobody may follow it.

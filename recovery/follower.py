@@ -11,7 +11,7 @@ When the other's log begins above all that ours agrees with, what is between is 
 """
 
 from recovery.command_log import Point
-from recovery.control import Ack, Batch, Pull, StateDigest
+from recovery.control import Ack, Batch, Listening, Pull, StateDigest
 from recovery.election import Election
 from recovery.history import ReplicaDiverged
 from recovery.member import MAX_BATCHES, Role
@@ -52,7 +52,7 @@ class Follower(Election):
         self._patience = PULL_TIMEOUT
         self._pull_at = now
         self._apply_at = None
-        self._listen(now)
+        self._begin_listening(now)
 
     def become_backup(self) -> None:
         """Our log is the beginning of the primary's, from before its epoch on."""
@@ -63,12 +63,13 @@ class Follower(Election):
         if self.stable.complete_epoch < self.epoch:
             self.stable.complete(self.epoch)
 
-    def _hear(self, epoch: int, now: int) -> None:
-        """A sign of life of the primary of `epoch`, which is not lower than the promised one."""
+    def _hear(self, epoch: int, now: int, unanswered: int | None = None) -> None:
+        """A sign of life of the primary of `epoch`, which is not lower than the promised one. See `_listen`."""
         if epoch > self.epoch or self.role is Role.FENCED:
             self.become_catching_up(epoch, now)
-        self.campaign = None
-        self._listen(now)
+        self._listen(now, unanswered)
+        if not self._is_deaf:
+            self.campaign = None
 
     # Following
 
@@ -198,15 +199,21 @@ class Follower(Election):
             self._patience = min(2 * self._patience, MAX_PULL_TIMEOUT)
         self._pull(self.last_tx, now)
 
-    def _acknowledge(self, *, even_if_told: bool = False) -> None:
-        """Tell the primary how much of its log is safe here, if it is its log that we have."""
-        tx = self.stable.safe_tx
-        if self.role is Role.BACKUP and self._may_acknowledge() and (even_if_told or tx != self._told_tx):
-            self._told_tx = tx
-            self._tell([self._owner] if self._owner else self.peers, Ack(self.replica_id, self.epoch, tx))
+    def _acknowledge(self) -> None:
+        """Tell the primary how much of its log is safe here, if it is its log that we have, and this is news."""
+        if self._may_acknowledge() and self.stable.safe_tx != self._told_tx:
+            self._answer_heartbeat()
+
+    def _answer_heartbeat(self) -> None:
+        """Also where there is no news: a primary that no majority answers is deaf."""
+        answer: Ack | Listening = Listening(self.replica_id, self.epoch)
+        if self._may_acknowledge():
+            self._told_tx = self.stable.safe_tx
+            answer = Ack(self.replica_id, self.epoch, self._told_tx)
+        self._tell([self._owner] if self._owner else self.peers, answer)
 
     def _may_acknowledge(self) -> bool:
-        return self.stable.safe_complete == self.stable.safe_promise == self.epoch
+        return self.role is Role.BACKUP and self.stable.safe_complete == self.stable.safe_promise == self.epoch
 
     # Snapshots
 

@@ -11,6 +11,7 @@ from recovery.command_log import ORIGIN
 from recovery.control import Control, StateDigest, make_control
 from recovery.execution import Execution, StateMachine
 from recovery.history import History, LoadSnapshot, Mode, no_snapshot
+from recovery.outbox import HEARTBEAT_INTERVAL
 from recovery.snapshot import Snapshot
 from recovery.stable import Durability
 from recovery.state_digests import StateDigests
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from recovery.view_change import Campaign
 
 SILENCE = 200_000_000
-"""ns without a word of the primary that a backup takes for its death: four heartbeats."""
+"""ns without a word of the primary that a backup takes for its death: four heartbeats. A primary that says for as long
+that no majority answers it might as well be dead: it is deaf."""
 SILENCE_SPREAD = 50_000_000
 """ns; drawn anew each time, so that two backups seldom campaign at once."""
 
@@ -78,6 +80,8 @@ class Member:
         self._known_epoch = 0
         self._commit_seq = 0  # as the primary of the promised epoch says it
         self._heard_at = 0
+        self._told_at = 0  # when its last heartbeat was heard
+        self._answered_at = 0  # when, as far as it has told us, a majority last answered it
         self._silent_at = 0
         self._fenced_at = 0
         self._rejected_at = 0
@@ -164,7 +168,7 @@ class Member:
         self._promise_told = False
         self._pull_at = self._apply_at = None
         self._fenced_at = now
-        self._listen(now)
+        self._begin_listening(now)
 
     def _promise_epoch(self, epoch: int, owner: int) -> None:
         self._collect()
@@ -185,10 +189,37 @@ class Member:
             self._probed_tx = tx
         return lower
 
-    def _listen(self, now: int) -> None:
-        """The primary, or a promise, was heard just now: wait for its silence from here on."""
+    def _begin_listening(self, now: int) -> None:
+        """To another primary than before, or to a candidate. It answers for nothing that was before."""
+        self._told_at = self._answered_at = now
+        self._listen(now)
+
+    def _listen(self, now: int, unanswered: int | None = None) -> None:
+        """The primary, or a promise, was heard just now: it is missed from the end of its patience on.
+
+        `unanswered` is what a heartbeat says: ns since a majority had last answered the primary. Several heartbeats may
+        be read at once by who was asleep, and gave no answer meanwhile: the best of what they say counts.
+        """
+        was_deaf = self._is_deaf
         self._heard_at = now
-        self._silent_at = now + SILENCE + self._draw(SILENCE_SPREAD)
+        if unanswered is not None:
+            self._told_at = now
+            self._answered_at = max(self._answered_at, now - unanswered)
+        if not (was_deaf and self._is_deaf):
+            self._silent_at = self._missed_since + SILENCE + self._draw(SILENCE_SPREAD)
+
+    @property
+    def _is_deaf(self) -> bool:
+        """No majority has answered the primary, it says; by its next heartbeat that will have been so for SILENCE.
+
+        Not later: what it said long ago, before we fell asleep perhaps, does not tell how it is now.
+        """
+        return self._told_at + HEARTBEAT_INTERVAL - self._answered_at >= SILENCE
+
+    @property
+    def _missed_since(self) -> int:
+        """Since when the primary has said nothing, or has heard nothing."""
+        return self._answered_at if self._is_deaf else self._heard_at
 
     def _tell(self, receivers: Sequence[int], message: Control) -> None:
         data = make_control(self.shard_id, message)

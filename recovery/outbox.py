@@ -7,7 +7,8 @@ commit (`tail`). The rules of the stream it keeps:
   `datagrams_to_send()` ends the batch;
 - a batch that only advances the commit sends one empty packet at once; a commit that comes with messages rides on them;
 - a heartbeat goes out at once and every 50 ms from then on, in silence or not: a reader may release nothing of an epoch
-  before a heartbeat has told it where the epoch began, and learns from the next one what it has missed.
+  before a heartbeat has told it where the epoch began, and learns from the next one what it has missed. It also says
+  for how long no majority has answered, as the owner knows: one that is heard may be deaf.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ class Outbox:
         self._max_packet_bytes = max_packet_bytes
         self._heartbeat_at = now
         self._heartbeat_due = True
+        self._unanswered = 0
 
     def append(self, messages: Sequence[bytes]) -> None:
         """The next messages of the stream, in order; they may go out before they are committed."""
@@ -71,8 +73,8 @@ class Outbox:
             datagrams = [packet.make_packet(header)]
         if self._heartbeat_due:
             self._heartbeat_due = False
-            heartbeat = packet.make_heartbeat(self.shard_id, self.epoch, self.next_seq, self.commit_seq, self.start)
-            datagrams.append(heartbeat)
+            place = self.shard_id, self.epoch, self.next_seq, self.commit_seq, self.start
+            datagrams.append(packet.make_heartbeat(*place, self._unanswered))
         self._commit_sent = self.commit_seq
         return datagrams
 
@@ -80,7 +82,9 @@ class Outbox:
         """When the next heartbeat is due, ns."""
         return self._heartbeat_at
 
-    def handle_deadline(self, now: int) -> None:
+    def handle_deadline(self, now: int, unanswered: int = 0) -> None:
+        """`unanswered`: ns since a majority last answered, for the heartbeat."""
         if now >= self._heartbeat_at:
             self._heartbeat_due = True
+            self._unanswered = unanswered
             self._heartbeat_at = now + HEARTBEAT_INTERVAL

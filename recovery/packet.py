@@ -15,11 +15,12 @@ checksum is CRC-32C over the datagram with the checksum field zero.
     commit_seq  u64  an END; 0 = nothing yet     crc32c     u32
     crc32c      u32
 
-    heartbeat (count 0, first_seq = the next to be sent; after the header, 20 bytes: where this epoch began)
+    heartbeat (count 0, first_seq = the next to be sent; after the header, 22 bytes)
     ──────────────────────────────────────
-    tx      u64  the last transaction before the epoch
-    seq     u64  the first message number of the epoch
-    digest  u32  the chain at seq
+    tx          u64  where this epoch began: the last transaction before it
+    seq         u64  the first message number of the epoch
+    digest      u32  the chain at seq
+    unanswered  u16  ms since a majority last answered the primary; 65,535 = that or more
 
 Flags: HEARTBEAT = 1, RETRANSMITTED = 2. A packet with count 0 and no HEARTBEAT flag only advances the commit. The epoch
 lives here and nowhere else: the messages inside are the same bytes whoever sends them.
@@ -47,15 +48,18 @@ MAX_ANSWER_DATAGRAMS = 32
 
 _HEADER = Struct(">HBBHHIQQI")
 _EPOCH_START = Struct(">QQI")
+_UNANSWERED = Struct(">H")
 _REQUEST = Struct(">HBBHHIQI")
 _LENGTH = Struct(">H")
 _pack_header: Final = _HEADER.pack
 _unpack_header: Final = _HEADER.unpack_from
 _ZERO = bytes(4)
+_MILLISECOND = 1_000_000
+_MAX_UNANSWERED = 0xFFFF
 _CHECKSUM_AT = PACKET_HEADER_BYTES - 4
 
 REQUEST_BYTES = _REQUEST.size
-HEARTBEAT_BYTES = PACKET_HEADER_BYTES + _EPOCH_START.size
+HEARTBEAT_BYTES = PACKET_HEADER_BYTES + _EPOCH_START.size + _UNANSWERED.size
 
 
 class GarbledPacket(StreamError):
@@ -91,7 +95,7 @@ class Request(NamedTuple):
 
 
 def make_packet(header: PacketHeader, payload: bytes = b"") -> bytes:
-    """The datagram of `header` and the messages (or the EpochStart) that `payload` is."""
+    """The datagram of `header` and the messages (or what a heartbeat says) that `payload` is."""
     shard_id, epoch, flags, count, first_seq, commit_seq = header
     fields = (PACKET_MAGIC, VERSION, flags, shard_id, count, epoch, first_seq, commit_seq)
     return _pack_header(*fields, crc32c(_pack_header(*fields, 0) + payload)) + payload
@@ -120,15 +124,27 @@ def place(data: bytes) -> tuple[int, int] | None:
     return (shard_id, epoch) if magic == PACKET_MAGIC else None
 
 
-def make_heartbeat(shard_id: int, epoch: int, next_seq: int, commit_seq: int, start: EpochStart) -> bytes:
-    """The datagram that says: this epoch is alive, began there, and will send `next_seq` next."""
+def make_heartbeat(
+    shard_id: int, epoch: int, next_seq: int, commit_seq: int, start: EpochStart, unanswered: int = 0
+) -> bytes:
+    """The datagram that says: this epoch is alive, began there, and will send `next_seq` next.
+
+    `unanswered`: ns since a majority of the replicas last answered its primary.
+    """
     header = PacketHeader(shard_id, epoch, HEARTBEAT, 0, next_seq, commit_seq)
-    return make_packet(header, _EPOCH_START.pack(*start))
+    milliseconds = min(unanswered // _MILLISECOND, _MAX_UNANSWERED)
+    return make_packet(header, _EPOCH_START.pack(*start) + _UNANSWERED.pack(milliseconds))
 
 
 def epoch_start_of(heartbeat: bytes) -> EpochStart:
     """What a heartbeat, already checked, says of its epoch."""
     return EpochStart._make(_EPOCH_START.unpack_from(heartbeat, PACKET_HEADER_BYTES))
+
+
+def unanswered_of(heartbeat: bytes) -> int:
+    """For how many ns, as a heartbeat, already checked, says, no majority had answered its primary."""
+    (milliseconds,) = _UNANSWERED.unpack_from(heartbeat, PACKET_HEADER_BYTES + _EPOCH_START.size)
+    return int(milliseconds) * _MILLISECOND
 
 
 def pack_messages(

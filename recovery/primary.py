@@ -188,5 +188,6 @@ class Primary:
         """When the next heartbeat is due; ns on the clock that `start` was given."""
         return self.outbox.next_deadline()
 
-    def handle_deadline(self, now: int) -> None:
-        self.outbox.handle_deadline(now)
+    def handle_deadline(self, now: int, unanswered: int = 0) -> None:
+        """`unanswered`: ns since a majority of the replicas last answered."""
+        self.outbox.handle_deadline(now, unanswered)

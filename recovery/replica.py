@@ -48,6 +48,7 @@ from recovery.control import (
     Canvass,
     Control,
     GarbledControl,
+    Listening,
     Prepare,
     Pull,
     Reject,
@@ -68,9 +69,9 @@ from recovery.store import MemoryStore
 from recovery.view_change import Phase
 
 MAJORITY_TIMEOUT = 300_000_000
-"""ns without an answer of a majority after which a primary is silent, so that others who hear each other may lead: it
-may be that it is heard and does not hear. Who pulls answers, too: it has promised this epoch, and while it fetches what
-it lacks, which may take longer, another epoch would only make it begin again."""
+"""ns without an answer of a majority after which a primary is silent: it may be that it is heard and does not hear. Its
+heartbeats say so before, and others who hear each other do not wait for this. Who pulls answers, too: it has promised
+this epoch, and while it fetches what it lacks, which may take longer, another epoch would only make it begin again."""
 MAX_CATCH_UP = 4 * MAX_BATCHES
 """Datagrams that a primary gives to followers between two heartbeats: some 30 µs each, less than a tenth of its time. A
 follower that is far behind asks a backup instead (`recovery.follower`)."""
@@ -177,7 +178,7 @@ class Replica(Follower):
         if epoch == self.epoch and self._owner == self.replica_id:
             return  # our own words
         heard = parse_commands(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else None
-        self._hear(epoch, now)
+        self._hear(epoch, now, packet.unanswered_of(data) if flags & HEARTBEAT else None)
         if flags & HEARTBEAT:
             self.history.heard.begin(packet.epoch_start_of(data))
         if heard is not None:
@@ -186,20 +187,13 @@ class Replica(Follower):
         if self.role is Role.BACKUP:
             self._follow(now)
         if flags & HEARTBEAT:
-            self._acknowledge(even_if_told=True)
+            self._answer_heartbeat()
             self._tell_digest()
-
-    def _hear(self, epoch: int, now: int) -> None:
-        """A sign of life of the primary of `epoch`, which is not lower than the promised one."""
-        if epoch > self.epoch or self.role is Role.FENCED:
-            self.become_catching_up(epoch, now)
-        self.campaign = None
-        self._listen(now)
 
     # Leading
 
     def _step_primary(self, message: Control, now: int) -> None:
-        if isinstance(message, Ack | Pull):
+        if isinstance(message, Ack | Listening | Pull):
             self._answer_times[message.sender] = now
         if isinstance(message, Ack):
             self._acks[message.sender] = max(self._acks.get(message.sender, 0), message.tx)
@@ -308,9 +302,10 @@ class Replica(Follower):
         late = now - primary.next_deadline()
         if late > 0:  # we were busy, with taking over for one; what was said to us meanwhile may not have been read
             self._answer_times = {peer: min(at + late, now) for peer, at in self._answer_times.items()}
-        if self._mode == "quorum" and self.peers and now - self._majority_heard_at() > MAJORITY_TIMEOUT:
+        unanswered = now - self._majority_heard_at() if self._mode == "quorum" and self.peers else 0
+        if unanswered > MAJORITY_TIMEOUT:
             self.become_fenced(now)
             return
-        primary.handle_deadline(now)
+        primary.handle_deadline(now, unanswered)
         self._tx_at_heartbeat = self.last_tx
         self._answered = 0

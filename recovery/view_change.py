@@ -1,6 +1,6 @@
 """One attempt of a replica to become the primary: whom it asked, what they said, and what follows from it.
 
-    CANVASSING   has a majority not heard the primary?        one deaf backup deposes nobody
+    CANVASSING   does a majority miss the primary?            one deaf backup deposes nobody
     RAISING      the coordinator raises the epoch for us      compare-and-set: an epoch has one owner
     PREPARING    PREPARE to all; promises of a majority       nobody of them serves an older epoch any more
     FETCHING     the best log of those that promised          whatever was committed is in it

@@ -9,6 +9,7 @@ from recovery.control import (
     Batch,
     Canvass,
     GarbledControl,
+    Listening,
     Prepare,
     Promise,
     Pull,
@@ -44,7 +45,7 @@ batches = st.builds(
     st.lists(st.binary(max_size=100), max_size=5),
 )
 messages = st.one_of(
-    *(st.builds(kind, u16, u32) for kind in (Canvass, Silent, Reject, Prepare, Wait)),
+    *(st.builds(kind, u16, u32) for kind in (Canvass, Silent, Reject, Prepare, Wait, Listening)),
     st.builds(StateDigest, u16, u32, u64, u64),
     st.builds(Promise, u16, u32, u32, u64, st.booleans()),
     st.builds(Pull, u16, u32, u64, u32),

@@ -55,6 +55,15 @@ def test_heartbeats_go_out_in_silence_and_out_of_it(outbox):
     assert headers(outbox.datagrams_to_send()) == [(HEARTBEAT, 0, 12, 11)]  # no empty packet beside it
 
 
+def test_a_heartbeat_says_what_was_told_when_it_was_due(outbox):
+    outbox.handle_deadline(HEARTBEAT_INTERVAL - 1, 7_000_000)
+    assert outbox.datagrams_to_send() == []
+    outbox.handle_deadline(HEARTBEAT_INTERVAL, 8_000_000)
+    outbox.handle_deadline(HEARTBEAT_INTERVAL + 1, 9_000_000)
+    (data,) = outbox.datagrams_to_send()
+    assert packet.unanswered_of(data) == 8_000_000
+
+
 def test_a_new_epoch_begins_with_the_uncommitted_tail():
     outbox = Outbox(3, 2, START, now=0, tail=[b"a" * 20, b"b" * 20, b"c" * 20])
     assert headers(outbox.datagrams_to_send()) == [(0, 3, 8, 7), (HEARTBEAT, 0, 11, 7)]

@@ -60,6 +60,8 @@ def test_headers_in_the_text_have_their_size() -> None:
     }.items():
         fields = TEXT[TEXT.index(begins) :].split("`")[1]
         assert width(re.sub(r"0x\w+|(?<=u8) [01]\b", "", fields)) == size, begins
+    heartbeat = section("3. Packets").partition("**EpochStart**")[2].partition("(65,535")[0]
+    assert width(heartbeat) == packet.HEARTBEAT_BYTES - record.PACKET_HEADER_BYTES
     assert f"Command header ({record.COMMAND_HEADER_BYTES} bytes)" in TEXT
     assert f"at most {record.MAX_MESSAGE_BYTES:,} bytes, so that any fits a packet alone" in TEXT
     assert f"a command's own body at most {record.MAX_COMMAND_BYTES:,}" in TEXT

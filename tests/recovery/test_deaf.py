@@ -1,0 +1,218 @@
+"""A primary that is heard and hears nobody: it says so in its heartbeats, and its backups judge it by that."""
+
+import pytest
+
+from recovery.control import Ack, Batch, Canvass, Control, Listening, Silent, is_control, make_control, parse_control
+from recovery.history import Mode
+from recovery.member import SILENCE
+from recovery.outbox import HEARTBEAT_INTERVAL
+from recovery.packet import (
+    HEARTBEAT,
+    EpochStart,
+    PacketHeader,
+    make_heartbeat,
+    make_packet,
+    parse_packet,
+    unanswered_of,
+)
+from recovery.replica import MAJORITY_TIMEOUT, STREAM, Replica, Role
+from recovery.view_change import Phase
+from tests.recovery.adder import Adder
+
+MILLI = 1_000_000
+SPREAD = 7 * MILLI
+#: Until then the primary is heard and answered; time begins with its epoch.
+CUT = 20 * HEARTBEAT_INTERVAL
+
+
+class Backup:
+    """Replica 1 of three; 2 is the primary, and the test plays it, and 3."""
+
+    def __init__(self) -> None:
+        self.spread = SPREAD
+        self.replica = Replica(1, 1, (1, 2, 3), Adder, mode="quorum", durability="disk", draw=lambda _: self.spread)
+        self.replica.start(0)
+        self.hear(make_heartbeat(1, 1, 1, 0, EpochStart()), 0)
+        self.hear(make_control(1, Batch(2, 1, 0, 0, 0, 0, 0, 0, True, [])), 0)
+        assert self.replica.role is Role.BACKUP
+        for now in range(0, CUT, HEARTBEAT_INTERVAL):
+            self.beat(now, HEARTBEAT_INTERVAL)
+
+    def turn(self, now: int, *, sync: bool = True) -> list[Control]:
+        """What a host does after a batch; gives the control messages that were said."""
+        replica = self.replica
+        said: list[tuple[int, bytes]] = []
+        for _ in range(2):
+            replica.records_to_write()
+            said += replica.datagrams_to_send(now)
+            if sync:
+                replica.synced(replica.stable.written, now)
+        return [parse_control(1, data) for _, data in said if is_control(data)]
+
+    def hear(self, data: bytes, now: int, *, sync: bool = True) -> list[Control]:
+        self.replica.receive_datagram(data, now)
+        return self.turn(now, sync=sync)
+
+    def beat(self, now: int, unanswered: int) -> list[Control]:
+        """The primary says that for so long nobody has answered it."""
+        return self.hear(make_heartbeat(1, 1, 1, 0, EpochStart(), unanswered), now)
+
+    def grow_deaf(self, until: int) -> None:
+        """The primary goes on, and hears nothing from CUT on."""
+        for now in range(CUT, until, HEARTBEAT_INTERVAL):
+            self.beat(now, now - CUT)
+
+    def wake(self, now: int) -> list[Control]:
+        """The timer's turn, if it is time for one."""
+        if self.replica.next_deadline() <= now:
+            self.replica.handle_deadline(now)
+        return self.turn(now)
+
+    def thinks_deaf(self, now: int) -> bool:
+        """Whether it agrees with another backup that canvasses."""
+        return any(isinstance(said, Silent) for said in self.hear(make_control(1, Canvass(3, 1)), now))
+
+
+def test_a_deaf_primary_is_missed_as_soon_as_a_dead_one():
+    backup = Backup()
+    backup.grow_deaf(CUT + SILENCE)
+    assert backup.replica.next_deadline() == CUT + SILENCE + SPREAD
+    assert backup.wake(CUT + SILENCE + SPREAD - 1) == []
+    assert Canvass(1, 1) in backup.wake(CUT + SILENCE + SPREAD)
+
+
+def test_more_words_of_a_deaf_primary_are_no_new_draw():
+    backup = Backup()
+    backup.grow_deaf(CUT + SILENCE)
+    backup.spread = 0
+    backup.beat(CUT + SILENCE, SILENCE)
+    assert backup.replica.next_deadline() == CUT + SILENCE + SPREAD
+
+
+def test_who_is_asked_about_a_deaf_primary_judges_by_the_same_rule():
+    backup = Backup()
+    backup.grow_deaf(CUT + SILENCE)
+    assert not backup.thinks_deaf(CUT + SILENCE - 1)
+    assert backup.thinks_deaf(CUT + SILENCE)
+
+
+@pytest.mark.parametrize("unanswered", [0, HEARTBEAT_INTERVAL, SILENCE - HEARTBEAT_INTERVAL - MILLI])
+def test_a_primary_that_is_answered_now_and_then_is_missed_by_nobody(unanswered):
+    backup = Backup()
+    for now in range(CUT, 2 * CUT, HEARTBEAT_INTERVAL):
+        backup.beat(now, unanswered)
+        assert not backup.thinks_deaf(now + HEARTBEAT_INTERVAL)
+        assert backup.wake(now + HEARTBEAT_INTERVAL) == []
+
+
+def test_the_words_of_a_deaf_primary_end_no_canvass():
+    backup = Backup()
+    backup.grow_deaf(CUT + SILENCE + 1)
+    backup.wake(CUT + SILENCE + SPREAD)
+    backup.hear(make_packet(PacketHeader(1, 1, 0, 0, 1, 0)), CUT + SILENCE + SPREAD + 1)
+    backup.beat(CUT + SILENCE + HEARTBEAT_INTERVAL, SILENCE + HEARTBEAT_INTERVAL)
+    assert backup.replica.campaign is not None
+    assert backup.replica.campaign.phase is Phase.CANVASSING
+    backup.hear(make_control(1, Silent(3, 1)), CUT + SILENCE + HEARTBEAT_INTERVAL)
+    assert backup.replica.epoch_to_raise() == 1
+
+
+def test_a_primary_that_hears_again_is_left_in_peace():
+    backup = Backup()
+    backup.grow_deaf(CUT + SILENCE + 1)
+    backup.wake(CUT + SILENCE + SPREAD)
+    backup.beat(CUT + SILENCE + HEARTBEAT_INTERVAL, 3 * MILLI)
+    assert backup.replica.campaign is None
+    assert not backup.thinks_deaf(CUT + SILENCE + HEARTBEAT_INTERVAL)
+
+
+def test_whom_nobody_agrees_with_asks_again_and_raises_nothing():
+    backup = Backup()
+    asked = []
+    for now in range(CUT, 2 * CUT, MILLI):
+        if (now - CUT) % HEARTBEAT_INTERVAL == 0:
+            backup.beat(now, now - CUT)
+        asked += [now for said in backup.wake(now) if isinstance(said, Canvass)]
+        assert backup.replica.epoch_to_raise() is None
+    assert asked[0] == CUT + SILENCE + SPREAD
+    assert len(asked) < 2 * (CUT // (10 * MILLI))  # two peers are asked, each at most every 10 ms or so
+
+
+def test_who_was_asleep_does_not_take_the_answers_it_did_not_give_for_deafness():
+    backup = Backup()
+    woken = CUT + 6 * HEARTBEAT_INTERVAL
+    said: list[Control] = []
+    for sent in range(CUT, woken, HEARTBEAT_INTERVAL):
+        said += backup.beat(woken, sent - CUT)
+    assert Ack(1, 1, 0) in said
+    assert not backup.thinks_deaf(woken)
+    assert not any(isinstance(each, Canvass) for each in backup.wake(woken))
+
+
+def test_what_was_said_before_it_fell_asleep_does_not_tell_a_backup_how_it_is_now():
+    backup = Backup()
+    backup.beat(CUT + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL)
+    woken = CUT + 20 * HEARTBEAT_INTERVAL
+    backup.hear(make_packet(PacketHeader(1, 1, 0, 0, 1, 0)), woken)  # more waits to be read
+    assert not backup.thinks_deaf(woken)
+
+
+def test_who_may_not_acknowledge_yet_says_that_it_listens():
+    backup = Backup()
+    heartbeat = make_heartbeat(1, 2, 1, 0, EpochStart())
+    assert Listening(1, 2) in backup.hear(heartbeat, CUT)
+    assert backup.replica.role is Role.CATCHING_UP
+    answers = make_control(1, Batch(2, 2, 0, 0, 0, 0, 0, 0, True, []))
+    backup.hear(answers, CUT, sync=False)
+    assert backup.replica.role is Role.BACKUP
+    said = backup.hear(heartbeat, CUT + 1, sync=False)
+    assert said == [Listening(1, 2)]  # its promise and its completion are not safe
+    assert Ack(1, 2, 0) in backup.turn(CUT + 2) + backup.hear(heartbeat, CUT + 3)
+
+
+# The primary
+
+
+class Primary:
+    """Replica 1 of three leads; the test plays the others."""
+
+    def __init__(self, mode: Mode = "quorum") -> None:
+        self.replica = replica = Replica(1, 1, (1, 2, 3), Adder, mode=mode, durability="disk", draw=lambda _: 0)
+        replica.start(0)
+        replica._owner = 1
+        replica._promise_epoch(1, 1)
+        replica.stable.complete(1)
+        replica.records_to_write()
+        replica.synced(replica.stable.written, 0)
+        replica.become_primary(0)
+        replica.datagrams_to_send(0)
+
+    def beat(self, now: int) -> int | None:
+        """What its heartbeat says, if there is one."""
+        self.replica.handle_deadline(now)
+        said = [data for target, data in self.replica.datagrams_to_send(now) if target == STREAM]
+        beats = [data for data in said if parse_packet(data).flags & HEARTBEAT]
+        return unanswered_of(beats[-1]) if beats else None
+
+
+def test_a_primary_says_for_how_long_no_majority_has_answered():
+    primary = Primary()
+    told = []
+    for turn in range(8):
+        now = turn * HEARTBEAT_INTERVAL
+        told.append(primary.beat(now))
+        if turn < 3:
+            answer = Listening(2, 1) if turn == 1 else Ack(3, 1, 0)
+            primary.replica.receive_datagram(make_control(1, answer), now + 2 * MILLI)
+    assert told == [each * MILLI for each in (0, 48, 48, 48, 98, 148, 198, 248)]
+
+
+def test_a_primary_that_was_asleep_does_not_take_that_for_deafness():
+    primary = Primary()
+    primary.beat(0)
+    assert primary.beat(HEARTBEAT_INTERVAL + 10 * MAJORITY_TIMEOUT) == HEARTBEAT_INTERVAL
+
+
+def test_a_primary_in_mode_async_needs_nobodys_answer():
+    primary = Primary("async")
+    assert {primary.beat(turn * HEARTBEAT_INTERVAL) for turn in range(20)} == {0}
