@@ -3,10 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from recovery.record import MIN_MESSAGE_BYTES
+from recovery.record import MAX_MESSAGE_BYTES, MIN_MESSAGE_BYTES
 
 MESSAGE_OVERHEAD_BYTES = 41
 """What Python adds to each kept message: 33 bytes of object, 8 of reference."""
+LARGEST_BYTES = MAX_MESSAGE_BYTES + MESSAGE_OVERHEAD_BYTES
+COUNTED_TOGETHER = 1024
+"""Messages, at most: some 50 µs."""
+FREED_PART = 1024
+"""What is freed of a full store in one go; of 256 MB some 2,000 messages, less than a ms."""
 
 
 class MessageStore(Protocol):
@@ -26,14 +31,20 @@ class MessageStore(Protocol):
 
 
 class MemoryStore:
-    """The latest messages of a stream, at most `max_bytes` of them, interpreter's overhead included."""
+    """The latest messages of a stream, at most `max_bytes` of them, interpreter's overhead included.
+
+    They are counted some at a time: as many as would still have fitted, had each been as large as can be. So a full
+    store frees a small part at once.
+    """
 
     def __init__(self, max_bytes: int, next_seq: int = 1) -> None:
         self.max_bytes = max_bytes
         self.next_seq = next_seq
         self._messages: list[bytes] = []
         self._dropped = 0  # entries at the head of the list that are let go, kept until it is worth moving the rest
-        self._bytes = 0
+        self._bytes = 0  # of those before _counted_seq
+        self._counted_seq = next_seq
+        self._trusted_seq = next_seq  # up to here they fit for certain
 
     @property
     def first_seq(self) -> int:
@@ -41,22 +52,31 @@ class MemoryStore:
 
     def append(self, messages: Sequence[bytes]) -> None:
         """The messages from next_seq on."""
-        count = len(messages)
         self._messages += messages
-        self.next_seq += count
-        self._bytes += sum(map(len, messages)) + MESSAGE_OVERHEAD_BYTES * count
+        self.next_seq += len(messages)
+        if self.next_seq > self._trusted_seq:
+            self._count()
+
+    def _count(self) -> None:
+        kept = self._messages
+        uncounted = self.next_seq - self._counted_seq
+        self._bytes += sum(map(len, kept[-uncounted:])) + MESSAGE_OVERHEAD_BYTES * uncounted
+        self._counted_seq = self.next_seq
         if self._bytes > self.max_bytes:
             self._drop()
+        self._trusted_seq = self.next_seq + min((self.max_bytes - self._bytes) // LARGEST_BYTES, COUNTED_TOGETHER)
 
     def _drop(self) -> None:
-        kept = self._messages
-        while self._bytes > self.max_bytes:
-            self._bytes -= len(kept[self._dropped]) + MESSAGE_OVERHEAD_BYTES
-            kept[self._dropped] = b""
-            self._dropped += 1
-        if self._dropped * 2 > len(kept):
-            del kept[: self._dropped]
-            self._dropped = 0
+        kept, dropped, size = self._messages, self._dropped, self._bytes
+        most = self.max_bytes - self.max_bytes // FREED_PART
+        while size > most:
+            size -= len(kept[dropped]) + MESSAGE_OVERHEAD_BYTES
+            kept[dropped] = b""
+            dropped += 1
+        if dropped * 2 > len(kept):
+            del kept[:dropped]
+            dropped = 0
+        self._dropped, self._bytes = dropped, size
 
     def messages(self, first_seq: int, max_bytes: int) -> list[bytes]:
         if not self.first_seq <= first_seq < self.next_seq:

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recovery.store import MESSAGE_OVERHEAD_BYTES, MemoryStore
+from recovery.record import MAX_MESSAGE_BYTES
+from recovery.store import FREED_PART, LARGEST_BYTES, MESSAGE_OVERHEAD_BYTES, MemoryStore
 
 batches = st.lists(st.lists(st.binary(min_size=1, max_size=20), max_size=8), max_size=20)
 
@@ -23,6 +25,19 @@ def test_it_keeps_the_latest_within_its_bound(batches, max_bytes):
         dropped = everything[: store.first_seq - 5]
         if dropped:  # and lets go of no more than it must
             assert sum(len(data) + MESSAGE_OVERHEAD_BYTES for data in [dropped[-1], *kept]) > max_bytes
+
+
+@pytest.mark.parametrize("size", [1, 140, MAX_MESSAGE_BYTES])
+def test_a_full_one_frees_a_small_part_of_it_and_no_more(size):
+    max_bytes = 1 << 20
+    store = MemoryStore(max_bytes)
+    full = False
+    while store.first_seq < 10_000:
+        store.append([bytes(size)] * 3)
+        kept = (size + MESSAGE_OVERHEAD_BYTES) * (store.next_seq - store.first_seq)
+        assert kept <= max_bytes
+        full = full or store.first_seq > 1
+        assert not full or kept > max_bytes - max_bytes // FREED_PART - 3 * LARGEST_BYTES
 
 
 def test_an_answer_is_bounded_but_never_empty():
