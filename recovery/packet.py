@@ -96,7 +96,12 @@ class Request(NamedTuple):
 
 def make_packet(header: PacketHeader, payload: bytes = b"") -> bytes:
     """The datagram of `header` and the messages (or what a heartbeat says) that `payload` is."""
-    shard_id, epoch, flags, count, first_seq, commit_seq = header
+    return _make_packet(*header, payload)
+
+
+def _make_packet(
+    shard_id: int, epoch: int, flags: int, count: int, first_seq: int, commit_seq: int, payload: bytes
+) -> bytes:
     fields = (PACKET_MAGIC, VERSION, flags, shard_id, count, epoch, first_seq, commit_seq)
     return _pack_header(*fields, crc32c(_pack_header(*fields, 0) + payload)) + payload
 
@@ -158,20 +163,21 @@ def pack_messages(
 ) -> list[bytes]:
     """As few datagrams as hold `messages` in order, each of whole messages and at most `max_bytes`."""
     datagrams = []
-    batch: list[bytes] = []
-    room = max_bytes - PACKET_HEADER_BYTES
-    for data in messages:
-        room -= len(data)
-        if room < 0 and batch:
-            header = PacketHeader(shard_id, epoch, flags, len(batch), first_seq, commit_seq)
-            datagrams.append(make_packet(header, b"".join(batch)))
-            first_seq += len(batch)
-            batch = []
-            room = max_bytes - PACKET_HEADER_BYTES - len(data)
-        batch.append(data)
-    if batch:
-        header = PacketHeader(shard_id, epoch, flags, len(batch), first_seq, commit_seq)
-        datagrams.append(make_packet(header, b"".join(batch)))
+    begin = 0
+    room = most = max_bytes - PACKET_HEADER_BYTES
+    for index, data in enumerate(messages):
+        size = len(data)
+        room -= size
+        if room < 0 and index > begin:
+            payload = b"".join(messages[begin:index])
+            count, seq = index - begin, first_seq + begin
+            datagrams.append(_make_packet(shard_id, epoch, flags, count, seq, commit_seq, payload))
+            begin = index
+            room = most - size
+    if messages:
+        payload = b"".join(messages[begin:])
+        count, seq = len(messages) - begin, first_seq + begin
+        datagrams.append(_make_packet(shard_id, epoch, flags, count, seq, commit_seq, payload))
     return datagrams
 
 
