@@ -26,7 +26,7 @@ The rules:
 - kinds 0–15 belong to this package, 16–95 are the exchange's commands, 96–255 its events: opaque here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -69,9 +69,6 @@ MAX_EVENT_BYTES = MAX_MESSAGE_BYTES - _HEAD.size - 4 - 4
 MAX_COMMAND_BYTES = MAX_EVENT_BYTES - COMMAND_HEADER_BYTES
 """The command's own body, after the command header."""
 MIN_MESSAGE_BYTES = _HEAD.size + 4
-_NAME_BYTES: Final = 10
-_LENGTHS: Final = [(size + 6).to_bytes(2, "big") for size in range(MAX_EVENT_BYTES + DIGEST_BYTES + 1)]
-"""The length field of a message, by the bytes of its body and digest."""
 _TOO_LONG = "a message larger than a packet: the state machine broke its bound"
 
 
@@ -102,9 +99,6 @@ class CommandHeader(NamedTuple):
     source_seq: int
     session_id: int
     session_seq: int
-
-    def pack(self) -> bytes:
-        return COMMAND_HEADER.pack(*self)
 
     @classmethod
     def unpack_from(cls, body: bytes, offset: int = 0) -> "CommandHeader":
@@ -234,6 +228,39 @@ def split(data: bytes, offset: int = 0) -> list[bytes]:
     return messages
 
 
+_Packer = Callable[..., bytes]
+
+
+class _Packers(dict[int, tuple[_Packer, _Packer]]):
+    """Of a message, by the bytes of its body: what packs that which the checksum covers, and what packs the whole.
+
+    One call of a packer costs less than joining the parts. Made when a length is first met: a stream has few.
+    """
+
+    def __init__(self, digest: str) -> None:
+        super().__init__()
+        self._digest = digest
+
+    def __missing__(self, size: int) -> tuple[_Packer, _Packer]:
+        assert size <= MAX_EVENT_BYTES, _TOO_LONG
+        packers = Struct(f">HQBB{size}s{self._digest}").pack, Struct(f">HBB{size}s{self._digest}I").pack
+        self[size] = packers
+        return packers
+
+
+class _ChecksumPackers(dict[int, _Packer]):
+    """By how many they are: what packs checksums for the chain."""
+
+    def __missing__(self, count: int) -> _Packer:
+        packer = self[count] = Struct(f">{count}I").pack
+        return packer
+
+
+_PACKERS: Final = _Packers("")
+_END_PACKERS: Final = _Packers("I")
+_CHECKSUM_PACKERS: Final = _ChecksumPackers()
+
+
 class Sequencer:
     """Numbers a shard's output: turns a command and its events into the messages of one transaction."""
 
@@ -246,33 +273,26 @@ class Sequencer:
     def position(self) -> Position:
         return Position(self.next_seq, self.digest)
 
-    def transaction(
-        self, kind: int, header: CommandHeader, body: bytes, events: Sequence[tuple[int, bytes]]
-    ) -> list[bytes]:
-        """The messages of the transaction `header.tx`: the command, then each event (kind, body)."""
-        assert header.tx == self.next_tx, f"tx {header.tx} where {self.next_tx} is next"
-        return self.messages(kind, header.pack() + body, events)
-
     def messages(self, kind: int, command: bytes, events: Sequence[tuple[int, bytes]]) -> list[bytes]:
-        """The same for a command whose header, of the next transaction, is packed already."""
+        """The next transaction: the command, packed header first, then each event (kind, body)."""
         # `make` and `chain`, spelled out; but the chain takes the checksums in at once, where it is asked for.
         shard_id, seq = self.shard_id, self.next_seq
         messages, checksums = [], []
         flags, body = FIRST, command
         for next_kind, next_body in events:
-            covered = _pack_named_head(shard_id, seq, kind, flags) + body
-            checksum = _pack_u32(crc32c(covered))
-            assert len(body) <= MAX_EVENT_BYTES, _TOO_LONG
-            messages.append(_LENGTHS[len(body)] + covered[_NAME_BYTES:] + checksum)
+            size = len(body)
+            pack_covered, pack_message = _PACKERS[size]
+            checksum = crc32c(pack_covered(shard_id, seq, kind, flags, body))
+            messages.append(pack_message(size + 6, kind, flags, body, checksum))
             checksums.append(checksum)
             flags, kind, body = 0, next_kind, next_body
             seq += 1
-        assert len(body) <= MAX_EVENT_BYTES, _TOO_LONG
-        digest = crc32c_extend(self.digest, b"".join(checksums))
-        body += _pack_u32(digest)
-        covered = _pack_named_head(shard_id, seq, kind, flags | END) + body
-        checksum = _pack_u32(crc32c(covered))
-        messages.append(_LENGTHS[len(body)] + covered[_NAME_BYTES:] + checksum)
+        digest = crc32c_extend(self.digest, _CHECKSUM_PACKERS[len(checksums)](*checksums))
+        flags |= END
+        size = len(body)
+        pack_covered, pack_message = _END_PACKERS[size]
+        checksum = crc32c(pack_covered(shard_id, seq, kind, flags, body, digest))
+        messages.append(pack_message(size + 10, kind, flags, body, digest, checksum))
         self.next_tx += 1
-        self.next_seq, self.digest = seq + 1, crc32c_extend(digest, checksum)
+        self.next_seq, self.digest = seq + 1, crc32c_extend(digest, _pack_u32(checksum))
         return messages

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from matching import codes, commands, events, wire
 from matching.engine import Engine
-from recovery.record import CommandHeader, Message, Position, Sequencer, parse_all
+from recovery.record import Message, Position, Sequencer, pack_command_header, parse_all
 
 SECOND = 1_000_000_000
 MIDNIGHT = 1_763_679_600 * SECOND
@@ -28,8 +28,8 @@ class ShardStream:
         self.now += 1000
         events = self.engine.apply(command, self.now, session_id)
         kind, body = wire.encode(command)
-        header = CommandHeader(self.sequencer.next_tx, self.now, 0, 0, 0, session_id, 0)
-        data = self.sequencer.transaction(kind, header, body, [wire.encode(event) for event in events])
+        header = pack_command_header(self.sequencer.next_tx, self.now, 0, 0, 0, session_id, 0)
+        data = self.sequencer.messages(kind, header + body, [wire.encode(event) for event in events])
         released = [message for message, _, _ in parse_all(SHARD_ID, before.next_seq, len(data), b"".join(data))]
         self.transactions.append((before, released))
         if self.engine.pending:

@@ -3,7 +3,7 @@
 from recovery import packet
 from recovery.packet import EpochStart
 from recovery.reader import Reader
-from recovery.record import CommandHeader, Sequencer
+from recovery.record import Sequencer, pack_command_header
 
 
 class History:
@@ -17,8 +17,8 @@ class History:
 
     def add(self, text: bytes, events: int = 2) -> int:
         """Gives the seq of the transaction's END."""
-        header = CommandHeader(self.sequencer.next_tx, 0, 1, 1, self.sequencer.next_tx, 0, 0)
-        self.messages += self.sequencer.transaction(16, header, text, [(96, text)] * events)
+        header = pack_command_header(self.sequencer.next_tx, 0, 1, 1, self.sequencer.next_tx, 0, 0)
+        self.messages += self.sequencer.messages(16, header + text, [(96, text)] * events)
         return self.sequencer.next_seq - 1
 
     @property

@@ -4,28 +4,28 @@ from hypothesis import strategies as st
 
 from recovery.command_log import CommandLog, Point, entry_epoch, entry_tx, make_entry, read_entry
 from recovery.quorum import held_by_majority, majority
-from recovery.record import CommandHeader
+from recovery.record import CommandHeader, pack_command_header
 
 
 def log_of(epochs: list[int]) -> CommandLog:
     log = CommandLog()
     for tx, epoch in enumerate(epochs, 1):
-        log.append(make_entry(epoch, 0, 16, CommandHeader(tx, 0, 1, 1, tx, 0, 0).pack() + b"body"))
+        log.append(make_entry(epoch, 0, 16, pack_command_header(tx, 0, 1, 1, tx, 0, 0) + b"body"))
     return log
 
 
 def test_an_entry_says_its_place():
     header = CommandHeader(12, 99, 7, 1, 3, 41, 5)
-    entry = make_entry(4, 0xABCD, 17, header.pack() + b"body")
+    entry = make_entry(4, 0xABCD, 17, pack_command_header(*header) + b"body")
     assert (entry_epoch(entry), entry_tx(entry)) == (4, 12)
-    assert read_entry(entry) == (0xABCD, 17, header.pack() + b"body")
+    assert read_entry(entry) == (0xABCD, 17, pack_command_header(*header) + b"body")
 
 
 def test_a_log_is_cut_and_goes_on():
     log = log_of([1, 1, 2])
     log.cut(1)
     assert (log.last_tx, log.epoch_at(1), log.epoch_at(0)) == (1, 1, 0)
-    log.append(make_entry(3, 0, 16, CommandHeader(2, 0, 1, 1, 2, 0, 0).pack()))
+    log.append(make_entry(3, 0, 16, pack_command_header(2, 0, 1, 1, 2, 0, 0)))
     assert log.epoch_at(2) == 3
 
 
@@ -88,8 +88,8 @@ def test_below_its_base_a_log_says_nothing_and_is_not_cut():
         log.entry(3)
     log.begin_at(Point(90, 7))
     with pytest.raises(AssertionError, match="epochs"):
-        log.append(make_entry(6, 0, 16, CommandHeader(91, 0, 1, 1, 1, 0, 0).pack()))
-    log.append(make_entry(7, 0, 16, CommandHeader(91, 0, 1, 1, 1, 0, 0).pack()))
+        log.append(make_entry(6, 0, 16, pack_command_header(91, 0, 1, 1, 1, 0, 0)))
+    log.append(make_entry(7, 0, 16, pack_command_header(91, 0, 1, 1, 1, 0, 0)))
     assert log.last_tx == 91
 
 

@@ -22,14 +22,16 @@ from recovery.control import (
     parse_control,
 )
 from recovery.packet import EpochStart, make_heartbeat
-from recovery.record import MAX_COMMAND_BYTES, CommandHeader
+from recovery.record import MAX_COMMAND_BYTES, pack_command_header
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 
 
 def entries(tx: int, bodies: list[bytes]) -> list[bytes]:
-    headers = [CommandHeader(tx + index, 9, 1, 1, 1, 0, 0) for index in range(1, len(bodies) + 1)]
-    return [make_entry(3, 7, 16, header.pack() + body) for header, body in zip(headers, bodies, strict=True)]
+    headers = [(tx + index, 9, 1, 1, 1, 0, 0) for index in range(1, len(bodies) + 1)]
+    return [
+        make_entry(3, 7, 16, pack_command_header(*header) + body) for header, body in zip(headers, bodies, strict=True)
+    ]
 
 
 batches = st.builds(

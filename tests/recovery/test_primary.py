@@ -3,7 +3,7 @@ import pytest
 from recovery import packet, record
 from recovery.command_log import COMMAND_RECORD
 from recovery.primary import MAX_CONTINUATIONS, MAX_UNCOMMITTED, Primary
-from recovery.record import NOOP, OPEN_SOURCE, PACKET_HEADER_BYTES, CommandHeader
+from recovery.record import NOOP, OPEN_SOURCE, PACKET_HEADER_BYTES, CommandHeader, pack_command_header
 from recovery.sources import Verdict
 from tests.recovery.adder import ADD, COUNTDOWN, STEP, STEPPED, Adder, Shard, replay
 
@@ -32,7 +32,7 @@ def test_a_command_becomes_a_transaction_and_a_record():
     assert (command.kind, command.body[42:]) == (ADD, b"12")
     assert [total.body, echo.body] == [b"12", b"tx 2 from 7: 12"]
     assert kind == COMMAND_RECORD
-    assert payload.endswith(bytes([ADD]) + header.pack() + b"12")
+    assert payload.endswith(bytes([ADD]) + pack_command_header(*header) + b"12")
 
 
 def test_the_first_datagrams_tell_where_the_epoch_began():

@@ -6,14 +6,14 @@ And a candidate asks for the log that is to be its own once per answer, however 
 from recovery.command_log import COMMAND_RECORD, make_entry
 from recovery.control import Batch, Prepare, Promise, Pull, Reject, is_control, make_control, parse_control
 from recovery.member import MAX_BATCHES
-from recovery.record import CommandHeader
+from recovery.record import pack_command_header
 from recovery.replica import Replica
 from recovery.view_change import RESEND_INTERVAL, Phase
 from tests.recovery.adder import ADD, Adder
 
 
 def entry(tx: int, epoch: int) -> bytes:
-    return make_entry(epoch, 0, ADD, CommandHeader(tx, 0, 7, 1, tx, 0, 0).pack() + b"1")
+    return make_entry(epoch, 0, ADD, pack_command_header(tx, 0, 7, 1, tx, 0, 0) + b"1")
 
 
 class Alone:

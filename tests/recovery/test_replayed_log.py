@@ -18,13 +18,13 @@ from recovery.command_log import (
     Point,
     make_entry,
 )
-from recovery.record import CommandHeader
+from recovery.record import pack_command_header
 from recovery.replayed_log import SNAPSHOT_FIELDS, LogIncomplete, ReplayedLog
 from recovery.stable import NUMBERED_INTERVAL, Stable
 
 
 def entry(tx: int, epoch: int = 1) -> bytes:
-    return make_entry(epoch, 0, 16, CommandHeader(tx, 0, 1, 1, tx, 0, 0).pack())
+    return make_entry(epoch, 0, 16, pack_command_header(tx, 0, 1, 1, tx, 0, 0))
 
 
 def whole_log(stable: Stable) -> list[bytes]:

@@ -6,7 +6,7 @@ import trio
 
 from recovery import snapshot_files, snapshots
 from recovery.command_log import COMMAND_RECORD, PROMISE_RECORD, Point, make_entry
-from recovery.record import CommandHeader
+from recovery.record import pack_command_header
 from recovery.replica import Replica, Role
 from recovery.snapshot import Snapshot, check_snapshot, decode_snapshot, encode_snapshot, take
 from recovery.snapshots import ReplicaUnusable, SnapshotKeeper, started_replica
@@ -19,7 +19,7 @@ def made() -> Replica:
 
 
 def entry(tx: int) -> bytes:
-    return make_entry(1, 0, 16, CommandHeader(tx, 0, 1, 1, tx, 0, 0).pack())
+    return make_entry(1, 0, 16, pack_command_header(tx, 0, 1, 1, tx, 0, 0))
 
 
 def test_a_journal_of_which_no_log_can_be_made_is_told_to_the_operator_once(tmp_path):

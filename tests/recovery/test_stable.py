@@ -1,12 +1,12 @@
 import pytest
 
 from recovery.command_log import COMMAND_RECORD, make_entry
-from recovery.record import CommandHeader
+from recovery.record import pack_command_header
 from recovery.stable import Stable
 
 
 def entry(tx: int, epoch: int = 1) -> bytes:
-    return make_entry(epoch, 0, 16, CommandHeader(tx, 0, 1, 1, tx, 0, 0).pack())
+    return make_entry(epoch, 0, 16, pack_command_header(tx, 0, 1, 1, tx, 0, 0))
 
 
 def opened(durability="disk", records=()) -> Stable:
