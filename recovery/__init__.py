@@ -26,7 +26,7 @@ and the shells around them:
 
     journal, journal_reader             the files
     journal_store, snapshot_files       a stream's messages in them; snapshots
-    multicast, alarm                    sockets and timers
+    multicast, socket_filter, alarm     sockets; what of a stream is worth waking a replica for; timers
     coordinator                         whose an epoch is: the interface, and a locked file
     zookeeper, zookeeper_client         the same in a ZooKeeper ensemble; the connection to it
     stream, catch_up                    a reader on sockets; long ranges over TCP

@@ -41,6 +41,7 @@ from recovery.retransmitter import Retransmitter
 from recovery.served import ServedReplica
 from recovery.service_host import Service
 from recovery.snapshots import SnapshotKeeper, check_not_diverged, mark_diverged, started_replica
+from recovery.socket_filter import hear_what_matters
 from recovery.stable import Durability, first_record
 
 MAX_UNSENT = 4096
@@ -127,6 +128,7 @@ class ReplicaNode:
         self._journal = journal
         self._sender: Sender
         self._control: socket.socket
+        self._heard: socket.socket | None = None
         self._sources: tuple[socket.socket, ...] = ()
         self._peers = {number: addresses.control for number, addresses in config.replicas.items()}
         self._leading: Primary | None = None
@@ -238,6 +240,8 @@ class ReplicaNode:
             self._leading = replica.primary
             if self._leading is not None:
                 self.links.begin_leading(now_ns())
+            if self._heard is not None:
+                hear_what_matters(self._heard, replica.epoch if self._leading is not None else 0)
         if replica.role is not self._role:
             self._log_role(replica.role)
             self._role = replica.role
@@ -253,13 +257,10 @@ class ReplicaNode:
         self._committed = trio.Event()
 
     def _log_role(self, role: Role) -> None:
-        replica = self.replica
-        level = logging.DEBUG if self.config.alone else logging.INFO
-        _log.log(
-            level,
-            "shard %d replica %d: %s, epoch %d, tx %d",
-            *(self.config.shard_id, self.config.replica_id, role.value, replica.epoch, replica.last_tx),
-        )
+        config, replica = self.config, self.replica
+        level = logging.DEBUG if config.alone else logging.INFO
+        place = config.shard_id, config.replica_id, role.value, replica.epoch, replica.last_tx
+        _log.log(level, "shard %d replica %d: %s, epoch %d, tx %d", *place)
 
     def _ring(self, now: int) -> None:
         """What has come is read first: who was busy must not take that for the silence of others."""
@@ -281,8 +282,8 @@ class ReplicaNode:
             nursery.start_soon(self._lead_on)
             nursery.start_soon(self.snapshots.run)
             if control is not None and heard is not None:
-                self._control = control
-                self._sources = (control, heard)
+                self._control, self._heard = self._sources = control, heard
+                hear_what_matters(heard)
                 nursery.start_soon(self._receive, control)
                 nursery.start_soon(self._receive, heard)
             self.flush()

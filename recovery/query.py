@@ -5,7 +5,8 @@ One round of it:
 1. Ask every replica how far it is. Wait for a majority of answers; a replica that is recovering (it may have forgotten
    what it acknowledged) does not count. `min_tx` is the safe_tx of the highest of them by (complete_epoch, safe_tx).
 2. Ask one replica to answer from a committed state that holds `min_tx`: any will do, whatever its role, as soon as its
-   commit has got there. Backups are preferred, since the primary has more to do.
+   commit has got there. Who is there is preferred, for a backup may learn of the last commit by a heartbeat only; and
+   then backups are, since the primary has more to do.
 
 If either does not come in time, everything is done again, positions too, with twice the patience.
 
@@ -32,6 +33,7 @@ what is lost with the primary afterwards, as does everything that is released in
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from recovery.member import Role
@@ -139,15 +141,17 @@ class QuorumRead:
     def _read(self, min_tx: int, now: int) -> None:
         readers = self._positions.keys() - self._tried
         if readers:
-            self._reading = min(readers, key=self._preference)
+            self._reading = min(readers, key=partial(self._preference, min_tx=min_tx))
             self._tried.add(self._reading)
             self._asks.append(Ask(self._reading, self._round, Read(min_tx, self._request)))
         elif not self._unheard:
             self._give_up_round(now)
 
-    def _preference(self, replica_id: int) -> tuple[int, int, int, int]:
+    def _preference(self, replica_id: int, min_tx: int) -> tuple[int, bool, int, int, int]:
+        """The lowest is asked: who would have to wait for the commit only if nobody has it."""
         position = self._positions[replica_id]
-        return self._let_down[replica_id], _READ_AT_FIRST.index(position.role), -position.commit_tx, replica_id
+        rank, lacks_it = _READ_AT_FIRST.index(position.role), position.commit_tx < min_tx
+        return self._let_down[replica_id], lacks_it, rank, -position.commit_tx, replica_id
 
     # Rounds
 

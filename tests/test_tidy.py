@@ -41,8 +41,8 @@ PURE = {
 SHELL = {
     "recovery": """
         alarm catch_up coordinator forked journal journal_reader journal_store links multicast node operating
-        pump retransmission_server served service_client service_host snapshot_files snapshots stream zookeeper
-        zookeeper_client
+        pump retransmission_server served service_client service_host snapshot_files snapshots socket_filter stream
+        zookeeper zookeeper_client
     """,
     "matching": """
         host

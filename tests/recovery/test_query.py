@@ -108,8 +108,16 @@ def test_who_may_have_forgotten_does_not_count_but_may_answer(reading):
     assert 3 in reading.reads
 
 
-def test_a_backup_that_is_there_already_is_preferred(reading):
-    for replica_id, role, commit in ((1, PRIMARY, 30), (2, BACKUP, 28)):
+@pytest.mark.parametrize(("commit", "read"), [(28, 1), (30, 2)])
+def test_a_backup_is_preferred_unless_it_would_have_to_wait(reading, commit, read):
+    reading.position(1, 2, 30, 30, PRIMARY)
+    reading.position(2, 2, 30, commit, BACKUP)
+    reading.position(3, 2, 30, 27, BACKUP)
+    assert reading.reads == {read: 30}
+
+
+def test_of_those_who_would_have_to_wait_the_first_is_asked(reading):
+    for replica_id, role, commit in ((1, PRIMARY, 29), (2, BACKUP, 28)):
         reading.position(replica_id, 2, 30, commit, role)
     assert reading.reads == {2: 30}
     reading = Reading(5)

@@ -67,6 +67,8 @@ class Shape(NamedTuple):
     """Of all gateways together."""
     readers: int = 3
     snapshots: bool = True
+    filtered: bool = True
+    """Whether replicas hear nothing of what only advances the commit, see `recovery.socket_filter`."""
     workload: Callable[[], Workload] = TapeWork
     replica_class: type[Replica] = Replica
     retransmitter_class: type[Retransmitter] = Retransmitter

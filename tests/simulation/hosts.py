@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from recovery.frames import LinkError
 from recovery.link import Command, LinkServer, Login
-from recovery.packet import REQUEST_MAGIC
+from recovery.packet import PACKET_MAGIC, REQUEST_MAGIC
 from recovery.replica import SERVERS, STREAM, Replica, Role
 from recovery.retransmitter import Retransmitter
 from recovery.sources import Verdict
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 COMMAND_GROUP = 1
+PACKET = PACKET_MAGIC.to_bytes(2, "big")
 REQUEST = REQUEST_MAGIC.to_bytes(2, "big")
 KEYS = dict.fromkeys(range(101, 110), b"a key of the simulation")
 
@@ -134,7 +135,7 @@ class ReplicaHost:
     # Datagrams, time
 
     def receive(self, source: int, data: bytes) -> None:
-        if not self.alive:
+        if not self.alive or (self.cluster.shape.filtered and _only_advances_the_commit(data)):
             return
         if self.paused:
             if len(self._inbox) < 2000:
@@ -296,3 +297,8 @@ class ReplicaHost:
                 if verdict in (Verdict.GAP, Verdict.FENCED, Verdict.UNOPENED):
                     link.refuse(verdict.value, self.world.now)
                     connection.close()
+
+
+def _only_advances_the_commit(data: bytes) -> bool:
+    """As the filter of `recovery.socket_filter` sees it: of a packet, no flag and no message."""
+    return data[:2] == PACKET and not data[3] and data[6:8] == b"\0\0"
