@@ -80,6 +80,10 @@ class Frames:
         self._to_send.append(packed(frame_type, payload))
         self._send_deadline = now + HEARTBEAT_INTERVAL
 
+    @property
+    def has_data_to_send(self) -> bool:
+        return bool(self._to_send)
+
     def data_to_send(self) -> bytes:
         data = b"".join(self._to_send)
         self._to_send.clear()

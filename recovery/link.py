@@ -193,6 +193,10 @@ class LinkServer:
         self.state = ServerState.CLOSED
         self._frames.put(FrameType.REFUSED, _text(text), now)
 
+    @property
+    def has_data_to_send(self) -> bool:
+        return self._frames.has_data_to_send
+
     def data_to_send(self) -> bytes:
         return self._frames.data_to_send()
 
@@ -378,6 +382,10 @@ class LinkClient:
             return self.data_to_send()
         data, self._at_once = self._at_once, b""
         return data
+
+    @property
+    def has_data_to_send(self) -> bool:
+        return bool(self._at_once) or (self._frames is not None and self._frames.has_data_to_send)
 
     def data_to_send(self) -> bytes:
         """All there is. Commands must be written down before it is sent."""

@@ -22,6 +22,9 @@ LAST_WORDS_TIMEOUT = 0.5
 class LinkEnd(Protocol):
     """What `LinkServer` and `LinkClient` have in common."""
 
+    @property
+    def has_data_to_send(self) -> bool: ...
+
     def data_to_send(self) -> bytes: ...
 
     def next_deadline(self) -> int | None: ...
@@ -86,7 +89,10 @@ class Pump:
         self.wake()  # a server speaks first
         while data := await self._stream.receive_some(RECEIVE_BYTES):
             await self._received(bytes(data), now_ns())
-            self.wake()
+            if self._link.has_data_to_send:
+                self.wake()
+            else:  # most commands are answered by the stream alone: the other task may sleep
+                self._alarm.moved()
 
     async def _send(self) -> None:
         while True:

@@ -156,6 +156,10 @@ class ServiceServer:
             self.state = ServerState.ENDED
             self._frames.put(FrameType.ENDED, text_payload(text))
 
+    @property
+    def has_data_to_send(self) -> bool:
+        return self._frames.has_data_to_send
+
     def data_to_send(self) -> bytes:
         return self._frames.data_to_send()
 

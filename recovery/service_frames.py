@@ -337,6 +337,10 @@ class ServiceFrames:
     def put(self, frame_type: FrameType, payload: bytes) -> None:
         self._to_send.append(_LENGTH.pack(len(payload) + 1) + bytes([frame_type]) + payload)
 
+    @property
+    def has_data_to_send(self) -> bool:
+        return bool(self._to_send)
+
     def data_to_send(self) -> bytes:
         data = b"".join(self._to_send)
         self._to_send.clear()

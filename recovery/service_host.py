@@ -246,6 +246,10 @@ class _Connection:
 
     # As the pump's link
 
+    @property
+    def has_data_to_send(self) -> bool:
+        return self._core.has_data_to_send
+
     def data_to_send(self) -> bytes:
         self._drained.set()
         self._drained = trio.Event()

@@ -56,6 +56,7 @@ class _TooLate:
     """The end of a link that is found to be over while what has come on it is handled."""
 
     over = False
+    has_data_to_send = False
 
     def data_to_send(self) -> bytes:
         if self.over:
