@@ -4,21 +4,21 @@ A gateway has three hints, and none of them is the truth; the truth is that a re
 primary does.
 
     the coordinator's word   the owner of the highest epoch it gave out. A hung coordinator's word grows stale.
-    the stream               shows the highest epoch anybody serves, not whose it is
+    the stream               shows the highest epoch anybody serves, and in its heartbeats whose it is
     the members              the shard's replicas, one of which must be it
 
 The rules:
 
-- Every second attempt is for the coordinator's owner, unless the stream shows a later epoch than the coordinator told;
-  the others walk through the members. So no hint that is wrong can keep us from the primary.
+- Every second attempt is for the owner of the highest epoch, if the coordinator or the stream has said who that is; the
+  others walk through the members. So no hint that is wrong can keep us from the primary.
 - Attempts follow each other fast while the news is fresh, for somebody is just taking over: FAST_RETRY for a second,
   SLOW_RETRY up to five, LAST_RETRY from then on. News (a loss, a new owner, a higher epoch) make them fast again. The
   stream's higher epoch says that one of the members serves already: a round through them goes without a pause.
 - A replica that does not answer, since its process hangs or its host is gone, must not hold up the search: an attempt
   gets FIRST_PATIENCE, and twice as much in each round through the members.
 - A link belongs to the epoch in which it was opened. When the stream shows a higher one, the link's replica is not the
-  primary any more and may be gone without a word: the link is dropped at once, unless the coordinator says that the
-  new epoch is that very replica's.
+  primary any more and may be gone without a word: the link is dropped at once, unless the new epoch is said to be that
+  very replica's.
 
 Times are ns of any monotonic clock.
 """
@@ -73,7 +73,7 @@ class PrimarySearch:
 
     @property
     def owner(self) -> int:
-        """The primary as far as the coordinator and the stream agree on it; 0: not known."""
+        """The primary as far as it is known whose the highest epoch is; 0: not known."""
         return self._told_owner if self._told_epoch >= self._heard_epoch else 0
 
     # Hints; each says whether the present attempt or link is to be dropped for it
@@ -93,10 +93,11 @@ class PrimarySearch:
         # Who owns an epoch does not serve it yet: a link that stands is left alone until the stream shows the epoch.
         return not self._open and bool(self._target) and self.owner not in (0, self._target)
 
-    def heard(self, epoch: int, now: int) -> bool:
-        """The stream shows this epoch."""
+    def heard(self, epoch: int, owner: int, now: int) -> bool:
+        """The stream shows this epoch, and says whose it is, unless `owner` is 0."""
+        pointless = owner in self._members and self.told(epoch, owner, None, now)
         if epoch <= self._heard_epoch:
-            return False
+            return pointless
         self._heard_epoch = epoch
         self._news(now)
         self._at_once = len(self._members)

@@ -62,9 +62,9 @@ class ShardLink:
         self._news = trio.Event()
         self._told_at = -math.inf
 
-    def heard_epoch(self, epoch: int) -> None:
-        """The shard's stream shows a higher epoch."""
-        if self._search.heard(epoch, now_ns()):
+    def heard_epoch(self, epoch: int, owner: int) -> None:
+        """The shard's stream shows a higher epoch, or says whose it is; `owner` is 0 before."""
+        if self._search.heard(epoch, owner, now_ns()):
             self._drop(f"epoch {epoch} is another replica's")
         self._news.set()
 

@@ -8,7 +8,8 @@ commit (`tail`). The rules of the stream it keeps:
 - a batch that only advances the commit sends one empty packet at once; a commit that comes with messages rides on them;
 - a heartbeat goes out at once and every 50 ms from then on, in silence or not: a reader may release nothing of an epoch
   before a heartbeat has told it where the epoch began, and learns from the next one what it has missed. It also says
-  for how long no majority has answered, as the owner knows: one that is heard may be deaf.
+  whose epoch this is, so that sources find the primary, and for how long no majority has answered, as the primary
+  knows: one that is heard may be deaf.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ HEARTBEAT_INTERVAL = 50_000_000
 class Outbox:
     """Packs the stream of one shard in one epoch.
 
-    `tail` is what was numbered before the epoch began but not committed: the messages commit_seq + 1 … start.seq - 1.
+    `owner` is the replica that says it. `tail` is what was numbered before the epoch began but not committed: the
+    messages commit_seq + 1 … start.seq - 1.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class Outbox:
         start: EpochStart,
         *,
         now: int,
+        owner: int = 0,
         tail: Sequence[bytes] = (),
         max_packet_bytes: int = MAX_PACKET_BYTES,
     ) -> None:
         self.shard_id = shard_id
         self.epoch = epoch
         self.start = start
+        self.owner = owner
         self.next_seq = start.seq
         self.commit_seq = start.seq - 1 - len(tail)
         self._commit_sent = self.commit_seq
@@ -74,7 +78,7 @@ class Outbox:
         if self._heartbeat_due:
             self._heartbeat_due = False
             place = self.shard_id, self.epoch, self.next_seq, self.commit_seq, self.start
-            datagrams.append(packet.make_heartbeat(*place, self._unanswered))
+            datagrams.append(packet.make_heartbeat(*place, self.owner, self._unanswered))
         self._commit_sent = self.commit_seq
         return datagrams
 

@@ -15,11 +15,12 @@ checksum is CRC-32C over the datagram with the checksum field zero.
     commit_seq  u64  an END; 0 = nothing yet     crc32c     u32
     crc32c      u32
 
-    heartbeat (count 0, first_seq = the next to be sent; after the header, 22 bytes)
+    heartbeat (count 0, first_seq = the next to be sent; after the header, 24 bytes)
     ──────────────────────────────────────
     tx          u64  where this epoch began: the last transaction before it
     seq         u64  the first message number of the epoch
     digest      u32  the chain at seq
+    owner       u16  the replica that the epoch belongs to; 0 = not told
     unanswered  u16  ms since a majority last answered the primary; 65,535 = that or more
 
 Flags: HEARTBEAT = 1, RETRANSMITTED = 2. A packet with count 0 and no HEARTBEAT flag only advances the commit. The epoch
@@ -48,7 +49,7 @@ MAX_ANSWER_DATAGRAMS = 32
 
 _HEADER = Struct(">HBBHHIQQI")
 _EPOCH_START = Struct(">QQI")
-_UNANSWERED = Struct(">H")
+_PRIMARY = Struct(">HH")
 _REQUEST = Struct(">HBBHHIQI")
 _LENGTH = Struct(">H")
 _pack_header: Final = _HEADER.pack
@@ -59,7 +60,7 @@ _MAX_UNANSWERED = 0xFFFF
 _CHECKSUM_AT = PACKET_HEADER_BYTES - 4
 
 REQUEST_BYTES = _REQUEST.size
-HEARTBEAT_BYTES = PACKET_HEADER_BYTES + _EPOCH_START.size + _UNANSWERED.size
+HEARTBEAT_BYTES = PACKET_HEADER_BYTES + _EPOCH_START.size + _PRIMARY.size
 
 
 class GarbledPacket(StreamError):
@@ -130,15 +131,21 @@ def place(data: bytes) -> tuple[int, int] | None:
 
 
 def make_heartbeat(
-    shard_id: int, epoch: int, next_seq: int, commit_seq: int, start: EpochStart, unanswered: int = 0
+    shard_id: int,
+    epoch: int,
+    next_seq: int,
+    commit_seq: int,
+    start: EpochStart,
+    owner: int = 0,
+    unanswered: int = 0,
 ) -> bytes:
     """The datagram that says: this epoch is alive, began there, and will send `next_seq` next.
 
-    `unanswered`: ns since a majority of the replicas last answered its primary.
+    `owner` is the replica that leads it; `unanswered`: ns since a majority of the replicas last answered it.
     """
     header = PacketHeader(shard_id, epoch, HEARTBEAT, 0, next_seq, commit_seq)
     milliseconds = min(unanswered // _MILLISECOND, _MAX_UNANSWERED)
-    return make_packet(header, _EPOCH_START.pack(*start) + _UNANSWERED.pack(milliseconds))
+    return make_packet(header, _EPOCH_START.pack(*start) + _PRIMARY.pack(owner, milliseconds))
 
 
 def epoch_start_of(heartbeat: bytes) -> EpochStart:
@@ -146,10 +153,11 @@ def epoch_start_of(heartbeat: bytes) -> EpochStart:
     return EpochStart._make(_EPOCH_START.unpack_from(heartbeat, PACKET_HEADER_BYTES))
 
 
-def unanswered_of(heartbeat: bytes) -> int:
-    """For how many ns, as a heartbeat, already checked, says, no majority had answered its primary."""
-    (milliseconds,) = _UNANSWERED.unpack_from(heartbeat, PACKET_HEADER_BYTES + _EPOCH_START.size)
-    return int(milliseconds) * _MILLISECOND
+def primary_of(heartbeat: bytes) -> tuple[int, int]:
+    """What a heartbeat, already checked, says of its primary: which replica it is (0: not told), and for how many ns no
+    majority had answered it."""
+    owner, milliseconds = _PRIMARY.unpack_from(heartbeat, PACKET_HEADER_BYTES + _EPOCH_START.size)
+    return owner, milliseconds * _MILLISECOND
 
 
 def pack_messages(

@@ -60,11 +60,14 @@ class Primary:
     def last_timestamp(self) -> int:
         return self.execution.last_timestamp
 
-    def lead(self, epoch: int, now: int) -> None:
-        """Go on from what is applied, in an epoch that is ours alone; what is not committed is sent again."""
+    def lead(self, epoch: int, now: int, owner: int = 0) -> None:
+        """Go on from what is applied, in an epoch that is ours alone; what is not committed is sent again.
+
+        `owner`: which replica we are, for the heartbeats.
+        """
         execution = self.execution
         self.epoch = epoch
-        self._outbox = Outbox(self.shard_id, epoch, execution.here(), now=now, tail=execution.tail())
+        self._outbox = Outbox(self.shard_id, epoch, execution.here(), now=now, owner=owner, tail=execution.tail())
         self.pending = execution.state_machine.continuation() is not None
 
     # Commands

@@ -119,6 +119,8 @@ class Reader:
         """After the last released transaction."""
         self.epoch = epoch
         """The highest heard; 0 before the first datagram."""
+        self.owner = 0
+        """The replica that the epoch belongs to; 0 before its first heartbeat."""
         self.commit_seq = 0
         """The highest commit heard in this epoch."""
         self.start: EpochStart | None = None
@@ -179,6 +181,7 @@ class Reader:
             self.commit_seq = commit_seq
         try:
             if flags & HEARTBEAT:
+                self.owner, _ = packet.primary_of(data)
                 self._learn_start(packet.epoch_start_of(data))
             if messages:
                 end, limit = first_seq + count, self._base.next_seq + MAX_BUFFERED
@@ -233,6 +236,7 @@ class Reader:
     def _enter_epoch(self, epoch: int) -> None:
         self._position_epoch = self.proven_epoch or self._position_epoch
         self.epoch = epoch
+        self.owner = 0
         self._epochs += 1
         self.commit_seq = 0
         self.start = None

@@ -107,7 +107,7 @@ class Replica(Follower):
         self._apply_at = None
         self._wanted_tx = 0
         self.primary = Primary(self.shard_id, self.execution.state_machine, self.execution)
-        self.primary.lead(self.epoch, now)
+        self.primary.lead(self.epoch, now, self.replica_id)
         self._acks = {}
         self._answer_times = dict.fromkeys(self.peers, now)
         self._tx_at_heartbeat = self.last_tx
@@ -178,7 +178,7 @@ class Replica(Follower):
         if epoch == self.epoch and self._owner == self.replica_id:
             return  # our own words
         heard = parse_commands(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else None
-        self._hear(epoch, now, packet.unanswered_of(data) if flags & HEARTBEAT else None)
+        self._hear(epoch, now, packet.primary_of(data)[1] if flags & HEARTBEAT else None)
         if flags & HEARTBEAT:
             self.history.heard.begin(packet.epoch_start_of(data))
         if heard is not None:

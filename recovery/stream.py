@@ -20,16 +20,19 @@ from recovery.record import Message
 _log = logging.getLogger(__name__)
 
 
-def _watch_epoch(reader: Reader, on_epoch: Callable[[int], None] | None) -> Callable[[], None]:
-    """Looks whether the reader has heard a higher epoch, and tells."""
-    epoch = reader.epoch
+OnEpoch = Callable[[int, int], None]
+
+
+def _watch_epoch(reader: Reader, on_epoch: OnEpoch | None) -> Callable[[], None]:
+    """Looks whether the reader has heard a higher epoch, or whose the present one is, and tells."""
+    told = reader.epoch, reader.owner
 
     def look() -> None:
-        nonlocal epoch
-        if reader.epoch != epoch:
-            epoch = reader.epoch
+        nonlocal told
+        if told != (reader.epoch, reader.owner):
+            told = reader.epoch, reader.owner
             if on_epoch is not None:
-                on_epoch(epoch)
+                on_epoch(*told)
 
     return look
 
@@ -44,14 +47,15 @@ async def read_stream(
     request_socket: socket.socket,
     servers: Sequence[Address],
     deliver: Callable[[list[Message]], None],
-    on_epoch: Callable[[int], None] | None = None,
+    on_epoch: OnEpoch | None = None,
     ready: Callable[[], Awaitable[None]] = _at_once,
 ) -> None:
     """Read until cancelled. Raises StreamForked or StreamDiverged, and whatever `deliver` raises.
 
     `receiver` hears the stream; requests leave by `request_socket`, to which the answers come. `servers` are the
-    retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard. `ready`
-    waits until what was delivered is dealt with: more may be delivered before, but what can wait in a socket does.
+    retransmitters, as many as the reader was told. `on_epoch` is told each higher epoch as soon as it is heard, and
+    the replica that it belongs to, or 0, and again when that is heard. `ready` waits until what was delivered is dealt
+    with: more may be delivered before, but what can wait in a socket does.
     """
     await _Reading(reader, receiver, request_socket, servers, deliver, on_epoch, ready).run()
 
@@ -66,7 +70,7 @@ class _Reading:
         request_socket: socket.socket,
         servers: Sequence[Address],
         deliver: Callable[[list[Message]], None],
-        on_epoch: Callable[[int], None] | None,
+        on_epoch: OnEpoch | None,
         ready: Callable[[], Awaitable[None]],
     ) -> None:
         self._reader = reader

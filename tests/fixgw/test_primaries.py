@@ -23,7 +23,7 @@ def linked(replica: int, *, told: int = 0, heard: int = 0) -> PrimarySearch:
     """A link with this replica stands, and the coordinator has told or the stream has shown these epochs before."""
     search = PrimarySearch(MEMBERS, 0)
     search.told(told, replica, None, 0)
-    search.heard(heard, 0)
+    search.heard(heard, 0, 0)
     while search.next_attempt().replica != replica:
         search.failed(0)
     search.opened(0)
@@ -45,7 +45,7 @@ def test_the_coordinators_owner_comes_first_and_every_second_time() -> None:
 def test_the_coordinators_word_is_not_believed_once_the_stream_shows_a_later_epoch() -> None:
     search = PrimarySearch(MEMBERS, 0)
     search.told(4, 3, None, 0)
-    search.heard(5, 0)
+    search.heard(5, 0, 0)
     assert search.owner == 0
     assert sorted(tried(search, 3)) == [1, 2, 3]
     search.told(5, 2, None, 0)
@@ -79,7 +79,7 @@ def test_a_lost_link_is_tried_again_without_a_pause() -> None:
 
 def test_when_the_stream_shows_that_somebody_leads_all_are_asked_without_a_pause() -> None:
     search = PrimarySearch(MEMBERS, 0)
-    search.heard(4, 0)
+    search.heard(4, 0, 0)
     for _ in MEMBERS:
         search.next_attempt()
         assert search.failed(5) == 5
@@ -106,32 +106,63 @@ def test_who_does_not_answer_gets_more_time_in_each_round() -> None:
 
 def test_a_higher_epoch_drops_the_link() -> None:
     search = linked(1, told=4, heard=4)
-    assert search.heard(5, 0)
-    assert not search.heard(5, 0), "it is told once"
+    assert search.heard(5, 0, 0)
+    assert not search.heard(5, 0, 0), "it is told once"
 
 
 def test_a_higher_epoch_of_the_linked_replica_drops_nothing() -> None:
     search = linked(1, told=4, heard=4)
     assert not search.told(5, 1, None, 0)
-    assert not search.heard(5, 0)
-    assert search.heard(6, 0)
+    assert not search.heard(5, 0, 0)
+    assert search.heard(6, 0, 0)
+
+
+def test_who_says_on_the_stream_that_it_leads_is_tried_first() -> None:
+    for replica in (2, 3):
+        search = linked(1, told=4, heard=4)
+        assert search.heard(5, replica, 0)
+        search.failed(0)
+        assert search.next_attempt().replica == replica
+
+
+def test_an_attempt_is_given_up_for_who_says_later_that_it_leads() -> None:
+    search = linked(1, told=4, heard=4)
+    assert search.heard(5, 0, 0)
+    search.failed(0)
+    leads = 3 if search.next_attempt().replica == 2 else 2
+    assert search.heard(5, leads, 0)
+    assert not search.heard(5, leads, 0)
+    search.failed(0)
+    assert search.next_attempt().replica == leads
+
+
+def test_a_link_with_who_says_that_it_leads_the_higher_epoch_too_stays() -> None:
+    assert not linked(1, told=4, heard=4).heard(5, 1, 0)
+
+
+def test_of_a_replica_that_is_not_configured_the_coordinator_has_the_address() -> None:
+    search = PrimarySearch(MEMBERS, 0)
+    search.heard(5, 4, 0)
+    assert search.owner == 0
+    search.told(5, 4, NEW, 0)
+    assert search.next_attempt()[:2] == (4, NEW)
 
 
 def test_a_link_that_was_opened_ahead_of_the_stream_stays() -> None:
     search = linked(2, told=5, heard=4)
-    assert not search.heard(5, 0)
+    assert not search.heard(5, 0, 0)
 
 
 def test_the_first_epoch_that_is_heard_is_the_links_own() -> None:
     search = linked(2)
-    assert not search.heard(5, 0)
-    assert search.heard(6, 0)
+    assert not search.heard(5, 0, 0)
+    assert search.heard(6, 0, 0)
 
 
 def test_an_owner_that_does_not_serve_yet_costs_nobody_the_link() -> None:
     search = linked(1, told=4, heard=4)
     assert not search.told(5, 2, None, 0)
-    assert search.heard(5, 0)
+    assert search.heard(5, 0, 0)
     search.failed(0)
     assert search.next_attempt().replica == 2
 
@@ -144,15 +175,15 @@ def test_an_attempt_is_given_up_for_a_better_one() -> None:
     assert search.told(5, 2, None, 0)
     search.failed(0)
     assert search.next_attempt().replica == 2
-    assert search.heard(6, 0), "somebody else leads"
+    assert search.heard(6, 0, 0), "somebody else leads"
 
 
 def test_a_lone_shard_keeps_its_link_in_any_epoch() -> None:
     search = PrimarySearch({1: ("a", 1)}, 0)
     search.next_attempt()
     search.opened(0)
-    assert not search.heard(4, 0)
-    assert not search.heard(5, 0)
+    assert not search.heard(4, 0, 0)
+    assert not search.heard(5, 0, 0)
 
 
 Hint = Callable[[PrimarySearch, int], object]
@@ -162,7 +193,11 @@ HINTS: st.SearchStrategy[Hint] = st.one_of(
         st.integers(1, 9),
         st.integers(0, 4),
     ),
-    st.builds(lambda epoch: lambda search, now: search.heard(epoch, now), st.integers(1, 9)),
+    st.builds(
+        lambda epoch, owner: lambda search, now: search.heard(epoch, owner, now),
+        st.integers(1, 9),
+        st.integers(0, 4),
+    ),
 )
 
 

@@ -207,14 +207,30 @@ async def test_a_higher_epoch_on_the_stream_drops_the_link_to_a_host_that_says_n
     stage.board.say(4, 1)
     nursery.start_soon(stage.link.run)
     await stage.linked_to(1)
-    stage.link.heard_epoch(4)
+    stage.link.heard_epoch(4, 0)
     stage.lead(2)
     stage.board.say(5, 2)
     await trio.testing.wait_all_tasks_blocked(0.001)
     assert stage.told == ["opened"], "the link was dropped before anybody served the new epoch"
-    stage.link.heard_epoch(5)
+    stage.link.heard_epoch(5, 0)
     await stage.linked_to(2)
     assert stage.told[:3] == ["opened", "lost", "opened"]  # our replicas say no heartbeats: it may be lost again
+
+
+async def test_who_says_on_the_stream_that_it_leads_is_linked_to_whatever_the_coordinator_says(
+    stage: Stage, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fixgw.primaries.FIRST_PATIENCE", int(1e12))
+    monkeypatch.setattr("fixgw.primaries.LAST_PATIENCE", int(1e12))
+    stage.lead(1)
+    stage.board.say(4, 1)
+    nursery.start_soon(stage.link.run)
+    await stage.linked_to(1)
+    for each in (1, 2):
+        stage.replicas[each].hangs = True
+    stage.lead(3)
+    stage.link.heard_epoch(5, 3)
+    await stage.linked_to(3)
 
 
 async def test_the_owners_own_higher_epoch_leaves_the_link(stage: Stage, nursery: trio.Nursery) -> None:
@@ -224,7 +240,7 @@ async def test_the_owners_own_higher_epoch_leaves_the_link(stage: Stage, nursery
     await stage.linked_to(1)
     stage.board.say(5, 1)
     await trio.testing.wait_all_tasks_blocked(0.001)
-    stage.link.heard_epoch(5)
+    stage.link.heard_epoch(5, 0)
     await trio.testing.wait_all_tasks_blocked(0.001)
     assert stage.replicas[1].logins == 1
 

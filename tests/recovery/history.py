@@ -33,8 +33,8 @@ class History:
             for data in packet.pack_messages(1, epoch, flags, seq, commit, [self.messages[seq - 1]])
         ]
 
-    def heartbeat(self, epoch: int, commit: int, start: EpochStart) -> bytes:
-        return packet.make_heartbeat(1, epoch, len(self.messages) + 1, commit, start)
+    def heartbeat(self, epoch: int, commit: int, start: EpochStart, owner: int = 0) -> bytes:
+        return packet.make_heartbeat(1, epoch, len(self.messages) + 1, commit, start, owner)
 
 
 def feed(target: Reader, datagrams: list[bytes], now: int = 0) -> list[int]:

@@ -13,7 +13,7 @@ from recovery.packet import (
     make_heartbeat,
     make_packet,
     parse_packet,
-    unanswered_of,
+    primary_of,
 )
 from recovery.replica import MAJORITY_TIMEOUT, STREAM, Replica, Role
 from recovery.view_change import Phase
@@ -55,7 +55,7 @@ class Backup:
 
     def beat(self, now: int, unanswered: int) -> list[Control]:
         """The primary says that for so long nobody has answered it."""
-        return self.hear(make_heartbeat(1, 1, 1, 0, EpochStart(), unanswered), now)
+        return self.hear(make_heartbeat(1, 1, 1, 0, EpochStart(), 2, unanswered), now)
 
     def grow_deaf(self, until: int) -> None:
         """The primary goes on, and hears nothing from CUT on."""
@@ -192,7 +192,11 @@ class Primary:
         self.replica.handle_deadline(now)
         said = [data for target, data in self.replica.datagrams_to_send(now) if target == STREAM]
         beats = [data for data in said if parse_packet(data).flags & HEARTBEAT]
-        return unanswered_of(beats[-1]) if beats else None
+        if not beats:
+            return None
+        owner, unanswered = primary_of(beats[-1])
+        assert owner == 1
+        return unanswered
 
 
 def test_a_primary_says_for_how_long_no_majority_has_answered():

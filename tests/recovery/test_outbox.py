@@ -16,7 +16,7 @@ def headers(datagrams: list[bytes]) -> list[tuple[int, int, int, int]]:
 
 @pytest.fixture
 def outbox() -> Outbox:
-    outbox = Outbox(3, 2, START, now=0)
+    outbox = Outbox(3, 2, START, now=0, owner=6)
     outbox.datagrams_to_send()
     outbox.handle_deadline(0)
     outbox.datagrams_to_send()
@@ -61,7 +61,7 @@ def test_a_heartbeat_says_what_was_told_when_it_was_due(outbox):
     outbox.handle_deadline(HEARTBEAT_INTERVAL, 8_000_000)
     outbox.handle_deadline(HEARTBEAT_INTERVAL + 1, 9_000_000)
     (data,) = outbox.datagrams_to_send()
-    assert packet.unanswered_of(data) == 8_000_000
+    assert packet.primary_of(data) == (6, 8_000_000)
 
 
 def test_a_new_epoch_begins_with_the_uncommitted_tail():

@@ -23,19 +23,19 @@ def test_a_packet_reads_back(header, payload):
     assert data[PACKET_HEADER_BYTES:] == payload
 
 
-@given(u16, u32, u64, u64, st.builds(EpochStart, u64, u64, u32), u16)
-def test_a_heartbeat_reads_back(shard_id, epoch, next_seq, commit_seq, start, unanswered):
-    data = packet.make_heartbeat(shard_id, epoch, next_seq, commit_seq, start, unanswered * 1_000_000)
+@given(u16, u32, u64, u64, st.builds(EpochStart, u64, u64, u32), u16, u16)
+def test_a_heartbeat_reads_back(shard_id, epoch, next_seq, commit_seq, start, owner, unanswered):
+    data = packet.make_heartbeat(shard_id, epoch, next_seq, commit_seq, start, owner, unanswered * 1_000_000)
     assert packet.parse_packet(data) == PacketHeader(shard_id, epoch, HEARTBEAT, 0, next_seq, commit_seq)
     assert packet.epoch_start_of(data) == start
-    assert packet.unanswered_of(data) == unanswered * 1_000_000
+    assert packet.primary_of(data) == (owner, unanswered * 1_000_000)
 
 
 @pytest.mark.parametrize(("unanswered", "told"), [(999_999, 0), (1_999_999, 1), (65_536_000_000, 65_535)])
 def test_a_heartbeat_says_whole_milliseconds_up_to_a_minute(unanswered, told):
-    data = packet.make_heartbeat(1, 1, 1, 0, EpochStart(), unanswered)
-    assert packet.unanswered_of(data) == told * 1_000_000
-    assert data[packet.PACKET_HEADER_BYTES + 20 :] == told.to_bytes(2, "big")
+    data = packet.make_heartbeat(1, 1, 1, 0, EpochStart(), 3, unanswered)
+    assert packet.primary_of(data) == (3, told * 1_000_000)
+    assert data[packet.PACKET_HEADER_BYTES + 20 :] == b"\0\3" + told.to_bytes(2, "big")
 
 
 @given(st.builds(Request, u16, u32, st.integers(1, 2**64 - 1), st.integers(1, 0xFFFF)))

@@ -304,6 +304,20 @@ def test_half_a_transaction_is_discarded_too(history):
     assert feed(target, [other.heartbeat(2, 3, start), *other.packets(2, 4, 6, commit=6)]) == [4, 5, 6]
 
 
+def test_the_owner_of_an_epoch_is_known_from_its_heartbeats():
+    history = History()
+    history.add(b"one")
+    target = Reader(1)
+    feed(target, history.packets(1, 1, 3, commit=0))
+    assert target.owner == 0
+    feed(target, [history.heartbeat(1, 0, EpochStart(), owner=2)])
+    assert target.owner == 2
+    feed(target, history.packets(2, 1, 3, commit=0))
+    assert (target.epoch, target.owner) == (2, 0)
+    feed(target, [history.heartbeat(1, 0, EpochStart(), owner=2)])
+    assert target.owner == 0
+
+
 def test_the_commit_of_an_older_epoch_is_forgotten(history):
     """Epoch 1 said that 6 is committed, but nobody else had it: epoch 2's 4 … 6 are another command's, uncommitted."""
     target = Reader(1)

@@ -21,15 +21,17 @@ async def test_a_fork_shows_a_higher_epoch_and_what_was_released_before_it_is_de
     lost = History(other=common)
     lost.add(b"lost")
     commit = len(lost.messages)
-    epochs: list[int] = []
+    epochs: list[tuple[int, int]] = []
     delivered: list[object] = []
     with closing(open_receiver(LOCAL)) as receiver, closing(open_receiver(LOCAL)) as asking:
         with Sender(Destination((receiver.getsockname(),))) as sender:
             sender.send_nowait([lost.heartbeat(1, commit, EpochStart()), *lost.packets(1, 1, commit, commit)])
-            sender.send_nowait([common.heartbeat(2, len(common.messages), common.start)])
+            sender.send_nowait([common.heartbeat(2, len(common.messages), common.start, owner=3)])
         with pytest.raises(StreamForked):
-            await read_stream(Reader(1, past=Past()), receiver, asking, (), delivered.extend, epochs.append)
-    assert epochs[-1] == 2
+            await read_stream(
+                Reader(1, past=Past()), receiver, asking, (), delivered.extend, lambda *told: epochs.append(told)
+            )
+    assert epochs[-1] == (2, 3)
     assert len(delivered) == commit
 
 
