@@ -1,15 +1,16 @@
 """How a replica becomes the primary of an epoch, and how it helps another one to: canvassing, promises, the best log.
 
 Each answer is checked against the attempt it belongs to (`recovery.view_change`): late, repeated and lost ones do no
-harm. Two rules keep the peace: nobody campaigns while a majority hears the primary; and whoever has promised an epoch
-that nobody serves tells the living primary so, which then asks for a higher one itself.
+harm. Three rules keep the peace: nobody campaigns while a majority hears the primary; who has agreed with another that
+it is missed leaves that one the first try; and whoever has promised an epoch that nobody serves tells the living
+primary so, which then asks for a higher one itself.
 """
 
 from recovery.command_log import make_entry
 from recovery.control import Batch, Canvass, Control, Prepare, Promise, Pull, Reject, Silent, Wait
 from recovery.member import MAX_BATCHES, SERVERS, SILENCE, SILENCE_SPREAD, Member, Role
 from recovery.tail import Tail
-from recovery.view_change import CAMPAIGN_TIMEOUT, RESEND_INTERVAL, Campaign, Phase
+from recovery.view_change import CAMPAIGN_TIMEOUT, FIRST_TRY, RESEND_INTERVAL, Campaign, Phase
 
 
 class Election(Member):
@@ -31,6 +32,8 @@ class Election(Member):
             self._tell([canvass.sender], Reject(self.replica_id, self.epoch))
         elif self.role is not Role.PRIMARY and now - self._missed_since >= SILENCE:
             self._tell([canvass.sender], Silent(self.replica_id, canvass.epoch))
+            # Counted from when the primary was missed: who canvasses again and again in vain keeps nobody waiting.
+            self._silent_at = max(self._silent_at, self._missed_since + SILENCE + FIRST_TRY)
         elif canvass.epoch > self.epoch:
             # A later epoch was served, out of our hearing, and its primary is gone: without us nobody may follow it.
             self._step_reject(Reject(canvass.sender, canvass.epoch), now)

@@ -27,6 +27,9 @@ RESEND_INTERVAL = 20_000_000
 """ns between two attempts to be heard, while something is awaited."""
 CANVASS_TIMEOUT = 60_000_000
 """ns to wait for a majority's word; then silence is waited for again."""
+FIRST_TRY = 100_000_000
+"""ns that who canvasses first has until it is heard of as a candidate: two that have the epoch raised at once hold each
+other up. A coordinator takes tens of ms on a busy machine."""
 RAISE_TIMEOUT = 2_000_000_000
 """ns to wait for the coordinator, whose own failover takes up to a second."""
 CAMPAIGN_TIMEOUT = 400_000_000

@@ -1,4 +1,7 @@
-"""A primary that is heard and hears nobody: it says so in its heartbeats, and its backups judge it by that."""
+"""A primary that is heard and hears nobody: it says so in its heartbeats, and its backups judge it by that.
+
+And what follows from a judgement, whether the primary is deaf or silent.
+"""
 
 import pytest
 
@@ -16,7 +19,7 @@ from recovery.packet import (
     primary_of,
 )
 from recovery.replica import MAJORITY_TIMEOUT, STREAM, Replica, Role
-from recovery.view_change import Phase
+from recovery.view_change import FIRST_TRY, Phase
 from tests.recovery.adder import Adder
 
 MILLI = 1_000_000
@@ -68,7 +71,7 @@ class Backup:
             self.replica.handle_deadline(now)
         return self.turn(now)
 
-    def thinks_deaf(self, now: int) -> bool:
+    def agrees(self, now: int) -> bool:
         """Whether it agrees with another backup that canvasses."""
         return any(isinstance(said, Silent) for said in self.hear(make_control(1, Canvass(3, 1)), now))
 
@@ -92,8 +95,20 @@ def test_more_words_of_a_deaf_primary_are_no_new_draw():
 def test_who_is_asked_about_a_deaf_primary_judges_by_the_same_rule():
     backup = Backup()
     backup.grow_deaf(CUT + SILENCE)
-    assert not backup.thinks_deaf(CUT + SILENCE - 1)
-    assert backup.thinks_deaf(CUT + SILENCE)
+    assert not backup.agrees(CUT + SILENCE - 1)
+    assert backup.agrees(CUT + SILENCE)
+
+
+def test_who_agrees_with_another_leaves_it_the_first_try_once():
+    backup = Backup()
+    last = CUT - HEARTBEAT_INTERVAL  # then the primary is killed
+    first_try_ends = last + SILENCE + FIRST_TRY
+    assert not backup.agrees(last + SILENCE - 1)
+    assert backup.replica.next_deadline() == last + SILENCE + SPREAD
+    for now in (0, FIRST_TRY // 2, FIRST_TRY - 1):
+        assert backup.agrees(last + SILENCE + now)
+        assert backup.replica.next_deadline() == first_try_ends
+    assert Canvass(1, 1) in backup.wake(first_try_ends)
 
 
 @pytest.mark.parametrize("unanswered", [0, HEARTBEAT_INTERVAL, SILENCE - HEARTBEAT_INTERVAL - MILLI])
@@ -101,7 +116,7 @@ def test_a_primary_that_is_answered_now_and_then_is_missed_by_nobody(unanswered)
     backup = Backup()
     for now in range(CUT, 2 * CUT, HEARTBEAT_INTERVAL):
         backup.beat(now, unanswered)
-        assert not backup.thinks_deaf(now + HEARTBEAT_INTERVAL)
+        assert not backup.agrees(now + HEARTBEAT_INTERVAL)
         assert backup.wake(now + HEARTBEAT_INTERVAL) == []
 
 
@@ -123,7 +138,7 @@ def test_a_primary_that_hears_again_is_left_in_peace():
     backup.wake(CUT + SILENCE + SPREAD)
     backup.beat(CUT + SILENCE + HEARTBEAT_INTERVAL, 3 * MILLI)
     assert backup.replica.campaign is None
-    assert not backup.thinks_deaf(CUT + SILENCE + HEARTBEAT_INTERVAL)
+    assert not backup.agrees(CUT + SILENCE + HEARTBEAT_INTERVAL)
 
 
 def test_whom_nobody_agrees_with_asks_again_and_raises_nothing():
@@ -145,7 +160,7 @@ def test_who_was_asleep_does_not_take_the_answers_it_did_not_give_for_deafness()
     for sent in range(CUT, woken, HEARTBEAT_INTERVAL):
         said += backup.beat(woken, sent - CUT)
     assert Ack(1, 1, 0) in said
-    assert not backup.thinks_deaf(woken)
+    assert not backup.agrees(woken)
     assert not any(isinstance(each, Canvass) for each in backup.wake(woken))
 
 
@@ -154,7 +169,7 @@ def test_what_was_said_before_it_fell_asleep_does_not_tell_a_backup_how_it_is_no
     backup.beat(CUT + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL)
     woken = CUT + 20 * HEARTBEAT_INTERVAL
     backup.hear(make_packet(PacketHeader(1, 1, 0, 0, 1, 0)), woken)  # more waits to be read
-    assert not backup.thinks_deaf(woken)
+    assert not backup.agrees(woken)
 
 
 def test_who_may_not_acknowledge_yet_says_that_it_listens():
