@@ -3,7 +3,8 @@
     best      the level to trade with, at hand
     near      the ranks of the levels behind it, ascending, so the next best is the last; touched only when a level
               opens or closes
-    far       the ranks behind those, where there are too many for a plain list
+    far       the ranks behind those, where there are too many for one plain list: on pages, each with a stretch of
+              them, ascending. Order among the pages is asked for only where one begins, ends or comes near
     levels    rank → PriceLevel: the queue of a price without a search
 
 A *rank* makes one code serve both sides: it is the price for bids and the negative price for asks. So a higher rank is
@@ -29,16 +30,18 @@ if TYPE_CHECKING:
 #: The rank of a market order: it agrees with every price.
 MARKET_RANK: Final = MAX_PRICE + 1
 
-#: Up to so many levels a plain list is quicker than one that is made for millions.
-MAX_NEAR: Final = 2_048
-#: Levels that go over from one list to the other at a time.
+#: Up to so many levels a plain list is quicker than pages.
+MAX_NEAR: Final = 256
+#: Levels that go over from it to pages at a time.
 MOVED: Final = 128
+#: The ranks on a page agree in all but so many bits: 81 prices a cent apart, 8,192 at most.
+PAGE_BITS: Final = 13
 
 
 class BookSide:
     """The bids or the asks of one instrument."""
 
-    __slots__ = ("best", "far", "has_far", "hidden", "levels", "near", "opposite", "sign")
+    __slots__ = ("best", "far", "hidden", "levels", "near", "opposite", "pages", "sign")
 
     #: The other side of the same book.
     opposite: BookSide
@@ -51,9 +54,10 @@ class BookSide:
         self.hidden: int = 0
         #: Empty only if `far` is; every rank in it is higher than those in `far`.
         self.near: list[int] = []
-        self.far = SortedList()
-        #: Whether there are any in it, for less than it costs to ask that.
-        self.has_far: bool = False
+        #: Number of a page → the ranks on it, of which there are some.
+        self.far: dict[int, list[int]] = {}
+        #: Their numbers.
+        self.pages = SortedList()
         self.levels: dict[int, PriceLevel] = {}
 
     def open(self, rank: int, price: int) -> PriceLevel:
@@ -75,25 +79,33 @@ class BookSide:
         if rank > best.rank:
             self.best = level
             behind = best.rank
-        if self.has_far and behind < self.near[0]:
-            self.far.add(behind)
+        if self.far and behind < self.near[0]:
+            self._put_far(behind)
         else:
             insort(self.near, behind)
             if len(self.near) > MAX_NEAR:
-                self._move_away()
+                for each in self.near[:MOVED]:
+                    self._put_far(each)
+                del self.near[:MOVED]
         return level
 
-    def _move_away(self) -> None:
-        """There are too many for a plain list: the last ones are far."""
-        self.far.update(self.near[:MOVED])
-        del self.near[:MOVED]
-        self.has_far = True
+    def _put_far(self, rank: int) -> None:
+        number = rank >> PAGE_BITS
+        page = self.far.get(number)
+        if page is None:
+            self.far[number] = [rank]
+            self.pages.add(number)
+        else:
+            insort(page, rank)
 
-    def _move_near(self) -> None:
-        """None is near any more: the first of the far ones are."""
-        self.near += self.far[-MOVED:]
-        del self.far[-MOVED:]
-        self.has_far = len(self.far) > 0
+    def _drop_far(self, rank: int) -> None:
+        number = rank >> PAGE_BITS
+        page = self.far[number]
+        if len(page) > 1:
+            del page[bisect_left(page, rank)]
+        else:
+            del self.far[number]
+            self.pages.remove(number)
 
     def close(self, level: PriceLevel) -> None:
         """Drop a level that has lost its last order."""
@@ -106,12 +118,11 @@ class BookSide:
         if level is self.best:
             self.best = self.levels[near.pop()]
         elif rank < near[0]:
-            self.far.remove(rank)
-            self.has_far = len(self.far) > 0
+            self._drop_far(rank)
         else:
             del near[bisect_left(near, rank)]
-        if not near and self.has_far:
-            self._move_near()
+        if not near and self.far:
+            self.near = self.far.pop(self.pages.pop())
 
     def can_fill(self, quantity: int, rank: int) -> bool:
         """Whether this much rests where an order of this rank agrees. Adds up levels, not orders."""
@@ -129,8 +140,9 @@ class BookSide:
             yield self.best
         for rank in reversed(self.near):
             yield self.levels[rank]
-        for rank in reversed(self.far):
-            yield self.levels[rank]
+        for number in reversed(self.pages):
+            for rank in reversed(self.far[number]):
+                yield self.levels[rank]
 
     def below(self, rank: int) -> PriceLevel | None:
         """The best of the levels behind a rank."""
@@ -138,8 +150,16 @@ class BookSide:
         place = bisect_left(near, rank)
         if place:
             return self.levels[near[place - 1]]
-        place = self.far.bisect_left(rank)
-        return self.levels[self.far[place - 1]] if place else None
+        number = rank >> PAGE_BITS
+        page = self.far.get(number, [])
+        place = bisect_left(page, rank)
+        if not place:
+            pages_before = self.pages.bisect_left(number)
+            if not pages_before:
+                return None
+            page = self.far[self.pages[pages_before - 1]]
+            place = len(page)
+        return self.levels[page[place - 1]]
 
     def orders(self) -> Iterator[Order]:
         """The orders in price-time priority."""

@@ -225,7 +225,7 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
     found = {cls.__name__: " ".join(fields(cls)) for cls in classes}
     assert found == {
         "Advancing": "left until",
-        "BookSide": "best far has_far hidden levels near opposite sign",
+        "BookSide": "best far hidden levels near opposite pages sign",
         "Cancellation": "after asked_by canceled cl_ord_id instrument_id participant_id reason session_ids side",
         "Cascade": "highest instrument_id lowest",
         "ClosedOrder": "terms status cum_qty cum_notional",
