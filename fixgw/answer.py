@@ -12,7 +12,7 @@ back until it is known whether another follows, since the last report says that 
 from collections.abc import Mapping
 
 from fixgw import history, trading_status, values
-from fixgw.inquiries import NO_QUORUM, Inquiry
+from fixgw.inquiries import NO_QUORUM, NOT_LISTED, Inquiry
 from fixgw.reports import Dialect, Report, Reporter
 from matching import queries
 from matching.ids import shard_of
@@ -70,6 +70,9 @@ class Answer:
             self._shard_ids.clear()
             self.phase = found.phase
             return [trading_status.answer(self.inquiry, found.phase, self._dialect, now)]
+        if isinstance(found, queries.QueryRefused):
+            self._shard_ids.clear()
+            return [history.declined(self.inquiry, NOT_LISTED, self._dialect, now)]
         return self.failed(now)
 
     def failed(self, now: int) -> list[Report]:

@@ -84,6 +84,7 @@ OVER_RATE: Final = Declined(Why.OVER_LIMIT, "rate limit of inquiries exceeded")
 TOO_MANY: Final = Declined(Why.OVER_LIMIT, f"{MAX_OPEN} inquiries of this session wait for their answers")
 UNKNOWN_ORDER: Final = Declined(Why.UNKNOWN_ORDER, "ClOrdID(11) or OrderID(37) names no order of this session")
 NO_QUORUM: Final = Declined(Why.NOT_AVAILABLE, "not answered: no majority of the market's replicas can be asked now")
+NOT_LISTED: Final = Declined(Why.UNKNOWN_SYMBOL, "not traded yet: the market lists it when its next day starts")
 NO_ORDERS: Final = Declined(Why.UNKNOWN_ORDER, "no open order is like that")
 
 

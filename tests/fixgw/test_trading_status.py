@@ -1,5 +1,7 @@
 """Whether an instrument trades: what brokers ask, what they are answered, and what they are told of changes."""
 
+from collections.abc import Container
+
 import pytest
 
 from fixgw import tags
@@ -22,8 +24,8 @@ HALTED, TRADING = TradingState.HALTED, TradingState.TRADING
 class Desk:
     """A venue of two shards, and its two brokers logged on: AMBER speaks FIX.4.4, BIRCH FIX.4.2."""
 
-    def __init__(self) -> None:
-        self.venue = Venue(shard_count=2)
+    def __init__(self, unlisted: Container[bytes] = ()) -> None:
+        self.venue = Venue(shard_count=2, unlisted=unlisted)
         self.venue.settle()
         self.amber, self.birch = self.venue.brokers.values()
         for comp_id in self.venue.brokers:
@@ -210,6 +212,14 @@ def test_the_last_request_for_an_instrument_is_the_one_that_counts(desk: Desk) -
 def test_what_is_not_traded_is_unknown(desk: Desk) -> None:
     assert desk.ask(desk.amber, 1, "OMEGA") == ["f q OMEGA 20 Symbol(55) OMEGA is not traded here"]
     assert desk.ask(desk.birch, 0, "OMEGA") == ["f q OMEGA 20"]
+
+
+def test_what_the_gateway_knows_and_the_market_does_not_yet_is_unknown() -> None:
+    """An instrument that was added to the configuration in the middle of a day."""
+    desk = Desk(unlisted=(b"ALPHA",))
+    assert desk.ask(desk.amber, 1) == ["f q ALPHA 20 not traded yet: the market lists it when its next day starts"]
+    assert desk.ask(desk.birch, 0) == ["f q ALPHA 20"]
+    assert desk.ask(desk.amber, 2) == ["j q 1 SecurityStatusReqID(324) names no request that is told of changes"]
 
 
 def test_a_field_that_the_request_has_not_does_not_choose_the_shard(desk: Desk) -> None:

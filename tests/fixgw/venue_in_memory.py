@@ -87,9 +87,12 @@ class Venue:
         shard_count: int = 1,
         orders_per_second: int = 1_000_000,
         cancel_on_disconnect: Container[str] = (),
+        unlisted: Container[bytes] = (),
     ) -> None:
         self.now = NOW
         self.cancel_on_disconnect = cancel_on_disconnect
+        #: Symbols that the gateway knows and the shards do not.
+        self.unlisted = unlisted
         self.shard_ids = range(1, shard_count + 1)
         self.instruments = [each for each in INSTRUMENTS.values() if each.shard_id in self.shard_ids]
         self.orders_per_second = orders_per_second
@@ -126,7 +129,7 @@ class Venue:
         """What an operator's configuration makes a shard do."""
         primary = self.primaries[shard_id]
         for each in self.instruments:
-            if each.shard_id == shard_id:
+            if each.shard_id == shard_id and each.symbol not in self.unlisted:
                 listed = DefineInstrument(each.instrument_id, each.symbol, each.tick_size, each.lot_size, 100)
                 primary.command(*encode(listed), self.now)
         for comp_id, broker in self.brokers.items():
