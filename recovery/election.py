@@ -59,6 +59,7 @@ class Election(Member):
 
     def _begin_campaign(self, phase: Phase, now: int) -> None:
         epoch = max(self.epoch, self._known_epoch)
+        self._spread = self._draw(SILENCE_SPREAD)
         self.campaign = Campaign(phase, epoch, self.replica_id, self._replica_count, now)
         if phase is Phase.RAISING:
             self._raise_above = epoch

@@ -24,7 +24,7 @@ SILENCE = 200_000_000
 """ns without a word of the primary that a backup takes for its death: four heartbeats. A primary that says for as long
 that no majority answers it might as well be dead: it is deaf."""
 SILENCE_SPREAD = 50_000_000
-"""ns; drawn anew each time, so that two backups seldom campaign at once."""
+"""ns; drawn anew for each campaign, so that two backups seldom begin at once."""
 
 MAX_BATCHES = 32
 """Datagrams that answer one pull: some 45 kB, which any receive buffer holds."""
@@ -83,6 +83,7 @@ class Member:
         self._told_at = 0  # when its last heartbeat was heard
         self._answered_at = 0  # when, as far as it has told us, a majority last answered it
         self._silent_at = 0
+        self._spread = 0
         self._fenced_at = 0
         self._rejected_at = 0
         self._promise_told = False
@@ -192,6 +193,7 @@ class Member:
     def _begin_listening(self, now: int) -> None:
         """To another primary than before, or to a candidate. It answers for nothing that was before."""
         self._told_at = self._answered_at = now
+        self._spread = self._draw(SILENCE_SPREAD)
         self._listen(now)
 
     def _listen(self, now: int, unanswered: int | None = None) -> None:
@@ -206,7 +208,7 @@ class Member:
             self._told_at = now
             self._answered_at = max(self._answered_at, now - unanswered)
         if not (was_deaf and self._is_deaf):
-            self._silent_at = self._missed_since + SILENCE + self._draw(SILENCE_SPREAD)
+            self._silent_at = self._missed_since + SILENCE + self._spread
 
     @property
     def _is_deaf(self) -> bool:
