@@ -5,6 +5,7 @@ and asks for none. What it needs beside the command is the chain before it, whic
 two may come in any order, and anything may be missing: then the command is pulled from the primary instead.
 """
 
+from recovery.command_log import make_entry
 from recovery.packet import EpochStart
 from recovery.record import HeardCommand
 
@@ -16,7 +17,7 @@ class Heard:
     """Of one epoch. `clear` begins another."""
 
     def __init__(self) -> None:
-        self._firsts: dict[int, tuple[int, int, bytes]] = {}  # tx → (seq, kind, command)
+        self._firsts: dict[int, HeardCommand] = {}  # tx → the command
         self._last_tx = 0  # of what was heard
         self._logged_tx = 0  # what is not later is in the log
         self._chains: dict[int, int] = {}  # seq of a FIRST → the chain before it
@@ -31,25 +32,28 @@ class Heard:
         self._chains[start.seq] = start.digest
 
     def receive(self, commands: list[HeardCommand], chains: list[tuple[int, int]]) -> None:
-        """What `parse_commands` finds in new packets, in any order."""
+        """What `parse_commands` finds in a new packet, in order; packets come in any order."""
         if len(self._firsts) + len(self._chains) > MAX_HEARD:
             self._make_room()
-        for tx, seq, kind, command in commands:
-            self._firsts[tx] = (seq, kind, command)
-            self._last_tx = max(self._last_tx, tx)
+        for command in commands:
+            self._firsts[command[0]] = command
+        if commands:
+            self._last_tx = max(self._last_tx, commands[-1][0])
         self._chains.update(chains)
 
-    def take(self, tx: int) -> tuple[int, int, bytes] | None:
-        """(kind, chain before, command: header and body) of the command `tx`, once it is all there."""
-        first = self._firsts.get(tx)
-        if first is None:
-            return None
-        seq, kind, command = first
-        chain = self._chains.get(seq)
-        if chain is None:
-            return None
-        del self._firsts[tx], self._chains[seq]
-        return kind, chain, command
+    def take(self, tx: int, epoch: int) -> list[bytes]:
+        """The entries of the log from `tx` on, as far as nothing of them is missing."""
+        firsts, chains = self._firsts, self._chains
+        entries = []
+        while (first := firsts.get(tx)) is not None:
+            _, seq, kind, command = first
+            chain = chains.pop(seq, None)
+            if chain is None:
+                break
+            del firsts[tx]
+            entries.append(make_entry(epoch, chain, kind, command))
+            tx += 1
+        return entries
 
     def beyond(self, tx: int) -> bool:
         """Whether anything later than `tx`, the end of the log, was heard: then what lies between is missing."""
@@ -59,7 +63,6 @@ class Heard:
     def _make_room(self) -> None:
         """Forget what came into the log in another way; if that is not much, everything."""
         for tx in [heard for heard in self._firsts if heard <= self._logged_tx]:
-            seq, _, _ = self._firsts.pop(tx)
-            self._chains.pop(seq, None)
+            self._chains.pop(self._firsts.pop(tx)[1], None)
         if len(self._firsts) + len(self._chains) > MAX_HEARD // 2:
             self.clear()

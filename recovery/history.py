@@ -16,7 +16,7 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from recovery.command_log import ORIGIN, CommandLog, Point, entry_epoch, make_entry, read_entry
+from recovery.command_log import ORIGIN, CommandLog, Point, entry_epoch, read_entry
 from recovery.control import BATCH_ENTRY_BYTES, Batch, Pull
 from recovery.execution import Execution, StateMachine
 from recovery.heard import Heard
@@ -98,9 +98,7 @@ class History:
 
     def take_heard(self, epoch: int) -> None:
         """Put what was heard of the primary of `epoch` into the log, as far as nothing is missing."""
-        while (command := self.heard.take(self.log.last_tx + 1)) is not None:
-            kind, chain, data = command
-            self.stable.append(make_entry(epoch, chain, kind, data))
+        self.stable.extend(self.heard.take(self.log.last_tx + 1, epoch))
 
     def trim(self, batch: Batch) -> Batch | None:
         """The part of a batch that is not below our base; None when it ends there."""
@@ -182,16 +180,16 @@ class History:
 
         A bounded part of it: gives whether some is left that can be applied.
         """
-        execution = self.execution
+        execution, sequencer = self.execution, self.execution.sequencer
         applied_tx = execution.last_tx
         last_tx = min(tx, applied_tx + MAX_APPLIED, self._next_stop())
         for _ in range(applied_tx, last_tx):
-            if execution.sequencer.next_seq > commit_seq:
+            if sequencer.next_seq > commit_seq:
                 break
             self._apply_next()
         execution.commit_through(commit_seq)
         self.note_commit()
-        return execution.last_tx < min(tx, self._next_stop()) and execution.sequencer.next_seq <= commit_seq
+        return sequencer.next_seq <= commit_seq and execution.last_tx < min(tx, self._next_stop())
 
     def apply_some(self) -> bool:
         """A candidate's, committed or not: a bounded part. Gives whether what is left may be applied in one go."""
@@ -216,11 +214,11 @@ class History:
 
     def _apply_next(self) -> None:
         execution = self.execution
-        tx = execution.last_tx + 1
-        chain, kind, command = read_entry(self.log.entry(tx))
+        sequencer = execution.sequencer
+        chain, kind, command = read_entry(self.stable.log.entry(sequencer.next_tx))
         if not self._same_chain(chain):
-            ours = execution.sequencer.digest
-            raise ReplicaDiverged(f"shard {self.shard_id} before tx {tx}: {ours:#010x}, primary {chain:#010x}")
+            place = f"shard {self.shard_id} before tx {sequencer.next_tx}"
+            raise ReplicaDiverged(f"{place}: {sequencer.digest:#010x}, primary {chain:#010x}")
         execution.apply(kind, command)
 
     def _same_chain(self, chain: int) -> bool:

@@ -19,7 +19,7 @@ from recovery.journal import JournalFailed
 from recovery.link import NONCE_BYTES, Command, LinkServer, Login
 from recovery.primary import Primary
 from recovery.pump import Pump
-from recovery.sources import Verdict
+from recovery.sources import TAKE, Verdict
 
 MAX_LINKS = 256
 """Gateways, and operators' tools."""
@@ -210,6 +210,8 @@ class _Link:
         if not primary.ready:
             primary = await host.settle()
         verdict = primary.submit(login.source_id, login.incarnation, *command, host.stamp())
+        if verdict is TAKE:
+            return
         if verdict is Verdict.GAP:
             last = primary.sources.last_source_seq(login.source_id)
             raise LinkError(f"command {command.source_seq}, but {last + 1} is next")

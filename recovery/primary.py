@@ -21,7 +21,7 @@ from recovery.command_log import COMMAND_RECORD, make_entry
 from recovery.execution import Execution, StateMachine
 from recovery.outbox import Outbox
 from recovery.record import NOOP, OPEN_SOURCE, pack_command_header
-from recovery.sources import Sources, Verdict
+from recovery.sources import TAKE, Sources, Verdict
 from recovery.store import MemoryStore
 
 MAX_CONTINUATIONS = 64
@@ -128,7 +128,7 @@ class Primary:
         """A command from a source, stamped with `now` (ns, wall clock). Sequenced on TAKE and DUPLICATE only."""
         assert self.ready
         verdict = self.sources.check(source_id, incarnation, source_seq, session_id, session_seq)
-        if verdict is Verdict.TAKE:
+        if verdict is TAKE:
             self._sequence(kind, source_id, incarnation, source_seq, session_id, session_seq, body, now)
             self.work(now)
         elif verdict is Verdict.DUPLICATE:

@@ -34,19 +34,19 @@ import msgspec
 
 from recovery.checksum import crc32c, crc32c_extend
 
-FIRST = 1
-END = 2
+FIRST: Final = 1
+END: Final = 2
 
-NOOP = 0
+NOOP: Final = 0
 """A command refused as a duplicate: it takes its numbers and changes nothing."""
-OPEN_SOURCE = 1
+OPEN_SOURCE: Final = 1
 """A source begins a new incarnation: commands of lower ones are refused from here on."""
-FIRST_OPAQUE_KIND = 16
+FIRST_OPAQUE_KIND: Final = 16
 
-MAX_PACKET_BYTES = 1400
+MAX_PACKET_BYTES: Final = 1400
 """What passes every Ethernet path, tunnels included, without fragmentation (1,500 less 100 for headers)."""
-PACKET_HEADER_BYTES = 32
-MAX_MESSAGE_BYTES = MAX_PACKET_BYTES - PACKET_HEADER_BYTES
+PACKET_HEADER_BYTES: Final = 32
+MAX_MESSAGE_BYTES: Final = MAX_PACKET_BYTES - PACKET_HEADER_BYTES
 """The whole message, length field included: any message fits a packet alone."""
 
 _HEAD = Struct(">HBB")
@@ -61,14 +61,22 @@ _pack_head: Final = _HEAD.pack
 _pack_name: Final = Struct(">HQ").pack
 _pack_named_head: Final = Struct(">HQBB").pack
 _pack_u32: Final = Struct(">I").pack
+_unpack_u32: Final = Struct(">I").unpack_from
+_unpack_tx: Final = Struct(">Q").unpack_from
+_unpack_chain: Final = Struct(">I4s").unpack_from
+"""The digest that ends a message, and its checksum as bytes."""
 
-DIGEST_BYTES = 4
-COMMAND_HEADER_BYTES = COMMAND_HEADER.size
-MAX_EVENT_BYTES = MAX_MESSAGE_BYTES - _HEAD.size - 4 - 4
+DIGEST_BYTES: Final = 4
+COMMAND_HEADER_BYTES: Final = COMMAND_HEADER.size
+MAX_EVENT_BYTES: Final = MAX_MESSAGE_BYTES - _HEAD.size - 4 - 4
 """The body of an event: what is left beside head, digest and checksum."""
-MAX_COMMAND_BYTES = MAX_EVENT_BYTES - COMMAND_HEADER_BYTES
+MAX_COMMAND_BYTES: Final = MAX_EVENT_BYTES - COMMAND_HEADER_BYTES
 """The command's own body, after the command header."""
-MIN_MESSAGE_BYTES = _HEAD.size + 4
+MIN_MESSAGE_BYTES: Final = _HEAD.size + 4
+_COVERED_HEAD_BYTES: Final = 12
+"""Shard, seq, kind and flags, before the body in what a checksum covers."""
+_LEAST_LENGTHS: Final = [6, 6 + COMMAND_HEADER_BYTES, 6 + DIGEST_BYTES, 6 + COMMAND_HEADER_BYTES + DIGEST_BYTES]
+"""What a message's length field says at least, by FIRST and END of its flags."""
 _TOO_LONG = "a message larger than a packet: the state machine broke its bound"
 
 
@@ -196,20 +204,19 @@ def parse_commands(
         if size - offset < MIN_MESSAGE_BYTES:
             raise GarbledMessage(f"seq {seq}: cut short")
         length, kind, flags = _unpack_head(data, offset)
-        body = offset + 4
-        offset += 2 + length
-        body_end = offset - 4
-        end = body_end - DIGEST_BYTES if flags & END else body_end
-        if offset > size or end < body + (COMMAND_HEADER_BYTES if flags & FIRST else 0):
+        head = offset + 2
+        offset = head + length
+        if offset > size or length < _LEAST_LENGTHS[flags & (FIRST | END)]:
             raise GarbledMessage(f"seq {seq}: length {length} is wrong")
         if flags & FIRST:
-            checksum = crc32c(_pack_name(shard_id, seq) + data[body - 2 : body_end])
-            if checksum != _from_bytes(data[body_end:offset], "big"):
+            covered = _pack_name(shard_id, seq) + data[head : offset - 4]
+            if crc32c(covered) != _unpack_u32(data, offset - 4)[0]:
                 raise GarbledMessage(f"seq {seq}: wrong checksum")
-            commands.append((_from_bytes(data[body : body + 8], "big"), seq, kind, data[body:end]))
+            command = covered[_COVERED_HEAD_BYTES:-DIGEST_BYTES] if flags & END else covered[_COVERED_HEAD_BYTES:]
+            commands.append((_unpack_tx(command)[0], seq, kind, command))
         if flags & END:
-            digest = _from_bytes(data[end:body_end], "big")
-            chains.append((seq + 1, crc32c_extend(digest, data[body_end:offset])))
+            digest, checksum = _unpack_chain(data, offset - 8)
+            chains.append((seq + 1, crc32c_extend(digest, checksum)))
     if offset != size:
         raise GarbledMessage(f"{size - offset} bytes after the last of {count} messages")
     return commands, chains

@@ -22,6 +22,7 @@ incarnations either; source_seq 0 marks the primary's own commands, which are no
 
 from collections.abc import Iterable
 from enum import Enum
+from typing import Final
 
 from recovery.record import NOOP, OPEN_SOURCE
 
@@ -36,6 +37,10 @@ class Verdict(Enum):
     GAP = "gap"
     FENCED = "fenced"
     UNOPENED = "unopened"
+
+
+TAKE: Final = Verdict.TAKE
+"""By its own name: before Python 3.12 a member of an Enum is looked up ten times as slowly, and this one each time."""
 
 
 class Sources:
@@ -77,7 +82,7 @@ class Sources:
             return Verdict.REPEATED if source_seq <= last else Verdict.GAP
         if session_seq and session_id and session_seq <= self._sessions.get(session_id, 0):
             return Verdict.DUPLICATE
-        return Verdict.TAKE
+        return TAKE
 
     def apply(
         self, kind: int, source_id: int, incarnation: int, source_seq: int, session_id: int, session_seq: int

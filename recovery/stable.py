@@ -213,7 +213,7 @@ class Stable:
         self._write(COMMAND_RECORD, entry)
 
     def extend(self, entries: list[bytes]) -> None:
-        """As `append` of each; far fewer than NUMBERED_INTERVAL."""
+        """As `append` of each; they are so few that it is enough to remember the first one's number."""
         if entries:
             self._remember(self.log.last_tx + 1, self._next_number)
             self.log.extend(entries)
