@@ -61,6 +61,7 @@ from recovery.control import (
 from recovery.follower import Follower
 from recovery.history import ReplicaDiverged
 from recovery.member import MAX_BATCHES, SERVERS, STREAM, Role
+from recovery.outbox import HEARTBEAT_INTERVAL
 from recovery.packet import HEARTBEAT, RETRANSMITTED, GarbledPacket
 from recovery.primary import Primary
 from recovery.quorum import held_by_majority, majority
@@ -300,7 +301,7 @@ class Replica(Follower):
 
     def _lead_on(self, primary: Primary, now: int) -> None:
         late = now - primary.next_deadline()
-        if late > 0:  # we were busy, with taking over for one; what was said to us meanwhile may not have been read
+        if late > HEARTBEAT_INTERVAL:  # we were busy, with taking over for one; what was said to us may not be read yet
             self._answer_times = {peer: min(at + late, now) for peer, at in self._answer_times.items()}
         unanswered = now - self._majority_heard_at() if self._mode == "quorum" and self.peers else 0
         if unanswered > MAJORITY_TIMEOUT:

@@ -222,6 +222,12 @@ def test_a_primary_says_for_how_long_no_majority_has_answered():
     assert told == [each * MILLI for each in (0, 48, 48, 48, 98, 148, 198, 248)]
 
 
+def test_a_primary_on_a_busy_machine_is_not_the_less_deaf():
+    primary = Primary()
+    told = [primary.beat(turn * (HEARTBEAT_INTERVAL + 20 * MILLI)) for turn in range(4)]
+    assert told == [each * MILLI for each in (0, 70, 140, 210)]
+
+
 def test_a_primary_that_was_asleep_does_not_take_that_for_deafness():
     primary = Primary()
     primary.beat(0)
