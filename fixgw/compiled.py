@@ -46,11 +46,15 @@ MODULES: Final = (
     "recovery/checksum.py",
     "recovery/command_log.py",
     "recovery/execution.py",
+    "recovery/heard.py",
+    "recovery/history.py",
     "recovery/outbox.py",
     "recovery/packet.py",
     "recovery/primary.py",
     "recovery/record.py",
+    "recovery/segment.py",
     "recovery/sources.py",
+    "recovery/stable.py",
     "recovery/store.py",
 )
 

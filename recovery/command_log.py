@@ -34,7 +34,7 @@ from typing import Final, NamedTuple
 
 from recovery.record import COMMAND_HEADER_BYTES, MAX_COMMAND_BYTES
 
-COMMAND_RECORD = 1
+COMMAND_RECORD: Final = 1
 EPOCH_RECORD = 2
 PROMISE_RECORD = 3
 COMPLETE_RECORD = 4

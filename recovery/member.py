@@ -179,8 +179,7 @@ class Member:
     def _collect(self) -> None:
         """What the primary has sequenced is in the log, too."""
         if self.primary is not None:
-            for _, entry in self.primary.records_to_write():
-                self.stable.append(entry)
+            self.stable.extend([entry for _, entry in self.primary.records_to_write()])
 
     def _probes_lower(self, tx: int) -> bool:
         """Whether to ask at `tx` whether the logs agree: all datagrams of an answer may say that they do not, and one

@@ -37,9 +37,9 @@ from typing import Final, NamedTuple
 from recovery.checksum import crc32c, crc32c_extend
 from recovery.record import MAX_PACKET_BYTES, PACKET_HEADER_BYTES, StreamError
 
-PACKET_MAGIC = 0x4658
+PACKET_MAGIC: Final = 0x4658
 REQUEST_MAGIC = 0x4652
-VERSION = 1
+VERSION: Final = 1
 
 HEARTBEAT = 1
 RETRANSMITTED = 2

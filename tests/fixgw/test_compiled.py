@@ -10,6 +10,13 @@ from fixgw.compiled import MODULES, ROOT, compiled_tree, environment
 #: They replace a constant, which compiled code has taken in.
 REPLACES = "only_so_many_pegs_are_taken"
 
+#: Of `recovery`'s tests those that are about compiled modules, or run all of them together.
+OF_RECOVERY = (
+    *("command_log", "follower", "heard", "links", "node", "outbox", "packet", "primary", "record", "replayed_log"),
+    *("segment", "sources", "stable", "store"),
+)
+TESTS = ("tests/matching", "tests/marketdata", *(f"tests/recovery/test_{name}.py" for name in OF_RECOVERY))
+
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_that_is_to_be_compiled_is_there(module):
@@ -17,7 +24,7 @@ def test_every_module_that_is_to_be_compiled_is_there(module):
 
 
 @pytest.mark.slow
-def test_the_compiled_engine_passes_the_tests_of_the_engine():
+def test_compiled_modules_pass_the_tests_of_their_packages():
     tree = compiled_tree()
     names = [module.removesuffix(".py").replace("/", ".") for module in MODULES]
     asked = f"import importlib; print(*(importlib.import_module(name).__file__ for name in {names}), sep='\\n')"
@@ -28,6 +35,6 @@ def test_the_compiled_engine_passes_the_tests_of_the_engine():
     assert len(files) == len(MODULES)
     assert all(file.startswith(str(tree)) and file.endswith(".so") for file in files), files
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider"]
-    command += ["-k", f"not {REPLACES}", "-o", f"pythonpath={tree} {ROOT}", "tests/matching", "tests/marketdata"]
+    command += ["-k", f"not {REPLACES}", "-o", f"pythonpath={tree} {ROOT}", *TESTS]
     done = subprocess.run(command, cwd=ROOT, env=environment(tree), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]

@@ -5,7 +5,7 @@ import pytest
 from recovery import follower
 from recovery.command_log import COMMAND_RECORD, Point, entry_tx, make_entry, read_entry
 from recovery.control import Batch, Pull, StateDigest, Wait, is_control, make_control, parse_control
-from recovery.history import MAX_APPLIED, ReplicaDiverged
+from recovery.history import MAX_APPLIED, History, ReplicaDiverged
 from recovery.replayed_log import LogIncomplete
 from recovery.replica import MAJORITY_TIMEOUT, MAX_CATCH_UP, STREAM, Replica, Role
 from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot, encode_snapshot
@@ -291,14 +291,14 @@ def test_a_candidate_with_much_to_apply_keeps_the_others_patient(monkeypatch):
     assert all(each.commit_tx == 0 for each in cluster.replicas.values())
     winner = cluster.replicas[1]
     parts: list[int] = []
-    apply_some = winner.history.apply_some
+    apply_some = History.apply_some
 
-    def counted() -> bool:
-        parts.append(winner.history.unapplied)
+    def counted(history: History) -> bool:
+        parts.append(history.unapplied)
         cluster.now += 50 * MILLI  # it takes its time
-        return apply_some()
+        return apply_some(history)
 
-    monkeypatch.setattr(winner.history, "apply_some", counted)
+    monkeypatch.setattr(History, "apply_some", counted)
     told: list[object] = []
     tell = winner._tell
     monkeypatch.setattr(winner, "_tell", lambda to, message: (told.append(message), tell(to, message)))
@@ -343,10 +343,10 @@ def test_who_finds_that_it_has_diverged_does_not_lead(monkeypatch):
     cluster = started()
     leader, winner = cluster.leader, cluster.replicas[backups(cluster)[0]]
 
-    def apply_all() -> None:
+    def apply_all(_: History) -> None:
         raise ReplicaDiverged("before tx 1")
 
-    monkeypatch.setattr(winner.history, "apply_all", apply_all)
+    monkeypatch.setattr(History, "apply_all", apply_all)
     cluster.down = {leader.replica_id}
     winner._begin_campaign(Phase.RAISING, cluster.now)
     with pytest.raises(ReplicaDiverged):
