@@ -50,9 +50,9 @@ def arrive(state: State, events: list[Event], instrument: Instrument, sweep: Swe
         come_in(state, events, instrument, sweep, 0, timestamp)
         return
     if time_in_force == IOC:
-        events.append(cancel_rest(sweep, int(CancelReason.IMMEDIATE_OR_CANCEL)))
+        events.append(cancel_rest(state, sweep, int(CancelReason.IMMEDIATE_OR_CANCEL)))
     elif time_in_force == FOK:
-        events.append(cancel_rest(sweep, int(CancelReason.FILL_OR_KILL)))
+        events.append(cancel_rest(state, sweep, int(CancelReason.FILL_OR_KILL)))
     else:
         _stand(state, events, instrument, sweep)
     stir(state, instrument, 0, 0)

@@ -119,14 +119,14 @@ def go_on_advancing(state: State, work: Advancing, events: list[Event], timestam
             return
         if len(events) > state.max_events - EVENTS_PER_CHANGE:
             break
-        at, number, participant_id = heappop(state.due[kind])
+        at, number, _ = heappop(state.due[kind])
         waiting = len(state.work)
         if kind == DUE_PHASE:
             _do_schedule(state, at, number, events, timestamp)
         elif kind == DUE_AUCTION_END:
             _end_auction(state, state.instruments.by_id[number], at, events, timestamp)
         elif kind == DUE_EXPIRY:
-            _expire(state, work, at, number, participant_id, events)
+            _expire(state, work, at, number, events)
         else:
             _indicate(state, state.instruments.by_id[number], at, events, timestamp)
         if len(state.work) > waiting:
@@ -184,12 +184,12 @@ def _end_auction(state: State, instrument: Instrument, at: int, events: list[Eve
     move(state, instrument, CONTINUOUS, b"", events, timestamp)
 
 
-def _expire(state: State, work: Advancing, at: int, order_id: int, participant_id: int, events: list[Event]) -> None:
+def _expire(state: State, work: Advancing, at: int, order_id: int, events: list[Event]) -> None:
     """An order's date has come, if it lives and has not got another one."""
-    order = state.participants[participant_id].orders.get(order_id)
+    order = state.order(order_id)
     left = work.left
     if order is not None and expire_at(order) == at:
-        expire(order, events)
+        expire(state, order, events)
         instrument_id = order.terms.instrument_id
         if instrument_id not in left:
             insort(left, instrument_id)

@@ -49,9 +49,9 @@ from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.incoming import would_trade
 from matching.instruments import CONTINUOUS, Instrument
 from matching.order import Order
-from matching.outcomes import ClosedOrder
-from matching.state import Entry, Session, State, Sweep
-from matching.trade import CANCELED, GOOD_TILL_DATE, LIMIT, close, rest, stir
+from matching.outcomes import CANCELED, ClosedOrder
+from matching.state import Session, State, Sweep
+from matching.trade import GOOD_TILL_DATE, LIMIT, close, rest, stir
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
@@ -68,6 +68,9 @@ _replace_fields: Final[
     ]
 ] = astuple
 
+#: What a request may name: a resting order, one that is closed, or by its id one that has got another ClOrdID since.
+Named = Order | ClosedOrder | int
+
 #: CxlRejResponseTo(434).
 TO_CANCEL: Final = 1
 TO_REPLACE: Final = 2
@@ -82,9 +85,9 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
     participant = session.participant
     participant.seq = seq = participant.seq + 1
     cl_ord_ids = session.cl_ord_ids
-    order = cl_ord_ids.get(orig_cl_ord_id)
+    order: Named | None = session.orders.get(orig_cl_ord_id)
     if order is None:
-        order = participant.orders.get(order_id)
+        order = _named(state, session, orig_cl_ord_id, order_id)
     if not (
         isinstance(order, Order)
         and order.terms.instrument_id == instrument_id
@@ -96,7 +99,7 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
         return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
     terms = order.terms
-    cl_ord_ids[cl_ord_id] = close(order, CANCELED)
+    cl_ord_ids[cl_ord_id] = close(state, order, CANCELED)
     instrument = state.instruments.by_id[instrument_id]
     if instrument.pegs.bids.best is not None:
         stir(state, instrument, 0, 0)
@@ -117,9 +120,9 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    order = session.cl_ord_ids.get(orig_cl_ord_id)
+    order: Named | None = session.orders.get(orig_cl_ord_id)
     if order is None:
-        order = participant.orders.get(order_id)
+        order = _named(state, session, orig_cl_ord_id, order_id)
     reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
     if reason:
         return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
@@ -150,8 +153,9 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         old.order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, price, quantity,
         cl_ord_id, account, conditions,
     )  # fmt: skip
-    order.session.cl_ord_ids[old.cl_ord_id] = old.order_id
-    state.revise(terms)
+    del order.session.orders[old.cl_ord_id]
+    order.session.cl_ord_ids[old.cl_ord_id] = -old.order_id
+    state.remember(old.order_id, terms)
     if (
         price == old.price
         and quantity <= old.order_qty
@@ -181,7 +185,8 @@ def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> Ord
     level.quantity -= canceled_qty
     order.terms = terms
     order.session = session
-    session.cl_ord_ids[terms.cl_ord_id] = order
+    session.orders[terms.cl_ord_id] = order
+    session.cl_ord_ids[terms.cl_ord_id] = terms.order_id
     leaves_qty = order.displayed_qty + order.hidden_qty
     return OrderReduced(
         terms, orig_cl_ord_id, order.order_ref, canceled_qty, seq, order.cum_qty, leaves_qty, order.cum_notional
@@ -213,7 +218,6 @@ def _requeued(
         if instrument.pegs.bids.best is not None:
             stir(state, instrument, 0, 0)
         return events
-    del session.participant.orders[terms.order_id]
     sweep = Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional)
     if side is instrument.book.bids or side is instrument.book.asks:
         sweep.limit = terms.price or order.level.price
@@ -223,10 +227,20 @@ def _requeued(
     return events
 
 
+def _named(state: State, session: Session, cl_ord_id: bytes, order_id: int) -> Named | None:
+    """What a request names that names no ClOrdID of a resting order. The OrderID counts where nobody knows the ClOrdID:
+    it may be that of an order of the same participant's other session."""
+    named = session.cl_ord_ids.get(cl_ord_id)
+    if named is not None:
+        return -named if named < 0 else state.outcome(named)
+    order = state.order(order_id)
+    return order if order is not None and order.session.participant is session.participant else None
+
+
 def _fault(
     state: State,
     session: Session,
-    order: Entry | None,
+    order: Named | None,
     instrument_id: int,
     side: int,
     cl_ord_id: bytes,
@@ -278,7 +292,7 @@ def _rejected(
     session_id: int,
     seq: int,
     response_to: int,
-    order: Entry | None,
+    order: Named | None,
     reason: int,
 ) -> CancelRejected:
     """The refusal, with the OrderID and OrdStatus of the order it names; FIX calls an unknown order's Rejected."""

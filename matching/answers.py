@@ -63,7 +63,7 @@ def answer(state: State, query: Query) -> Answer:
     if isinstance(query, BookDepth):
         return _book(state, query)
     assert isinstance(query, StateDigest)
-    count = sum(len(participant.orders) for participant in state.participants.values())
+    count = sum(participant.order_count() for participant in state.participants.values())
     return DigestFound(
         digest(state),
         state.day,
@@ -80,13 +80,15 @@ def answer(state: State, query: Query) -> Answer:
 def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
     """A page costs what it may hold, however many orders there are: a query stops what it asks for that long."""
     participant = state.participants.get(query.participant_id, _NOBODY)
-    if len(participant.orders) > _MAX_SORTED and not state.is_renewing():
+    if participant.order_count() > _MAX_SORTED and not state.is_renewing():
         return _open_orders_of_many(state, query)
-    ids = list(participant.orders)
-    ids += [each.terms.order_id for each in state.sweeps() if each.terms.participant_id == query.participant_id]
-    page = nsmallest(MAX_ITEMS + 1, (order_id for order_id in ids if order_id > query.after_order_id))
-    found = [_order(state, order_id) for order_id in page[:MAX_ITEMS]]
-    return OrdersFound([order for order in found if order is not None], len(page) > MAX_ITEMS)
+    live: dict[int, Order | Sweep] = {each.terms.order_id: each for each in participant.orders()}
+    live.update(
+        {each.terms.order_id: each for each in state.sweeps() if each.terms.participant_id == query.participant_id}
+    )
+    page = nsmallest(MAX_ITEMS + 1, (order_id for order_id in live if order_id > query.after_order_id))
+    found = [live[order_id] for order_id in page[:MAX_ITEMS]]
+    return OrdersFound([_open(each.terms, each) for each in found], len(page) > MAX_ITEMS)
 
 
 def _open_orders_of_many(state: State, query: OpenOrders) -> OrdersFound:
@@ -113,8 +115,8 @@ def _open_order(state: State, terms: OrderTerms) -> OrderStatus | None:
     sweep = state.sweep(terms.order_id)
     if sweep is not None:
         return _open(terms, sweep)
-    order = state.participants[terms.participant_id].orders.get(terms.order_id)
-    return None if order is None else _open(order.terms, order)
+    order = state.resting(terms)
+    return None if order is None else _open(terms, order)
 
 
 def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | None:
@@ -122,12 +124,13 @@ def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | No
         if sweep.terms.session_id == query.session_id and sweep.terms.cl_ord_id == query.cl_ord_id:
             return _open(sweep.terms, sweep)
     session = state.sessions.get(query.session_id)
-    entry = None if session is None else session.cl_ord_ids.get(query.cl_ord_id)
-    if session is not None and entry is None and state.is_renewing():
-        for order in session.participant.orders.values():
-            if (order.terms.session_id, order.terms.cl_ord_id) == (query.session_id, query.cl_ord_id):
-                return _told(order)
-    return _order(state, entry) if isinstance(entry, int) else _told(entry)
+    if session is None:
+        return None
+    order = session.orders.get(query.cl_ord_id)
+    if order is not None:
+        return _told(order)
+    named = session.cl_ord_ids.get(query.cl_ord_id)
+    return None if named is None else _order(state, abs(named))
 
 
 def _order(state: State, order_id: int) -> OrderStatus | None:
@@ -135,15 +138,10 @@ def _order(state: State, order_id: int) -> OrderStatus | None:
     sweep = state.sweep(order_id)
     if sweep is not None:
         return _open(sweep.terms, sweep)
-    if state.is_renewing():
-        return _told(state.order(order_id))
-    terms = state.terms(order_id)
-    session = None if terms is None else state.find_session(terms.session_id, terms.participant_id)
-    if terms is None or session is None:
-        return None
-    entry = session.cl_ord_ids[terms.cl_ord_id]
-    assert not isinstance(entry, int), "an order's latest ClOrdID names it"
-    return _told(entry)
+    if state.is_renewing():  # those that are yet to be carried over do not stand by order id
+        orders = (order for participant in state.participants.values() for order in participant.orders())
+        return _told(next((order for order in orders if order.terms.order_id == order_id), None))
+    return _told(state.outcome(order_id))
 
 
 def _told(order: Order | ClosedOrder | None) -> OrderStatus | None:

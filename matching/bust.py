@@ -16,9 +16,9 @@ from matching.codes import RefusalReason
 from matching.commands import BustTrade
 from matching.events import Event, OrderTerms, TradeBusted
 from matching.order import Order
-from matching.outcomes import ClosedOrder, Trade
+from matching.outcomes import CANCELED, Trade, remembered
 from matching.state import Participant, State
-from matching.trade import BUY, CANCELED, FILLED
+from matching.trade import BUY, FILLED
 
 _match_number: Final = attrgetter("match_number")
 
@@ -68,25 +68,17 @@ def _undo(state: State, trade: Trade) -> TradeBusted:
 
 def _undo_side(state: State, order_id: int, trade: Trade) -> tuple[OrderTerms, int, int, int, int]:
     """(terms, participant_seq, cum_qty, leaves_qty, cum_notional) of an order that has lost a trade."""
-    order = _find(state, order_id)
+    order = state.outcome(order_id)
+    assert order is not None, "who traded today is an order of the day, and nothing else is pending"
     order.cum_qty -= trade.quantity
     order.cum_notional -= trade.price * trade.quantity
     leaves_qty = 0
     if isinstance(order, Order):
         leaves_qty = order.leaves_qty
-    elif order.status == FILLED and order.cum_qty < order.terms.order_qty:
-        order.status = CANCELED
+    else:
+        if order.status == FILLED and order.cum_qty < order.terms.order_qty:
+            order.status = CANCELED
+        state.remember(order_id, remembered(order))
     participant = state.participants[order.terms.participant_id]
     participant.seq += 1
     return order.terms, participant.seq, order.cum_qty, leaves_qty, order.cum_notional
-
-
-def _find(state: State, order_id: int) -> Order | ClosedOrder:
-    """An order that traded today: it rests or is closed, for nothing else is pending."""
-    terms = state.terms(order_id)
-    assert terms is not None, "who traded today is an order of the day"
-    session = state.find_session(terms.session_id, terms.participant_id)
-    assert session is not None, "each order has the session that it came from"
-    order = session.cl_ord_ids[terms.cl_ord_id]
-    assert not isinstance(order, int), "an order's latest ClOrdID names it"
-    return order

@@ -151,7 +151,7 @@ def _expire(state: State, work: Expiry, events: list[Event]) -> None:
             looked_at += 1
             following = next_order(instrument, order)
             if expires_by(order, work.until):
-                expire(order, events)
+                expire(state, order, events)
             order = following
         work.ids.pop()
         work.next_order_id = 0

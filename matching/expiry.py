@@ -5,6 +5,7 @@ from typing import Final
 from matching.codes import TimeInForce
 from matching.events import Event, OrderExpired
 from matching.order import Order
+from matching.state import State
 from matching.trade import EXPIRED, close
 
 GOOD_TILL_CANCEL: Final = int(TimeInForce.GOOD_TILL_CANCEL)
@@ -25,9 +26,9 @@ def expire_at(order: Order) -> int:
     return 0 if conditions is None else conditions.expire_at
 
 
-def expire(order: Order, events: list[Event]) -> None:
+def expire(state: State, order: Order, events: list[Event]) -> None:
     """Take an order away whose time has come."""
-    close(order, EXPIRED)
+    close(state, order, EXPIRED)
     participant = order.session.participant
     participant.seq += 1
     events.append(

@@ -89,7 +89,7 @@ def come_in(
     elif terms.time_in_force == FOK and not is_at_hand(instrument, sweep, sweep.leaves_qty):
         reason = int(CancelReason.FILL_OR_KILL)
     if reason:
-        events.append(cancel_rest(sweep, reason))
+        events.append(cancel_rest(state, sweep, reason))
         stir(state, instrument, 0, 0)
     else:
         go_on_trading(state, events, instrument, sweep, timestamp)
@@ -182,11 +182,11 @@ def _execute(state: State, events: list[Event], sweep: Sweep, resting: Order, pr
         )
     )
     if not resting.leaves_qty:
-        close(resting, FILLED)
+        close(state, resting, FILLED)
     elif resting.order_ref and not resting.displayed_qty:
         events.append(refill(state, resting))
     if not sweep.leaves_qty:
-        end(sweep, FILLED)
+        end(state, sweep, FILLED)
 
 
 # --- what becomes of the rest -----------------------------------------------------------------------------------------
@@ -216,19 +216,19 @@ def _settle(
     rests = time_in_force in (DAY, GOOD_TILL_CANCEL, GOOD_TILL_DATE)
     price = sweep.limit or sweep.last_price
     if stopped and not pauses:
-        events.append(cancel_rest(sweep, int(CancelReason.PRICE_BAND)))
+        events.append(cancel_rest(state, sweep, int(CancelReason.PRICE_BAND)))
     elif rests and terms.ord_type == PEGGED:
         stand_pegged(state, instrument, sweep)
     elif rests and price and terms.ord_type in (LIMIT, STOP_LIMIT, MARKET_WITH_LEFTOVER_AS_LIMIT):
         events.append(book(state, sweep, side_of(instrument, terms.side), price))
     elif stopped:
-        events.append(cancel_rest(sweep, int(CancelReason.PRICE_BAND)))
+        events.append(cancel_rest(state, sweep, int(CancelReason.PRICE_BAND)))
     elif time_in_force == IOC:
-        events.append(cancel_rest(sweep, int(CancelReason.IMMEDIATE_OR_CANCEL)))
+        events.append(cancel_rest(state, sweep, int(CancelReason.IMMEDIATE_OR_CANCEL)))
     elif time_in_force == FOK:
-        events.append(cancel_rest(sweep, int(CancelReason.FILL_OR_KILL)))
+        events.append(cancel_rest(state, sweep, int(CancelReason.FILL_OR_KILL)))
     else:
-        events.append(cancel_rest(sweep, int(CancelReason.MARKET_REMAINDER)))
+        events.append(cancel_rest(state, sweep, int(CancelReason.MARKET_REMAINDER)))
 
 
 def stand_pegged(state: State, instrument: Instrument, sweep: Sweep) -> None:

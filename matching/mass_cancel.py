@@ -80,7 +80,7 @@ def go_on_canceling(state: State, work: Cancellation, events: list[Event]) -> No
             work.after = order.terms.order_id - 1
             state.work.insert(0, work)
             return
-        events.append(cancel(order, work.reason))
+        events.append(cancel(state, order, work.reason))
         work.canceled += 1
     if last_id < state.last_order_id:
         work.after = last_id
@@ -123,16 +123,12 @@ def _next_orders(state: State, work: Cancellation) -> tuple[list[Order], int]:
     owners = state.participants
     if work.participant_id:
         owners = {number: owners[number] for number in (work.participant_id,) if number in owners}
-    if sum(len(owner.orders) for owner in owners.values()) <= MAX_LOOKED_AT:
-        resting = (order for owner in owners.values() for order in owner.orders.values())
+    if sum(owner.order_count() for owner in owners.values()) <= MAX_LOOKED_AT:
+        resting = (order for owner in owners.values() for order in owner.orders())
         found = [each for each in resting if each.terms.order_id > after and _is_meant(each.terms, work, lost)]
         return sorted(found, key=_order_id), state.last_order_id
     looked_at = state.terms_after(after, MAX_LOOKED_AT)
-    rests = (
-        state.participants[each.participant_id].orders.get(each.order_id)
-        for each in looked_at
-        if _is_meant(each, work, lost)
-    )
+    rests = (state.resting(each) for each in looked_at if _is_meant(each, work, lost))
     last_id = looked_at[-1].order_id if len(looked_at) == MAX_LOOKED_AT else state.last_order_id
     return [order for order in rests if order is not None], last_id
 

@@ -1,8 +1,13 @@
 """What became of orders, remembered for the day: closed orders and trades."""
 
+from typing import Final
+
 from msgspec import Struct
 
+from matching.codes import OrdStatus
 from matching.events import OrderTerms
+
+CANCELED: Final = int(OrdStatus.CANCELED)
 
 
 class Trade(Struct, frozen=True, gc=False):
@@ -29,3 +34,13 @@ class ClosedOrder(Struct, gc=False):
     status: int
     cum_qty: int
     cum_notional: int
+
+
+#: An order of the day, as it is remembered under its id: its latest terms, or what became of it. Where it neither rests
+#: nor is about to trade, terms alone say that it was canceled before it traded, as most are.
+Entry = OrderTerms | ClosedOrder
+
+
+def remembered(closed: ClosedOrder) -> Entry:
+    """As a closed order is remembered."""
+    return closed if closed.cum_qty or closed.status != CANCELED else closed.terms

@@ -24,12 +24,13 @@ def renew(state: State, work: Renewal, events: list[Event], timestamp: int) -> N
         while order is not None:
             if len(events) >= state.max_events - CLOSING_EVENTS:
                 work.next_order_id = order.terms.order_id
+                state.carried[work.next_order_id] = order.terms  # by its id it is to be found at once
                 state.work.insert(0, work)
                 return
             following = next_order(instrument, order)
             _renew(state, order, events)
             if 0 < expire_at(order) <= timestamp:
-                expire(order, events)
+                expire(state, order, events)
             order = following
         work.ids.pop()
         work.next_order_id = 0

@@ -32,9 +32,9 @@ def prevent(state: State, events: list[Event], sweep: Sweep, resting: Order) -> 
         _decrement(state, events, sweep, resting)
         return
     if mode != CANCEL_INCOMING:
-        events.append(cancel(resting, SELF_MATCH))
+        events.append(cancel(state, resting, SELF_MATCH))
     if mode != CANCEL_RESTING:
-        events.append(cancel_rest(sweep, SELF_MATCH))
+        events.append(cancel_rest(state, sweep, SELF_MATCH))
 
 
 def _decrement(state: State, events: list[Event], sweep: Sweep, resting: Order) -> None:
@@ -45,12 +45,12 @@ def _decrement(state: State, events: list[Event], sweep: Sweep, resting: Order) 
         take(resting, quantity)
         events.append(_restated(resting, resting.order_ref, quantity))
     else:
-        events.append(cancel(resting, SELF_MATCH))
+        events.append(cancel(state, resting, SELF_MATCH))
     if quantity < sweep.leaves_qty:
         sweep.leaves_qty -= quantity
         events.append(_restated(sweep, 0, quantity))
     else:
-        events.append(cancel_rest(sweep, SELF_MATCH))
+        events.append(cancel_rest(state, sweep, SELF_MATCH))
     if lives and resting.order_ref and not resting.displayed_qty:
         events.append(refill(state, resting))
 

@@ -31,7 +31,7 @@ from matching.events import OrderTerms
 from matching.ids import shard_of
 from matching.instruments import Instrument
 from matching.order import Order, PriceLevel
-from matching.outcomes import ClosedOrder, Trade
+from matching.outcomes import ClosedOrder, Trade, remembered
 from matching.state import (
     Advancing,
     Cancellation,
@@ -198,9 +198,27 @@ class _Table(Generic[_T]):
         return place
 
 
+class _Outcomes:
+    """The closed orders that any ClOrdID names, each once."""
+
+    def __init__(self, state: State) -> None:
+        self.orders: list[ClosedOrder] = []
+        self._state = state
+        self._places: dict[int, int] = {}
+
+    def place(self, order_id: int) -> int:
+        """Where it stands; at the end when it is new."""
+        place = self._places.setdefault(order_id, len(self.orders))
+        if place == len(self.orders):
+            closed = self._state.outcome(order_id)
+            assert isinstance(closed, ClosedOrder), "a ClOrdID names an order that rests under it, or is closed"
+            self.orders.append(closed)
+        return place
+
+
 def _body(state: State) -> _Body:
     table: _Table[OrderTerms] = _Table()
-    closed: _Table[ClosedOrder] = _Table()
+    closed = _Outcomes(state)
     by_id = state.instruments.by_id
     trades = _sorted_trades(state)
     all_places = bool(state.work) or any(each.busted for each in trades)
@@ -228,7 +246,7 @@ def _body(state: State) -> _Body:
         sorted(state.blocks),
         len(state.accepted),
         list(state.carried),
-        _closed(closed.things, table),
+        _closed(closed.orders, table),
         sessions,
         former,
         [each for _, each in sorted(state.definitions.items())],
@@ -277,12 +295,12 @@ def _lengths(orders: list[Order], levels: list[PriceLevel]) -> list[int]:
     return [counts[each.rank] for each in levels]
 
 
-def _entries(session: Session, closed: _Table[ClosedOrder]) -> _Entries:
+def _entries(session: Session, closed: _Outcomes) -> _Entries:
     return (
         list(session.cl_ord_ids),
         [
-            0 if isinstance(each, Order) else each if isinstance(each, int) else 1 + closed.place(each)
-            for each in session.cl_ord_ids.values()
+            -order_id if order_id < 0 else 0 if cl_ord_id in session.orders else 1 + closed.place(order_id)
+            for cl_ord_id, order_id in session.cl_ord_ids.items()
         ],
     )
 
@@ -384,10 +402,11 @@ def _session(
     state: State, session_id: int, participant_id: int, entries: _Entries, closed: list[ClosedOrder]
 ) -> Session:
     """A session with its ClOrdIDs in their places; those that live get their orders when these come to rest."""
-    session = Session(participant_id, state.participants[participant_id])
+    participant = state.participants[participant_id]
+    session = participant.sessions[session_id] = Session(participant_id, participant)
     session.blocked = state.is_blocked(session_id, participant_id)
     session.cl_ord_ids = {
-        cl_ord_id: number if number == 0 or shard_of(number) else closed[number - 1]
+        cl_ord_id: 0 if number == 0 else -number if shard_of(number) else closed[number - 1].terms.order_id
         for cl_ord_id, number in zip(*entries, strict=True)
     }
     return session
@@ -395,9 +414,9 @@ def _session(
 
 def _recall(state: State, body: _Body, closed: list[ClosedOrder]) -> None:
     """Find the latest terms of the day's orders: each is closed, or rests, or has more to trade."""
-    found = {each.terms.order_id: each.terms for each in closed}
+    found = {each.terms.order_id: remembered(each) for each in closed}
     for participant in state.participants.values():
-        found.update({order_id: order.terms for order_id, order in participant.orders.items()})
+        found.update({each.terms.order_id: each.terms for each in participant.orders()})
     found.update({sweep.terms.order_id: sweep.terms for sweep in state.sweeps()})
     accepted = range(state.last_order_id - body.accepted + 1, state.last_order_id + 1)
     state.accepted = [found[order_id] for order_id in accepted]

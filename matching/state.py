@@ -4,16 +4,18 @@ All of it is replicated: each replica holds the same, `snapshot` writes it down,
 proves it. Nothing is ever done in the order of a hash table, so two processes that were given the same commands hold
 the same state whatever their hash seeds are.
 
-A `Session` is a FIX session's memory of the day: under each ClOrdID that is live, its resting `Order`; under one whose
-order is closed, and under that of an accepted cancel, the `ClosedOrder`; under one that a replace ended, the order id.
-One look-up tells what is new, what lives and what is gone. A session belongs to one participant, the gateway sees to
-that; should one ever come with another participant, it is another session, and the first one's is kept among the
-`former`.
+A `Session` is a FIX session's memory: what rests, by the ClOrdID it has now, and every ClOrdID of the day with the id
+of its order. The first of these tables is small and asked for by every request, the second is as large as the day was
+long, and all that most commands do with it is to see that a ClOrdID is new. A session belongs to one participant, the
+gateway sees to that; should one ever come with another participant, it is another session, and the first one's is kept
+among the `former`.
 
-So a closed order is remembered where its ClOrdID is, and each trade with the `Participant`s of its sides: what a broker
-asks about after the events have gone by. Order ids count up, so a list of the day's orders finds each by its id. All
-this is kept after the day's end, for late questions and late cancels, and forgotten when the next day starts. Then what
-still lives is carried over: one order at a time gets its ClOrdID and its place among the `carried` again.
+Order ids count up, so a list of the day's orders finds each by its id: its latest terms or, when it is closed, the
+`ClosedOrder` that tells what became of it. An order that was canceled before it traded needs none, its terms say all;
+most orders end so. Each trade is remembered with the `Participant`s of its sides. All this is what a broker asks about
+after the events have gone by; it is kept after the day's end, for late questions and late cancels, and forgotten when
+the next day starts. Then what still lives is carried over: one order at a time gets its ClOrdID and its place among the
+`carried` again.
 
 A million orders are not forgotten in one moment: to free them takes more than a second, in which a shard would seem
 dead. They become garbage, which no snapshot holds, and each command after it frees a few.
@@ -33,7 +35,7 @@ from matching.events import OrderTerms
 from matching.ids import first_id
 from matching.instruments import Instruments
 from matching.order import Order
-from matching.outcomes import ClosedOrder, Trade
+from matching.outcomes import CANCELED, ClosedOrder, Entry, Trade
 
 if TYPE_CHECKING:
     from matching.commands import DefineSession
@@ -56,14 +58,10 @@ NOBODY: Final = 1 << 32
 FREED_PER_COMMAND: Final = 8
 
 
-#: What a ClOrdID names: a live order, a closed one, or one that has got another ClOrdID since, by its id.
-Entry = Order | ClosedOrder | int
-
-
 class Participant:
     """What the shard knows of a firm."""
 
-    __slots__ = ("avoided_group", "orders", "self_match", "self_match_group", "seq", "trades")
+    __slots__ = ("avoided_group", "self_match", "self_match_group", "seq", "sessions", "trades")
 
     def __init__(self, participant_id: int) -> None:
         #: Its last `participant_seq`.
@@ -74,10 +72,19 @@ class Participant:
         self.self_match: int = 0
         #: The group with which its incoming orders do not trade; 0, which is nobody's, where they trade with all.
         self.avoided_group: int = 0
-        #: order_id → what rests of it.
-        self.orders: dict[int, Order] = {}
+        #: By id, the former ones too.
+        self.sessions: dict[int, Session] = {}
         #: By match number; a trade with itself stands here once.
         self.trades: list[Trade] = []
+
+    def orders(self) -> Iterator[Order]:
+        """What rests of the participant's orders, in no order that means anything."""
+        for session in self.sessions.values():
+            yield from session.orders.values()
+
+    def order_count(self) -> int:
+        """How many rest."""
+        return sum(len(session.orders) for session in self.sessions.values())
 
     def avoid(self, group: int, self_match: int) -> None:
         """Say whose orders are its own, and what happens where its incoming ones meet them."""
@@ -87,17 +94,20 @@ class Participant:
 
 
 class Session:
-    """A FIX session and its ClOrdIDs of the day."""
+    """A FIX session, its orders and its ClOrdIDs of the day."""
 
-    __slots__ = ("blocked", "cl_ord_ids", "participant", "participant_id")
+    __slots__ = ("blocked", "cl_ord_ids", "orders", "participant", "participant_id")
 
     def __init__(self, participant_id: int, participant: Participant) -> None:
         #: Whether new orders and replaces are refused: it, or its participant, stands among the `State.blocks`.
         self.blocked: bool = False
         self.participant_id: int = participant_id
         self.participant: Participant = participant
+        #: ClOrdID → what rests under it.
+        self.orders: dict[bytes, Order] = {}
+        #: ClOrdID → the id of the order that it names, or was to cancel; negative: a replace gave the order another.
         #: In the order in which they were first used.
-        self.cl_ord_ids: dict[bytes, Entry] = {}
+        self.cl_ord_ids: dict[bytes, int] = {}
 
 
 class Sweep:
@@ -344,10 +354,10 @@ class State:
         self.schedule: dict[int, dict[int, int]] = {}
         #: What is to be done when, by kind, each kind in a heap: see `advance`. It may hold what has come to nothing.
         self.due: list[list[tuple[int, int, int]]] = [[], [], [], []]
-        #: The latest terms of each order that the day accepted: the last one's order id is `last_order_id`.
-        self.accepted: list[OrderTerms] = []
-        #: Order id → the latest terms of each order that the day took over from the one before, open or closed.
-        self.carried: SortedDict[int, OrderTerms] = SortedDict()
+        #: Each order that the day accepted, as `Entry` says: the last one's order id is `last_order_id`.
+        self.accepted: list[Entry] = []
+        #: Order id → each order that the day took over from the one before, open or closed.
+        self.carried: SortedDict[int, Entry] = SortedDict()
         self.instruments = Instruments()
         self.participants: dict[int, Participant] = {}
         self.sessions: dict[int, Session] = {}
@@ -362,11 +372,7 @@ class State:
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
         self.garbage: list[
-            dict[bytes, Entry]
-            | SortedDict[int, OrderTerms]
-            | list[OrderTerms]
-            | list[Trade]
-            | list[tuple[int, int, int]]
+            dict[bytes, int] | SortedDict[int, Entry] | list[Entry] | list[Trade] | list[tuple[int, int, int]]
         ] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
@@ -378,7 +384,8 @@ class State:
             self.former[session_id, session.participant_id] = session
         found = self.former.pop((session_id, participant_id), None)
         if found is None:
-            found = Session(participant_id, self.participant(participant_id))
+            participant = self.participant(participant_id)
+            found = participant.sessions[session_id] = Session(participant_id, participant)
             found.blocked = self.is_blocked(session_id, participant_id)
         self.sessions[session_id] = found
         return found
@@ -424,31 +431,46 @@ class State:
         return any(isinstance(work, Renewal) for work in self.work)
 
     def order(self, order_id: int) -> Order | None:
-        """The resting order with this id, whosever it is."""
-        for participant in self.participants.values():
-            order = participant.orders.get(order_id)
-            if order is not None:
-                return order
-        return None
+        """The resting order with this id, whosever it is; not while it is yet to be carried over into a new day."""
+        terms = self.terms(order_id)
+        return None if terms is None else self.resting(terms)
+
+    def resting(self, terms: OrderTerms) -> Order | None:
+        """The order with these latest terms, if it rests."""
+        session = self.find_session(terms.session_id, terms.participant_id)
+        return None if session is None else session.orders.get(terms.cl_ord_id)
+
+    def outcome(self, order_id: int) -> Order | ClosedOrder | None:
+        """What is or became of an order of the day that is not between two transactions."""
+        entry = self._entry(order_id)
+        if entry is None or isinstance(entry, ClosedOrder):
+            return entry
+        order = self.resting(entry)
+        return ClosedOrder(entry, CANCELED, 0, 0) if order is None else order
 
     def terms(self, order_id: int) -> OrderTerms | None:
         """The latest terms of an order of the day, be it open or closed."""
-        place = order_id - self.last_order_id - 1
-        return self.accepted[place] if -len(self.accepted) <= place < 0 else self.carried.get(order_id)
+        entry = self._entry(order_id)
+        return entry.terms if isinstance(entry, ClosedOrder) else entry
 
     def terms_after(self, order_id: int, count: int) -> list[OrderTerms]:
         """Of the orders of the day with higher ids than this the first ones, open or closed."""
         found = [self.carried[each] for each in islice(self.carried.irange(order_id + 1), count)]
         first = max(order_id - (self.last_order_id - len(self.accepted)), 0)
-        return found + self.accepted[first : first + count - len(found)]
+        found += self.accepted[first : first + count - len(found)]
+        return [each.terms if isinstance(each, ClosedOrder) else each for each in found]
 
-    def revise(self, terms: OrderTerms) -> None:
-        """An order of the day has got new terms."""
-        place = terms.order_id - self.last_order_id - 1
+    def _entry(self, order_id: int) -> Entry | None:
+        place = order_id - self.last_order_id - 1
+        return self.accepted[place] if -len(self.accepted) <= place < 0 else self.carried.get(order_id)
+
+    def remember(self, order_id: int, entry: Entry) -> None:
+        """An order of the day has got new terms, or is closed."""
+        place = order_id - self.last_order_id - 1
         if place < -len(self.accepted):
-            self.carried[terms.order_id] = terms
+            self.carried[order_id] = entry
         else:
-            self.accepted[place] = terms
+            self.accepted[place] = entry
 
     def carry(self, order: Order) -> None:
         """An order lives on in the new day, for which all that was remembered of the day before was forgotten."""
@@ -456,7 +478,7 @@ class State:
         self.carried[terms.order_id] = terms
         if terms.conditions is not None and terms.conditions.expire_at:
             self.remember_expiry(terms)
-        order.session.cl_ord_ids[terms.cl_ord_id] = order
+        order.session.cl_ord_ids[terms.cl_ord_id] = terms.order_id
 
     def remind(self, kind: int, at: int, number: int, participant_id: int = 0) -> None:
         """Something is to be done at a time, with the instrument or the order of this number."""

@@ -83,7 +83,7 @@ def _triggered(order: Order, events: list[Event]) -> Sweep:
     unlink(order)
     session, terms = order.session, order.terms
     participant = session.participant
-    del participant.orders[terms.order_id]
+    del session.orders[terms.cl_ord_id]
     del session.cl_ord_ids[terms.cl_ord_id]  # it stands there again when it rests or is gone
     participant.seq += 1
     leaves_qty = order.hidden_qty
@@ -112,7 +112,7 @@ def _meet_pegged(
         incoming.cum_notional = sweep.cum_notional
     else:
         unlink(incoming)
-        del session.participant.orders[terms.order_id]
+        del session.orders[terms.cl_ord_id]
     if sweep.last_price:
         instrument.last_price = sweep.last_price
     stir(state, instrument, sweep.first_price, sweep.last_price)

@@ -16,7 +16,7 @@ from matching.codes import CancelReason, OrdStatus, OrdType, Side, TimeInForce
 from matching.events import Event, OrderBooked, OrderCanceled, OrderExecuted, OrderTerms
 from matching.instruments import Instrument
 from matching.order import Order
-from matching.outcomes import ClosedOrder, Trade
+from matching.outcomes import CANCELED, ClosedOrder, Trade
 from matching.state import Cascade, Session, State, Sweep
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
@@ -30,7 +30,6 @@ FOK: Final = int(TimeInForce.FOK)
 GOOD_TILL_DATE: Final = int(TimeInForce.GOOD_TILL_DATE)
 
 FILLED: Final = int(OrdStatus.FILLED)
-CANCELED: Final = int(OrdStatus.CANCELED)
 EXPIRED: Final = int(OrdStatus.EXPIRED)
 
 
@@ -89,12 +88,11 @@ def trade(
             else:
                 level.last = None
                 opposite.close(level)
-            del resting_participant.orders[resting_terms.order_id]
-            resting_session.cl_ord_ids[resting_terms.cl_ord_id] = ClosedOrder(
-                resting_terms, FILLED, resting_cum, resting_notional
-            )
+            del resting_session.orders[resting_terms.cl_ord_id]
+            closed = ClosedOrder(resting_terms, FILLED, resting_cum, resting_notional)
+            state.remember(resting_terms.order_id, closed)
         if not leaves_qty:
-            session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, FILLED, cum_qty, cum_notional)
+            conclude(state, session, terms, FILLED, cum_qty, cum_notional)
             break
         level = opposite.best
     instrument.last_price = price
@@ -131,7 +129,7 @@ def settle(
         reason = CancelReason.IMMEDIATE_OR_CANCEL
     else:
         reason = CancelReason.MARKET_REMAINDER
-    session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, CANCELED, cum_qty, cum_notional)
+    conclude(state, session, terms, CANCELED, cum_qty, cum_notional)
     session.participant.seq = seq = session.participant.seq + 1
     return OrderCanceled(terms, terms.cl_ord_id, 0, leaves_qty, reason, seq, cum_qty, cum_notional)
 
@@ -155,8 +153,9 @@ def rest(
     order.hidden_qty = 0
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
-    session.participant.orders[terms.order_id] = order
-    session.cl_ord_ids[terms.cl_ord_id] = order
+    cl_ord_id = terms.cl_ord_id
+    session.orders[cl_ord_id] = order
+    session.cl_ord_ids[cl_ord_id] = terms.order_id
     price = terms.price
     rank = side.sign * price
     level = side.levels.get(rank)
@@ -196,8 +195,9 @@ def place(
     order.hidden_qty = hidden_qty
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
-    session.participant.orders[terms.order_id] = order
-    session.cl_ord_ids[terms.cl_ord_id] = order
+    cl_ord_id = terms.cl_ord_id
+    session.orders[cl_ord_id] = order
+    session.cl_ord_ids[cl_ord_id] = terms.order_id
     join(order, side, rank, price)
     return order
 
@@ -267,9 +267,9 @@ def stir(state: State, instrument: Instrument, first_price: int, last_price: int
         state.work.insert(0, Cascade(instrument_id, 0, 0))
 
 
-def cancel(order: Order, reason: int) -> OrderCanceled:
+def cancel(state: State, order: Order, reason: int) -> OrderCanceled:
     """Cancel an order that rests; nobody asked for it."""
-    close(order, CANCELED)
+    close(state, order, CANCELED)
     participant = order.session.participant
     participant.seq += 1
     terms = order.terms
@@ -278,25 +278,32 @@ def cancel(order: Order, reason: int) -> OrderCanceled:
     return OrderCanceled(terms, terms.cl_ord_id, ref, quantity, reason, seq, order.cum_qty, order.cum_notional)
 
 
-def cancel_rest(sweep: Sweep, reason: int) -> OrderCanceled:
+def cancel_rest(state: State, sweep: Sweep, reason: int) -> OrderCanceled:
     """Cancel what is left of an incoming order."""
     terms, quantity = sweep.terms, sweep.leaves_qty
     sweep.leaves_qty = 0
-    end(sweep, CANCELED)
+    end(state, sweep, CANCELED)
     participant = sweep.session.participant
     participant.seq += 1
     seq = participant.seq
     return OrderCanceled(terms, terms.cl_ord_id, 0, quantity, reason, seq, sweep.cum_qty, sweep.cum_notional)
 
 
-def end(sweep: Sweep, status: int) -> None:
+def end(state: State, sweep: Sweep, status: int) -> None:
     """Keep of an incoming order only what became of it."""
-    terms = sweep.terms
-    sweep.session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, status, sweep.cum_qty, sweep.cum_notional)
+    conclude(state, sweep.session, sweep.terms, status, sweep.cum_qty, sweep.cum_notional)
 
 
-def close(order: Order, status: int) -> ClosedOrder:
-    """Take an order off the book and keep only what became of it."""
+def conclude(state: State, session: Session, terms: OrderTerms, status: int, cum_qty: int, cum_notional: int) -> None:
+    """Keep of an order that does not rest only what became of it."""
+    order_id = terms.order_id
+    session.cl_ord_ids[terms.cl_ord_id] = order_id
+    if cum_qty or status != CANCELED:
+        state.remember(order_id, ClosedOrder(terms, status, cum_qty, cum_notional))
+
+
+def close(state: State, order: Order, status: int) -> int:
+    """Take an order off the book and keep only what became of it. Gives its id."""
     level = order.level
     ahead = order.ahead
     behind = order.behind
@@ -308,6 +315,8 @@ def close(order: Order, status: int) -> ClosedOrder:
         behind.ahead = ahead
     session = order.session
     terms = order.terms
-    del session.participant.orders[terms.order_id]
-    closed = session.cl_ord_ids[terms.cl_ord_id] = ClosedOrder(terms, status, order.cum_qty, order.cum_notional)
-    return closed
+    order_id = terms.order_id
+    del session.orders[terms.cl_ord_id]
+    if order.cum_qty or status != CANCELED:
+        state.remember(order_id, ClosedOrder(terms, status, order.cum_qty, order.cum_notional))
+    return order_id

@@ -108,7 +108,7 @@ def _meet(state: State, buy: Order, sell: Order, price: int, events: list[Event]
     )
     for order in (buy, sell):
         if not order.leaves_qty:
-            close(order, FILLED)
+            close(state, order, FILLED)
     return quantity
 
 
@@ -137,13 +137,13 @@ def _settle(state: State, instrument: Instrument, work: Uncross, events: list[Ev
         orders = unseen(side, room + 1)
         for order in orders[:room]:
             if is_for_auction(order.terms.time_in_force):
-                events.append(cancel(order, int(CancelReason.AUCTION_REMAINDER)))
+                events.append(cancel(state, order, int(CancelReason.AUCTION_REMAINDER)))
             elif not is_market(order):
                 events.append(refill(state, order))
             elif order.terms.ord_type == MARKET_WITH_LEFTOVER_AS_LIMIT and order.cum_qty and work.price:
                 events.append(_book(state, order, work.price))
             else:
-                events.append(cancel(order, int(CancelReason.MARKET_REMAINDER)))
+                events.append(cancel(state, order, int(CancelReason.MARKET_REMAINDER)))
         if len(orders) > room:
             return False
     return True

@@ -34,10 +34,10 @@ from matching.events import (
     OrderExpired,
     OrderReduced,
     OrderReplaced,
-    OrderTerms,
 )
 from matching.ids import MAX_PRICE, MAX_QUANTITY, shard_of
 from matching.order import Order
+from matching.outcomes import Entry
 from matching.state import MAX_EVENTS_PER_TRANSACTION
 from tests.matching.books import ledger_of
 
@@ -138,7 +138,7 @@ def test_splitting_changes_nothing_but_the_cuts(large: Callable[[Engine], tuple[
     assert split.digest() == whole.digest()
 
 
-class Looked(list[OrderTerms]):
+class Looked(list[Entry]):
     """The day's orders, counting those that somebody looks at."""
 
     count = 0
@@ -148,11 +148,11 @@ class Looked(list[OrderTerms]):
         self.count += len(found) if isinstance(places, slice) else 1
         return found
 
-    def __iter__(self) -> Iterator[OrderTerms]:
+    def __iter__(self) -> Iterator[Entry]:
         raise AssertionError("nobody looks at all orders of a day")
 
 
-class ManyOrders(dict[int, Order]):
+class ManyOrders(dict[bytes, Order]):
     def values(self) -> Any:
         raise AssertionError("nobody looks at all orders of a firm that has many")
 
@@ -172,8 +172,8 @@ def test_a_lost_gateway_is_dealt_with_in_transactions_that_look_at_few_orders(mo
     assert [len(part) for part in whole] == [39]
     monkeypatch.setattr(mass_cancel, "MAX_LOOKED_AT", 20)
     accepted = many._state.accepted = Looked(many._state.accepted)
-    participant = many._state.participants[1]
-    participant.orders = ManyOrders(participant.orders)
+    for session in many._state.participants[1].sessions.values():
+        session.orders = ManyOrders(session.orders)
     parts = []
     for part in transactions(many, SourceLost(7), 0):
         assert accepted.count <= 20

@@ -19,8 +19,9 @@ from matching.commands import (
     StartDay,
 )
 from matching.engine import Engine
-from matching.events import Event, OrderExecuted, OrderTerms
+from matching.events import Event, OrderExecuted
 from matching.order import Order
+from matching.outcomes import Entry
 from matching.queries import (
     MAX_ITEMS,
     BookDepth,
@@ -169,7 +170,7 @@ def test_the_order_of_a_session_that_now_has_another_participant_is_still_told()
 # --- many -------------------------------------------------------------------------------------------------------------
 
 
-class _Looked(list[OrderTerms]):
+class _Looked(list[Entry]):
     """The day's orders, counting who looks."""
 
     count = 0
@@ -178,12 +179,12 @@ class _Looked(list[OrderTerms]):
         self.count += 1
         return super().__getitem__(place)
 
-    def __iter__(self) -> Iterator[OrderTerms]:
+    def __iter__(self) -> Iterator[Entry]:
         raise AssertionError("nobody looks at all orders of a day")
 
 
-class _Orders(dict[int, Order]):
-    def __iter__(self) -> Iterator[int]:
+class _Orders(dict[bytes, Order]):
+    def values(self) -> Any:
         raise AssertionError("nobody looks at all orders of a firm that has many")
 
 
@@ -199,9 +200,10 @@ def test_a_page_of_a_firm_with_many_orders_looks_at_no_more_than_it_may(monkeypa
         enter(engine, b"p%d" % number, BUY, 1, who=2)
     engine.apply(CancelOrder(1, 1, BUY, 0, 0, b"c", b"a3"), 0, 10)
     participant = engine._state.participants[1]
-    live = sorted(participant.orders)
-    assert len(live) == 29
-    participant.orders = _Orders(participant.orders)
+    live = sorted(each.terms.order_id for each in participant.orders())
+    assert len(live) == participant.order_count() == 29
+    for session in participant.sessions.values():
+        session.orders = _Orders(session.orders)
     accepted = engine._state.accepted = _Looked(engine._state.accepted)
     ids: list[int] = []
     pages = []

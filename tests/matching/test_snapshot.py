@@ -238,10 +238,10 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         "Moving": "ids phase reason",
         "Order": "ahead behind cum_notional cum_qty displayed_qty hidden_qty level order_ref session terms",
         "OrderBook": "asks bids",
-        "Participant": "avoided_group orders self_match self_match_group seq trades",
+        "Participant": "avoided_group self_match self_match_group seq sessions trades",
         "PriceLevel": "first hidden last price quantity rank side",
         "Renewal": "ids next_order_id",
-        "Session": "blocked cl_ord_ids participant participant_id",
+        "Session": "blocked cl_ord_ids orders participant participant_id",
         "State": "accepted blocks carried day definitions due former garbage instruments last_day last_match_number "
         "last_order_id last_order_ref levels market_is_open max_events participants schedule sessions work",
         "Sweep": "best_ask best_bid cum_notional cum_qty first_price last_price leaves_qty limit session terms",
@@ -270,11 +270,11 @@ def test_each_figure_of_an_instrument_is_in_the_digest() -> None:
 def test_a_state_that_lost_a_field_is_seen_to_differ(field: str) -> None:
     engine = over_night()
     sweep(engine)
-    engine._state.former[11, 3] = engine._state.sessions[11]
+    engine._state.session(11, 3)
     other = restored(engine, 8)
     setattr(other._state, field, getattr(Engine(1, 8)._state, field))
     assert graph(other._state) != graph(engine._state)
-    if field != "participants":  # without which the others cannot be written
+    if field not in ("accepted", "carried", "last_order_id", "participants"):  # without which others cannot be written
         assert other.digest() != engine.digest()
 
 
