@@ -103,6 +103,15 @@ class Group:
                     return leaders[-1]
                 await trio.sleep(0.01)
 
+    async def settled(self) -> int:
+        """The epoch in which all are complete: nobody wants another one any more."""
+        with trio.fail_after(PATIENCE):
+            while True:
+                complete = {node.replica.stable.safe_complete for node in self.nodes.values()}
+                if len(complete) == 1 and 0 not in complete:
+                    return complete.pop()
+                await trio.sleep(0.01)
+
     def link(self, client: LinkClient) -> ClientLink:
         """One that goes through the replicas until one takes it."""
         turn = [0]
@@ -347,13 +356,14 @@ async def test_no_replica_goes_on_with_a_coordinator_that_has_lost_its_record(tm
     group = Group(tmp_path, nursery, 3, "disk")
     for number in group.replicas:
         await group.start(number)
+    epoch = await group.settled()
     leader = await group.leader()
     backup = next(number for number in group.nodes if number != leader)
-    await until(lambda: group.nodes[backup].replica.stable.safe_complete == 1)
     await group.stop(backup)
     (tmp_path / "coordinator.json").unlink()
-    with pytest.raises(RecordLost, match="has promised epoch 1, and the coordinator has given out 0"):
-        await run_replica(group.config(backup), group.coordinator(), Adder)
+    with pytest.raises(RecordLost, match=f"has promised epoch {epoch}, and the coordinator has given out 0"):
+        with trio.fail_after(PATIENCE):
+            await run_replica(group.config(backup), group.coordinator(), Adder)
     nursery.cancel_scope.cancel()
 
 
@@ -362,19 +372,13 @@ async def test_replicas_that_run_lead_no_epoch_of_a_coordinator_that_has_lost_it
     for number in group.replicas:
         await group.start(number)
     record = tmp_path / "coordinator.json"
-    complete = dict.fromkeys(group.nodes, 0)
-
-    def settled() -> bool:
-        complete.update((number, node.replica.stable.safe_complete) for number, node in group.nodes.items())
-        return len(set(complete.values())) == 1 and 0 not in complete.values()
-
-    await until(settled)
+    epoch = await group.settled()
     leader = await group.leader()
     kept = record.read_bytes()
     record.unlink()
     await group.nodes[leader].command(ADD, b"1")  # who leads goes on
     await group.stop(leader)
-    await until(lambda: f"has promised epoch {complete[leader]}, and the coordinator has given out 0" in caplog.text)
+    await until(lambda: f"has promised epoch {epoch}, and the coordinator has given out 0" in caplog.text)
     assert not record.exists()
     record.write_bytes(kept)  # the operator
     assert await group.leader() != leader

@@ -25,7 +25,7 @@ FIRST_SEEDS = {
     "M6": (43, PLAIN),
     "M8": (0, PLAIN),
     "M10": (1, Shape()),
-    "M12": (62, PLAIN),
+    "M12": (35, PLAIN),
     "M14": (4, Shape()),
     "regeneration off": (1, PLAIN),
     "retransmitter above commit": (0, PLAIN),
