@@ -14,6 +14,7 @@ a better price, and a bid and an ask agree on a price exactly if the sum of thei
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from sortedcontainers import SortedList
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 #: The rank of a market order: it agrees with every price.
 MARKET_RANK: Final = MAX_PRICE + 1
 
+#: Levels and orders that an order looks at before it trades: a millisecond's worth or two.
+MAX_LOOKED_AT: Final = 4_096
 #: Up to so many levels a plain list is quicker than pages.
 MAX_NEAR: Final = 256
 #: Levels that go over from it to pages at a time.
@@ -125,8 +128,8 @@ class BookSide:
             self.near = self.far.pop(self.pages.pop())
 
     def can_fill(self, quantity: int, rank: int) -> bool:
-        """Whether this much rests where an order of this rank agrees. Adds up levels, not orders."""
-        for level in self.queues():
+        """Whether this much rests where an order of this rank agrees, on as many levels as it may look at."""
+        for level in islice(self.queues(), MAX_LOOKED_AT):
             if level.rank + rank < 0:
                 return False
             quantity -= level.quantity + level.hidden

@@ -9,19 +9,22 @@
 
 Before its first trade an order may want that a quantity is at hand: all of it (FOK), or MinQty(110). What counts is
 what it could execute at once: within its price and the bands, hidden parts included, but none of its own group; where
-such an order would stop or reduce it, counting ends.
+such an order would stop or reduce it, counting ends. It looks at `MAX_LOOKED_AT` price levels or, if there is a group
+with which it does not trade, levels and orders: what is behind these is not at hand.
 
 An order that would trade more often than one transaction may say stands among the `work` as a `Sweep` and goes on,
 unchanged, at the next `Continue`.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
-from matching.book import MARKET_RANK, BookSide, take
+from matching.book import MARKET_RANK, MAX_LOOKED_AT, BookSide, take
 from matching.codes import CancelReason, OrdType, TimeInForce
 from matching.events import Event, OrderExecuted
 from matching.instruments import Instrument
-from matching.order import Order, PriceLevel
+from matching.order import Order
 from matching.outcomes import Trade
 from matching.pegs import best_prices, peg_price, pegs_within
 from matching.phases import pause
@@ -241,7 +244,40 @@ def stand_pegged(state: State, instrument: Instrument, sweep: Sweep) -> None:
 
 
 def is_at_hand(instrument: Instrument, sweep: Sweep, wanted: int) -> bool:
-    """Whether an order could execute this much at once."""
+    """Whether an order could execute this much at once, as far as it may look."""
+    for offered in islice(_offers(instrument, sweep), MAX_LOOKED_AT):
+        wanted -= offered
+        if wanted <= 0:
+            return True
+    return False
+
+
+def _offers(instrument: Instrument, sweep: Sweep) -> Iterator[int]:
+    """What an order could execute at once, piece by piece, up to one of its own group that would stop or reduce it. Of
+    a queue all that is displayed comes before anything hidden."""
+    participant = sweep.session.participant
+    group = participant.avoided_group
+    for first, last, quantity in _queues_in_reach(instrument, sweep):
+        if not group:
+            yield quantity
+            continue
+        hidden_qty = 0
+        order = first
+        while order is not None:
+            if order.session.participant.self_match_group != group:
+                hidden_qty += order.hidden_qty
+                yield order.displayed_qty
+            elif participant.self_match != CANCEL_RESTING:
+                return
+            else:
+                yield 0
+            order = None if order is last else order.behind
+        yield hidden_qty
+
+
+def _queues_in_reach(instrument: Instrument, sweep: Sweep) -> Iterator[tuple[Order | None, Order | None, int]]:
+    """(first order, last order, quantity) at each price that an order may trade at, the best first. A pegged order is a
+    queue of its own."""
     opposite = side_of(instrument, sweep.terms.side).opposite
     lowest = _lowest(sweep, opposite)
     lower, upper = band(instrument)
@@ -249,44 +285,18 @@ def is_at_hand(instrument: Instrument, sweep: Sweep, wanted: int) -> bool:
     met = 0
     levels = opposite.queues()
     level = next(levels, None)
-    while wanted > 0:
+    while True:
         rank = -NOTHING if level is None else level.rank
         is_peg = met < len(pegs) and pegs[met][0] > rank
         if is_peg:
             rank = pegs[met][0]
         if rank < lowest or not lower <= opposite.sign * rank <= upper:
-            return False
+            return
         if is_peg:
-            found = _offered(sweep, pegs[met][1], pegs[met][1])
+            order = pegs[met][1]
             met += 1
+            yield order, order, order.leaves_qty
         else:
             assert level is not None, "its rank agrees"
-            found = _offered_at(sweep, level)
+            yield level.first, level.last, level.quantity + level.hidden
             level = next(levels, None)
-        if found < 0:
-            return wanted <= -found - 1
-        wanted -= found
-    return True
-
-
-def _offered_at(sweep: Sweep, level: PriceLevel) -> int:
-    """What a price level has for an order, as `_offered` says it."""
-    if not sweep.session.participant.avoided_group:
-        return level.quantity + level.hidden
-    return _offered(sweep, level.first, level.last)
-
-
-def _offered(sweep: Sweep, order: Order | None, last: Order | None) -> int:
-    """What the orders of a queue, from one to the last, have for an incoming one. -1 minus it, if one of its own group
-    ends it there: then only what is displayed comes before that."""
-    participant = sweep.session.participant
-    group = participant.avoided_group
-    offered = displayed = 0
-    while order is not None:
-        if not group or order.session.participant.self_match_group != group:
-            offered += order.displayed_qty + order.hidden_qty
-            displayed += order.displayed_qty
-        elif participant.self_match != CANCEL_RESTING:
-            return -1 - displayed
-        order = None if order is last else order.behind
-    return offered

@@ -2,8 +2,9 @@
 
 import pytest
 
+from matching.book import MAX_LOOKED_AT
 from matching.codes import Phase
-from matching.commands import Conditions, DefineRules, SetPhase
+from matching.commands import Conditions, DefineParticipant, DefineRules, SetPhase
 from matching.events import OrderExecuted
 from tests.matching.sitting import ATC, BUY, DAY, GFA, GTC, IOC, OPG, SELL, Sitting
 from tests.matching.told import FOK, LEFTOVER, opened, told
@@ -175,3 +176,22 @@ def test_an_order_for_an_auction_is_parked_until_it_begins(time_in_force: int, p
         else:
             assert events == []
             assert (joined, parked) == ((2, 0) if phase.name in phases else (0, 2))
+
+
+# --- how far an order looks -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("self_match", "step"), [(0, 1), (1, 0), (1, 1), (2, 0)])
+def test_who_wants_a_quantity_at_once_looks_so_far_and_no_further(self_match: int, step: int) -> None:
+    """At price levels or, where it may not trade with everybody, at orders; what is hidden in a queue is looked at
+    once more."""
+    sitting = opened()
+    sitting(DefineParticipant(2, 0, self_match))
+    for number in range(MAX_LOOKED_AT + 1):
+        sitting.order(SELL, 1, 100 + step * number)
+    price = 100 + step * MAX_LOOKED_AT
+    least = Conditions(min_qty=MAX_LOOKED_AT + 1)
+    too_many, enough = MAX_LOOKED_AT + 1, MAX_LOOKED_AT // 2
+    assert told(sitting.order(BUY, too_many, price, FOK, participant_id=2))[-1][-1] == "FILL_OR_KILL"
+    assert told(sitting.order(BUY, too_many, price, participant_id=2, conditions=least))[-1][-1] == "MINIMUM_QUANTITY"
+    assert len(told(sitting.order(BUY, enough, price, FOK, participant_id=2))) == enough
