@@ -15,7 +15,8 @@ The rules:
   SLOW_RETRY up to five, LAST_RETRY from then on. News (a loss, a new owner, a higher epoch) make them fast again. The
   stream's higher epoch says that one of the members serves already: a round through them goes without a pause.
 - A replica that does not answer, since its process hangs or its host is gone, must not hold up the search: an attempt
-  gets FIRST_PATIENCE, and twice as much in each round through the members.
+  gets FIRST_PATIENCE, and twice as much in each round through the members. Who says on the stream that it leads gets
+  LAST_PATIENCE at once: on a busy machine it may need that, and once it is gone a higher epoch ends the attempt.
 - A link belongs to the epoch in which it was opened. When the stream shows a higher one, the link's replica is not the
   primary any more and may be gone without a word: the link is dropped at once, unless the new epoch is said to be that
   very replica's.
@@ -62,6 +63,8 @@ class PrimarySearch:
         self._told_epoch = 0
         self._told_owner = 0
         self._heard_epoch = 0
+        #: Who says the stream in that epoch; 0: not told yet.
+        self._saying = 0
         self._news_at = now
         self._attempts = 0
         #: Attempts that may follow each other without a pause.
@@ -96,6 +99,8 @@ class PrimarySearch:
     def heard(self, epoch: int, owner: int, now: int) -> bool:
         """The stream shows this epoch, and says whose it is, unless `owner` is 0."""
         pointless = owner in self._members and self.told(epoch, owner, None, now)
+        if epoch >= self._heard_epoch:
+            self._saying = owner
         if epoch <= self._heard_epoch:
             return pointless
         self._heard_epoch = epoch
@@ -123,7 +128,8 @@ class PrimarySearch:
                 self._walk.rotate(-1)
             self._target = self._walk[-1]
         self._attempts += 1
-        patience = LAST_PATIENCE if len(self._members) == 1 else min(FIRST_PATIENCE << min(rounds, 8), LAST_PATIENCE)
+        certain = len(self._members) == 1 or self._target == self._saying
+        patience = LAST_PATIENCE if certain else min(FIRST_PATIENCE << min(rounds, 8), LAST_PATIENCE)
         return Attempt(self._target, self._members[self._target], patience)
 
     def opened(self, now: int) -> None:

@@ -104,6 +104,19 @@ def test_who_does_not_answer_gets_more_time_in_each_round() -> None:
     assert PrimarySearch({1: ("a", 1)}, 0).next_attempt().patience == LAST_PATIENCE
 
 
+def test_who_says_the_stream_gets_time_to_answer_as_long_as_nobody_says_a_later_one() -> None:
+    search = PrimarySearch(MEMBERS, 0)
+    search.heard(5, 2, 0)
+    assert search.next_attempt() == (2, MEMBERS[2], LAST_PATIENCE)
+    search.failed(0)
+    assert search.next_attempt().patience == FIRST_PATIENCE
+    search.heard(4, 3, 0)
+    assert search.next_attempt() == (2, MEMBERS[2], LAST_PATIENCE)
+    assert search.heard(6, 0, 0)
+    search.failed(0)
+    assert {search.next_attempt().patience for _ in MEMBERS} == {FIRST_PATIENCE}
+
+
 def test_a_higher_epoch_drops_the_link() -> None:
     search = linked(1, told=4, heard=4)
     assert search.heard(5, 0, 0)
