@@ -7,7 +7,18 @@ from itertools import pairwise
 
 import pytest
 
-from recovery.control import Ack, Batch, Canvass, Control, Listening, Silent, is_control, make_control, parse_control
+from recovery.control import (
+    Ack,
+    Batch,
+    Canvass,
+    Control,
+    Listening,
+    Prepare,
+    Silent,
+    is_control,
+    make_control,
+    parse_control,
+)
 from recovery.history import Mode
 from recovery.member import SILENCE
 from recovery.outbox import HEARTBEAT_INTERVAL
@@ -166,6 +177,24 @@ def test_what_was_said_before_it_fell_asleep_does_not_tell_a_backup_how_it_is_no
     woken = CUT + 20 * HEARTBEAT_INTERVAL
     backup.hear(make_packet(PacketHeader(1, 1, 0, 0, 1, 0)), woken)  # more waits to be read
     assert not backup.agrees(woken)
+
+
+def test_what_a_primary_could_not_be_answered_for_want_of_its_heartbeats_is_no_deafness():
+    """A network that is cut for three heartbeats, both ways: it is answered as soon as it is heard again."""
+    backup = Backup()
+    healed = CUT + 3 * HEARTBEAT_INTERVAL
+    assert Ack(1, 1, 0) in backup.beat(healed, 4 * HEARTBEAT_INTERVAL - MILLI)
+    assert not backup.agrees(healed + HEARTBEAT_INTERVAL - 1)
+    assert backup.wake(healed + HEARTBEAT_INTERVAL - 1) == []
+
+
+def test_a_candidate_does_not_answer_for_the_deaf_primary_before_it():
+    backup = Backup()
+    backup.grow_deaf(CUT + SILENCE + 1)
+    now = CUT + SILENCE + 1
+    backup.hear(make_control(1, Prepare(3, 2)), now)
+    assert backup.replica.next_deadline() == now + SILENCE + SPREAD
+    assert backup.hear(make_control(1, Canvass(3, 2)), now + SILENCE - 1) == []
 
 
 def test_who_may_not_acknowledge_yet_says_that_it_listens():

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from recovery import node, snapshot_files
+from recovery.alarm import now_ns
 from recovery.coordinator import FileCoordinator, RecordLost, raise_epoch
 from recovery.link import LinkClient
 from recovery.multicast import Destination, open_receiver
@@ -21,6 +22,7 @@ from recovery.service_host import Unavailable
 from recovery.snapshots import ReplicaUnusable
 from recovery.stable import Durability
 from recovery.stream import read_stream
+from recovery.view_change import Phase
 from tests.recovery.adder import ADD, Adder
 from tests.recovery.client_link import ClientLink
 from tests.venue import free_ports
@@ -201,6 +203,22 @@ async def test_a_replica_that_does_not_lead_says_who_does(tmp_path, nursery):
     with pytest.raises(Exception, match=f"replica {backup} of shard 1 is backup: epoch 1 belongs to replica {leader}"):
         await shell._run_connection(await trio.open_tcp_stream(*group.replicas[backup].link))
     nursery.cancel_scope.cancel()
+
+
+async def test_who_is_deposed_hears_its_successor(tmp_path, nursery):
+    group = Group(tmp_path, nursery, 3, "memory")
+    for number in group.replicas:
+        await group.start(number)
+    epoch = await group.settled()
+    deposed = await group.leader()
+    successor = group.nodes[deposed % 3 + 1]
+    successor.replica._begin_campaign(Phase.RAISING, now_ns())
+    successor.flush()
+    with trio.fail_after(PATIENCE):
+        while True:
+            if await group.settled() > epoch and group.nodes[deposed].replica.role is Role.BACKUP:
+                break
+            await trio.sleep(0.01)
 
 
 async def test_a_replica_whose_disk_is_lost_comes_back_with_all_of_it(tmp_path, nursery):

@@ -94,6 +94,18 @@ def test_a_deaf_primary_without_a_better_one_costs_one_epoch_at_most(others_hear
     assert cluster.witness.acknowledged_tx > before + 20
 
 
+def test_a_cut_of_three_heartbeats_on_an_idle_shard_deposes_nobody():
+    for seed in SEEDS:
+        cluster = Cluster(World(seed), Shape(commands=60))
+        cluster.world.run_until(2 * SECOND + seed * 7 * MILLI)
+        epoch = cluster.coordinator.epoch
+        cut_off(cluster, primary_of(cluster))
+        cluster.world.run_until(cluster.world.now + 150 * MILLI)
+        cluster.network.blocked.clear()
+        cluster.world.run_until(cluster.world.now + 500 * MILLI)
+        assert cluster.coordinator.epoch == epoch
+
+
 def test_a_primary_that_one_of_two_backups_cannot_reach_is_deposed_by_nobody():
     cluster = trading(6)
     primary = primary_of(cluster)
