@@ -43,6 +43,8 @@ def trade(
     leaves_qty, cum_qty, cum_notional = terms.order_qty, 0, 0
     participant = session.participant
     most = state.max_events - 1  # one is left for what becomes of the rest
+    accepted = state.accepted
+    after_last, first_place = state.last_order_id + 1, -len(accepted)  # as `State.remember`, without the call
     level = opposite.best
     assert level is not None, "there is somebody to trade with"
     first_price = price = level.price
@@ -90,7 +92,12 @@ def trade(
                 opposite.close(level)
             del resting_session.orders[resting_terms.cl_ord_id]
             closed = ClosedOrder(resting_terms, FILLED, resting_cum, resting_notional)
-            state.remember(resting_terms.order_id, closed)
+            order_id = resting_terms.order_id
+            place = order_id - after_last
+            if place < first_place:
+                state.carried[order_id] = closed
+            else:
+                accepted[place] = closed
         if not leaves_qty:
             conclude(state, session, terms, FILLED, cum_qty, cum_notional)
             break
