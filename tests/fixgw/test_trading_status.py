@@ -158,6 +158,10 @@ def test_the_days_end_and_beginning_are_told_as_the_public_sees_them(desk: Desk)
     assert desk.told(desk.amber) == ["f q ALPHA 17", "f q ALPHA 2 halted P T1"]
     desk.operate(EndDay(20261124), StartDay(20261125, b"2611250001", desk.venue.now))
     assert desk.told(desk.amber) == [], "a halt goes over the night"
+    desk.operate(EndDay(20261125), SetTradingState(1, TRADING, b""))
+    desk.told(desk.amber)
+    desk.operate(StartDay(20261126, b"2611260001", desk.venue.now))
+    assert desk.told(desk.amber) == ["f q ALPHA 17"], "it was lifted by night: a new day begins, and resumes nothing"
 
 
 def test_by_night_nothing_trades_whatever_the_operator_says(desk: Desk) -> None:
