@@ -202,9 +202,8 @@ def _told(watched: _Watched, status: Status, dialect: Dialect) -> list[Report]:
     if not status.says_more(before):
         return []
     watched.phase = status.phase
-    resumed = (
-        status.phase == Phase.CONTINUOUS and before in _STOPPED and not status.public_only
-    )  # a new day resumes none
+    stopped = before in _STOPPED and not status.public_only  # a new day resumes nothing
+    resumed = stopped and status.phase == Phase.CONTINUOUS
     code = RESUME if resumed else dialect.trading_statuses[status.phase]
     return [_report(watched.inquiry, code, status, dialect)]
 

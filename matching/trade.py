@@ -43,8 +43,7 @@ def trade(
     leaves_qty, cum_qty, cum_notional = terms.order_qty, 0, 0
     participant = session.participant
     most = state.max_events - 1  # one is left for what becomes of the rest
-    accepted = state.accepted
-    after_last, first_place = state.last_order_id + 1, -len(accepted)  # as `State.remember`, without the call
+    accepted, first_id = state.accepted, state.last_order_id + 1 - len(state.accepted)
     level = opposite.best
     assert level is not None, "there is somebody to trade with"
     first_price = price = level.price
@@ -61,9 +60,7 @@ def trade(
         notional = price * quantity
         resting_leaves -= quantity
         resting_cum, resting_notional = resting.cum_qty + quantity, resting.cum_notional + notional
-        leaves_qty -= quantity
-        cum_qty += quantity
-        cum_notional += notional
+        leaves_qty, cum_qty, cum_notional = leaves_qty - quantity, cum_qty + quantity, cum_notional + notional
         state.last_match_number = match_number = state.last_match_number + 1
         resting_terms, resting_session = resting.terms, resting.session
         resting_participant = resting_session.participant
@@ -92,12 +89,11 @@ def trade(
                 opposite.close(level)
             del resting_session.orders[resting_terms.cl_ord_id]
             closed = ClosedOrder(resting_terms, FILLED, resting_cum, resting_notional)
-            order_id = resting_terms.order_id
-            place = order_id - after_last
-            if place < first_place:
-                state.carried[order_id] = closed
-            else:
+            place = resting_terms.order_id - first_id  # as `State.remember`, without the call
+            if place >= 0:
                 accepted[place] = closed
+            else:
+                state.carried[resting_terms.order_id] = closed
         if not leaves_qty:
             conclude(state, session, terms, FILLED, cum_qty, cum_notional)
             break
