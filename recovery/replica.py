@@ -25,6 +25,7 @@ The rules on which everything rests:
   not know to be committed again in its own epoch. Old entries are committed by acknowledgements of the new epoch.
 - A backup acknowledges in an epoch only when its log is, up to where that epoch began, the primary's; and that fact
   ("complete in the epoch") is safe too. Until then it keeps the old end of its log: it may be all that is left of it.
+- The same holds for what a primary counts for itself: it leads at once, and counts itself when its completion is safe.
 - Only what is safe is acknowledged, and only acknowledgements of the primary's own epoch count.
 - A replica that may have forgotten (its memory, or its disk, is lost) promises an epoch above all it may have promised,
   and does not vote until it is complete in that one or a later one. So nothing it once said can still count.
@@ -101,7 +102,7 @@ class Replica(Follower):
         """Our log is the best of a majority: apply all of it, which finishes what a predecessor had half said."""
         assert self.role is Role.FENCED
         assert self._owner == self.replica_id
-        assert self.stable.safe_complete == self.stable.safe_promise == self.epoch
+        assert self.stable.complete_epoch == self.stable.safe_promise == self.epoch
         self.history.apply_all()  # which may show that we have diverged: then we lead nobody
         self.role = Role.PRIMARY
         self.campaign = None
@@ -228,7 +229,13 @@ class Replica(Follower):
         """What a majority holds safely, ourselves included; in mode "async", all there is."""
         if self._mode == "async":
             return self.last_tx
-        return min(self.last_tx, held_by_majority([self.stable.safe_tx, *self._acks.values()], self._replica_count))
+        held = self.stable.safe_tx if self._is_complete else 0
+        return min(self.last_tx, held_by_majority([held, *self._acks.values()], self._replica_count))
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether it is safe here that our log is complete in its epoch."""
+        return self.stable.safe_complete == self.epoch
 
     def _majority_heard_at(self) -> int:
         """When a majority, ourselves not included in the waiting, had last answered."""
@@ -263,7 +270,7 @@ class Replica(Follower):
                 if self._may_lead(campaign, now):
                     self._add_tail(campaign, now)
             elif campaign is not None and campaign.phase is Phase.COMPLETING:
-                if self.stable.safe_complete == self.epoch and self._may_lead(campaign, now):
+                if (self._mode == "quorum" or self._is_complete) and self._may_lead(campaign, now):
                     self.become_primary(now)
             elif self._owner not in (0, self.replica_id) and not self._promise_told:
                 self._promise_told = True

@@ -80,6 +80,14 @@ def _synced_forward(self: Stable, number: int) -> None:
     self._synced_tx = min(max(self._synced_tx, before), self.log.last_tx)
 
 
+def _count_ourselves_at_once(self: Replica) -> int:
+    safe, self.stable.safe_complete = self.stable.safe_complete, self.epoch
+    try:
+        return _committed_tx(self)
+    finally:
+        self.stable.safe_complete = safe
+
+
 def _leave_out_the_last(self: Replica, now: int) -> None:
     if self.last_tx > max(self.commit_tx, self.execution.last_tx):
         self.stable.cut(self.last_tx - 1)
@@ -124,6 +132,7 @@ _step = Replica._step
 _step_prepare = Replica._step_prepare
 _become_catching_up = Replica.become_catching_up
 _become_primary = Replica.become_primary
+_committed_tx = Replica._committed_tx
 _check = Sources.check
 _stable_cut = Stable.cut
 _stable_synced = Stable.synced
@@ -167,6 +176,11 @@ MUTANTS = {
             ((Replica, "_cut_unmatched", lambda self, matched: self.history.cut(matched)),),
         ),
         Mutant("M14", "a read waits for the highest commit only", ((QuorumRead, "_position", _highest_commit),)),
+        Mutant(
+            "unsafe completion",
+            "a primary counts itself before it is safe that its log is complete in its epoch",
+            ((Replica, "_committed_tx", _count_ourselves_at_once),),
+        ),
         Mutant(
             "M15",
             "a sync that ends late counts for what stands there now",

@@ -89,13 +89,18 @@ class Trio:
     def among(self, *numbers: int) -> Callable[[Mail], bool]:
         return lambda mail: mail.source in numbers and mail.target in numbers
 
-    def lead(self, number: int, *others: int) -> bool:
-        """Let a replica win the next epoch with the promises of `others`; whether it leads now."""
+    def campaign(self, number: int) -> Replica:
+        """The coordinator gives a replica the next epoch, which it promises and asks the others to; not delivered."""
         self.epoch += 1
         replica = self.replicas[number]
         replica._begin_campaign(Phase.RAISING, self.now)
         replica.epoch_raised(self.epoch, self.now)
         self.sync(number)
+        return replica
+
+    def lead(self, number: int, *others: int) -> bool:
+        """Let a replica win the next epoch with the promises of `others`; whether it leads now."""
+        replica = self.campaign(number)
         self.deliver(self.among(number, *others))
         return replica.role is Role.PRIMARY
 

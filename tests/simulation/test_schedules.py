@@ -4,7 +4,6 @@ import pytest
 
 from recovery.control import Ack, Batch
 from recovery.replica import Role
-from recovery.view_change import Phase
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.schedule import Trio
 
@@ -16,11 +15,7 @@ def forgotten_promise() -> None:
     trio.beat(1)
     trio.write(1, b"first")
     trio.deliver(trio.among(1, 2, 3))
-    trio.epoch += 1
-    candidate = trio.replicas[3]
-    candidate._begin_campaign(Phase.RAISING, trio.now)
-    candidate.epoch_raised(trio.epoch, trio.now)
-    trio.sync(3)
+    candidate = trio.campaign(3)
     trio.deliver(lambda mail: mail.source == 3 and mail.target == 2, sync=False)
     trio.deliver(lambda mail: (mail.source, mail.target) in ((2, 3), (3, 2)) and mail.target == 3)
     trio.restart(2, power=True)
@@ -157,8 +152,45 @@ def old_batch() -> None:
     assert trio.replicas[2].last_tx == 2
 
 
+def unsafe_completion() -> None:
+    """2 leads epoch 3 while it is not yet safe that its log is complete in it, 1 acknowledges its tx 2, and 2 loses its
+    power. For 3, which led epoch 2 unheard, tx 2 is another command, and the next majority is 2 and 3.
+    """
+    trio = Trio()
+    assert trio.lead(1, 2, 3)
+    trio.write(1, b"first")
+    trio.deliver(trio.among(1, 2, 3))
+    trio.write(1, b"second, lost by 1")
+    trio.deliver(lambda mail: (mail.source, mail.target) == (1, 2))
+    trio.mail.clear()
+    trio.restart(1, power=True)
+    third = trio.campaign(3)
+    trio.deliver(lambda mail: mail.target != 2 and mail.control is not None)
+    assert third.role is Role.PRIMARY
+    trio.write(3, b"another second")
+    trio.sync(3)
+    trio.mail.clear()
+    second = trio.campaign(2)
+    for _ in range(6):  # 1 promises, hears of the new epoch, pulls, and acknowledges; 2's disk is slow
+        trio.deliver(lambda mail: (mail.source, mail.target) == (2, 1))
+        trio.deliver(lambda mail: (mail.source, mail.target) == (1, 2), sync=False)
+    assert second.role is Role.PRIMARY
+    assert second.stable.safe_complete == 1
+    assert trio.replicas[1].stable.safe_tx == 2
+    trio.check()
+    trio.mail.clear()
+    committed = [second.stable.log.entry(tx) for tx in range(1, second.commit_tx + 1)]
+    trio.restart(2, power=True)
+    assert trio.lead(3, 2)
+    trio.beat(3)
+    trio.deliver(trio.among(2, 3))
+    assert third.commit_tx == 2
+    assert committed == [third.stable.log.entry(tx) for tx in range(1, len(committed) + 1)]
+
+
 SCHEDULES = {
     "old batch": old_batch,
+    "unsafe completion": unsafe_completion,
     "M2": forgotten_promise,
     "M7": late_acknowledgement,
     "M11": long_log_of_an_old_epoch,
