@@ -3,6 +3,7 @@
 `README.md` is the protocol. To read the code, in this order; cores first, each a function of bytes and `now`:
 
     checksum, record                    CRC-32C; messages, transactions, the chained digest
+    versions                            what another version says is told, and dropped
     packet                              datagrams, heartbeats, requests
     outbox, reader, gaps, past          writing a stream; reading one; asking for the missing; where one stood
     store, retransmitter                keeping messages; answering for them

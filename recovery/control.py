@@ -6,7 +6,7 @@ datagram with this field zero.
     header                                       types and their fields
     ──────────────────────────────────────       ──────────────────────────────────────────────────────────────
     magic      u16  0x4643 'FC'                  1 CANVASS   I have not heard this epoch's primary; have you?
-    version    u8   1                            2 SILENT    I have not either, or it is deaf
+    version    u8   2                            2 SILENT    I have not either, or it is deaf
     type       u8                                3 REJECT    I have promised this epoch, and serve none below
     shard_id   u16                               4 PREPARE   this epoch is mine; promise it
     sender     u16  replica_id                   5 PROMISE   complete_epoch u32 · last_tx u64 · recovering u8
@@ -36,9 +36,9 @@ from typing import NamedTuple
 from recovery.checksum import crc32c
 from recovery.command_log import ENTRY_PLACE, MAX_ENTRY_BYTES
 from recovery.record import COMMAND_HEADER_BYTES, StreamError
+from recovery.versions import VERSION, OtherVersion
 
 CONTROL_MAGIC = 0x4643
-VERSION = 1
 
 _HEADER = Struct(">HBBHHIII")
 _PROMISE = Struct(">IQB")
@@ -58,7 +58,7 @@ BATCH_ENTRY_BYTES = 2 + MAX_ENTRY_BYTES
 
 
 class GarbledControl(StreamError):
-    """A datagram that is no control message of this protocol and version, or whose checksum is wrong."""
+    """A datagram that is no control message of this protocol, or whose checksum is wrong."""
 
 
 class Canvass(NamedTuple):
@@ -176,14 +176,18 @@ def make_control(shard_id: int, message: Control) -> bytes:
 
 
 def parse_control(shard_id: int, data: bytes) -> Control:
-    """A checked control message of this shard. Raises GarbledControl."""
+    """A checked control message of this shard. Raises GarbledControl, OtherVersion."""
     if len(data) < _HEADER.size:
         raise GarbledControl(f"{len(data)} bytes are no control message")
     magic, version, number, shard, sender, epoch, checksum, _ = _HEADER.unpack_from(data)
-    if magic != CONTROL_MAGIC or version != VERSION or not 1 <= number <= len(_TYPES):
-        raise GarbledControl(f"magic {magic:#06x} version {version} type {number} is not ours")
+    if magic != CONTROL_MAGIC:
+        raise GarbledControl(f"magic {magic:#06x} is not ours")
     if crc32c(data[: _CHECKSUM.start] + bytes(4) + data[_CHECKSUM.stop :]) != checksum:
         raise GarbledControl("wrong checksum")
+    if version != VERSION:
+        raise OtherVersion(version, "the control messages", f"replica {sender}")
+    if not 1 <= number <= len(_TYPES):
+        raise GarbledControl(f"type {number} is not ours")
     if shard != shard_id:
         raise GarbledControl(f"shard {shard}, not {shard_id}")
     return _parse_fields(_TYPES[number - 1], sender, epoch, data[_HEADER.size :])

@@ -45,8 +45,8 @@ from typing import NamedTuple
 
 from recovery.frames import COMMAND_NUMBERS, SILENCE_LIMIT, Frames, FrameType, LinkError, packed
 from recovery.record import MAX_COMMAND_BYTES, NOOP
+from recovery.versions import VERSION, speaks_other
 
-VERSION = 1
 NONCE_BYTES = 32
 PROOF_BYTES = 32
 
@@ -334,8 +334,10 @@ class LinkClient:
         if self._proven or len(payload) != _CHALLENGE.size:
             raise LinkError("a challenge out of place")
         version, shard_id, nonce = _CHALLENGE.unpack(payload)
-        if (version, shard_id) != (VERSION, self.shard_id):
-            raise LinkError(f"version {version} of shard {shard_id}, not version {VERSION} of shard {self.shard_id}")
+        if version != VERSION:
+            raise LinkError(speaks_other("it", version, "the link"))
+        if shard_id != self.shard_id:
+            raise LinkError(f"it is shard {shard_id}'s, not shard {self.shard_id}'s: the addresses are mixed up")
         self._proven = _PROVEN.pack(VERSION, shard_id, nonce, self._nonce, self.source_id, self.incarnation)
         proof = _prove(self._key, b"client", self._proven)
         login = _LOGIN.pack(self.source_id, self.incarnation, self._nonce, proof)

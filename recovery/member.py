@@ -15,6 +15,7 @@ from recovery.outbox import HEARTBEAT_INTERVAL
 from recovery.snapshot import Snapshot
 from recovery.stable import Durability
 from recovery.state_digests import StateDigests
+from recovery.versions import OtherVersions
 
 if TYPE_CHECKING:
     from recovery.primary import Primary
@@ -72,6 +73,7 @@ class Member:
         self.primary: Primary | None = None
         self.campaign: Campaign | None = None
         self.garbled = 0
+        self.other_versions = OtherVersions()
         self._replica_count = len(replica_ids)
         self._mode = mode
         self._draw = draw

@@ -300,6 +300,8 @@ class ReplicaNode:
         datagrams = [data for data in drain(source) if not replica.says(data)]
         for data in datagrams:
             replica.receive_datagram(data, now)
+        for text in replica.other_versions.take_untold():
+            _log.error("shard %d replica %d: %s", self.config.shard_id, self.config.replica_id, text)
         return bool(datagrams)
 
     async def _sync(self) -> None:

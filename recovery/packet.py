@@ -1,12 +1,13 @@
 """Datagrams: packets of messages, heartbeats, and requests for what was missed.
 
 The same packet carries a message the first time and when it is asked for again. All integers are big-endian; every
-checksum is CRC-32C over the datagram with the checksum field zero.
+checksum is CRC-32C over the datagram with the checksum field zero. Magic, version and checksum are where they are in
+every version, so that another one is told from noise (`recovery.versions`).
 
     packet (32 bytes, then the messages)         request (24 bytes)
     ──────────────────────────────────────       ──────────────────────────────────────
     magic       u16  0x4658 'FX'                 magic      u16  0x4652 'FR'
-    version     u8   1                           version    u8   1
+    version     u8   2                           version    u8   2
     flags       u8   see below                   flags      u8   0
     shard_id    u16                              shard_id   u16
     count       u16  messages that follow        count      u16  messages wanted, at least 1
@@ -36,10 +37,10 @@ from typing import Final, NamedTuple
 
 from recovery.checksum import crc32c, crc32c_extend
 from recovery.record import MAX_PACKET_BYTES, PACKET_HEADER_BYTES, StreamError
+from recovery.versions import VERSION, OtherVersion
 
 PACKET_MAGIC: Final = 0x4658
 REQUEST_MAGIC = 0x4652
-VERSION: Final = 1
 
 HEARTBEAT = 1
 RETRANSMITTED = 2
@@ -64,7 +65,7 @@ HEARTBEAT_BYTES = PACKET_HEADER_BYTES + _EPOCH_START.size + _PRIMARY.size
 
 
 class GarbledPacket(StreamError):
-    """A datagram that is no packet (or request) of this protocol and version, or whose checksum is wrong."""
+    """A datagram that is no packet (or request) of this protocol, or whose checksum is wrong."""
 
 
 class PacketHeader(NamedTuple):
@@ -108,15 +109,17 @@ def _make_packet(
 
 
 def parse_packet(data: bytes) -> PacketHeader:
-    """The header of a checked packet; its messages begin at PACKET_HEADER_BYTES. Raises GarbledPacket."""
+    """The header of a checked packet; its messages begin at PACKET_HEADER_BYTES. Raises GarbledPacket, OtherVersion."""
     if len(data) < PACKET_HEADER_BYTES:
         raise GarbledPacket(f"{len(data)} bytes are no packet")
     magic, version, flags, shard_id, count, epoch, first_seq, commit_seq, checksum = _unpack_header(data)
-    if magic != PACKET_MAGIC or version != VERSION:
-        raise GarbledPacket(f"magic {magic:#06x} version {version} is not ours")
+    if magic != PACKET_MAGIC:
+        raise GarbledPacket(f"magic {magic:#06x} is not ours")
     covered = crc32c_extend(crc32c(data[:_CHECKSUM_AT] + _ZERO), data[PACKET_HEADER_BYTES:])
     if covered != checksum:
         raise GarbledPacket("wrong packet checksum")
+    if version != VERSION:
+        raise OtherVersion(version, "the stream")
     if flags & HEARTBEAT and (count or len(data) != HEARTBEAT_BYTES):
         raise GarbledPacket("a heartbeat of the wrong size")
     return PacketHeader(shard_id, epoch, flags, count, first_seq, commit_seq)
@@ -196,14 +199,18 @@ def make_request(request: Request) -> bytes:
 
 
 def parse_request(data: bytes) -> Request:
-    """A checked request. Raises GarbledPacket; a count of 0 is garbled too."""
+    """A checked request. Raises GarbledPacket, OtherVersion; a count of 0 is garbled too."""
     if len(data) != REQUEST_BYTES:
         raise GarbledPacket(f"{len(data)} bytes are no request")
     magic, version, flags, shard_id, count, epoch, first_seq, checksum = _REQUEST.unpack(data)
-    if magic != REQUEST_MAGIC or version != VERSION or flags:
-        raise GarbledPacket(f"magic {magic:#06x} version {version} flags {flags} is no request of ours")
+    if magic != REQUEST_MAGIC:
+        raise GarbledPacket(f"magic {magic:#06x} is no request of ours")
     if crc32c(data[:-4] + _ZERO) != checksum:
         raise GarbledPacket("wrong request checksum")
+    if version != VERSION:
+        raise OtherVersion(version, "requests")
+    if flags:
+        raise GarbledPacket(f"flags {flags} of a request")
     if not count or not first_seq:
         raise GarbledPacket("a request for nothing")
     return Request(shard_id, epoch, first_seq, count)

@@ -49,6 +49,7 @@ from recovery.record import (
     StreamError,
     parse_all,
 )
+from recovery.versions import OtherVersion, OtherVersions
 
 MAX_BUFFERED = 65_536
 """Messages beyond the position: a second at 65,000 a second, some 25 MB at worst."""
@@ -126,6 +127,7 @@ class Reader:
         self.start: EpochStart | None = None
         self.catching_up = False
         """The answer to a long request is coming."""
+        self.other_versions = OtherVersions()
         self._past = past
         self._search: ForkSearch | None = None
         self._base = position  # what is collected follows on it: the position, or while a fork is looked for one before
@@ -170,6 +172,10 @@ class Reader:
                 messages = parse_all(shard_id, first_seq, count, data, PACKET_HEADER_BYTES) if count else []
         except (GarbledPacket, GarbledMessage):
             self._garbled += 1
+            return []
+        except OtherVersion as other:
+            self._garbled += 1
+            self.other_versions.hear(other)
             return []
         if flags & RETRANSMITTED and not count:
             self._gaps.refuse(first_seq, now)

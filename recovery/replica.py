@@ -68,6 +68,7 @@ from recovery.primary import Primary
 from recovery.quorum import held_by_majority, majority
 from recovery.record import PACKET_HEADER_BYTES, GarbledMessage, parse_commands
 from recovery.store import MemoryStore
+from recovery.versions import OtherVersion
 from recovery.view_change import Phase
 
 MAJORITY_TIMEOUT = 300_000_000
@@ -130,6 +131,9 @@ class Replica(Follower):
                 self._receive_packet(data, now)
         except (GarbledControl, GarbledPacket, GarbledMessage):
             self.garbled += 1
+        except OtherVersion as other:
+            self.garbled += 1
+            self.other_versions.hear(other)
 
     def _step(self, message: Control, now: int) -> None:
         """What holds in every role; then what is this role's."""

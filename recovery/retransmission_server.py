@@ -60,6 +60,8 @@ async def answer_requests(
             await trio.lowlevel.wait_readable(requests)
             for data, address in drain_with_addresses(requests):
                 send_to(requests, retransmitter.receive_request(data, address, now_ns()), address)
+                for text in retransmitter.other_versions.take_untold():
+                    _log.error("a request of %s:%d: %s", *address, text)
                 await trio.lowlevel.checkpoint()
 
 

@@ -22,6 +22,7 @@ from recovery import packet
 from recovery.packet import MAX_ANSWER_DATAGRAMS, RETRANSMITTED, GarbledPacket, PacketHeader, Request
 from recovery.record import MAX_PACKET_BYTES, PACKET_HEADER_BYTES
 from recovery.store import MessageStore
+from recovery.versions import OtherVersion, OtherVersions
 
 ANSWER_RATE = 20_000
 """Datagrams a second and asker: 28 MB/s, some 300,000 messages a second; a late joiner's speed."""
@@ -42,6 +43,7 @@ class Drop(Enum):
     """Why a request was not answered with messages."""
 
     GARBLED = "garbled"
+    OTHER_VERSION = "other version"
     UNKNOWN_SHARD = "unknown shard"
     OVER_LIMIT = "over limit"
     LOWER_EPOCH = "lower epoch here"
@@ -70,6 +72,7 @@ class Retransmitter:
     def __init__(self, shards: Mapping[int, Kept]) -> None:
         self.dropped = dict.fromkeys(Drop, 0)
         self.answered = 0
+        self.other_versions = OtherVersions()
         self._shards = shards
         self._askers: dict[Address, tuple[int, int]] = {}  # address → (tokens in ns, when), longest silent first
 
@@ -91,11 +94,19 @@ class Retransmitter:
         self.answered += 1
         return answer
 
-    def _begin_long_answer(self, data: bytes) -> "LongAnswer | Drop":
+    def _parse(self, data: bytes) -> Request | Drop:
         try:
-            request = packet.parse_request(data)
+            return packet.parse_request(data)
         except GarbledPacket:
             return Drop.GARBLED
+        except OtherVersion as other:
+            self.other_versions.hear(other)
+            return Drop.OTHER_VERSION
+
+    def _begin_long_answer(self, data: bytes) -> "LongAnswer | Drop":
+        request = self._parse(data)
+        if isinstance(request, Drop):
+            return request
         kept = self._shards.get(request.shard_id)
         if kept is None:
             return Drop.UNKNOWN_SHARD
@@ -108,10 +119,9 @@ class Retransmitter:
         return LongAnswer(request.shard_id, request.first_seq, kept)
 
     def _answer(self, data: bytes, address: Address, now: int) -> tuple[list[bytes], Drop | None]:
-        try:
-            request = packet.parse_request(data)
-        except GarbledPacket:
-            return [], Drop.GARBLED
+        request = self._parse(data)
+        if isinstance(request, Drop):
+            return [], request
         kept = self._shards.get(request.shard_id)
         if kept is None:
             return [], Drop.UNKNOWN_SHARD

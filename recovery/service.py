@@ -48,8 +48,8 @@ from recovery.service_frames import (
     text_of,
     text_payload,
 )
+from recovery.versions import VERSION, speaks_other
 
-VERSION = 1
 NONCE_BYTES = 32
 PROOF_BYTES = 32
 
@@ -221,8 +221,10 @@ class ServiceClient:
         if frame_type != FrameType.CHALLENGE or len(payload) != _CHALLENGE.size:
             raise LinkError("no challenge: is this the control port of a replica?")
         version, shard_id, replica_id, nonce = _CHALLENGE.unpack(payload)
-        if (version, shard_id) != (VERSION, self._shard_id):
-            raise LinkError(f"version {version} of shard {shard_id}, not version {VERSION} of shard {self._shard_id}")
+        if version != VERSION:
+            raise LinkError(speaks_other("it", version, "the service"))
+        if shard_id != self._shard_id:
+            raise LinkError(f"it is shard {shard_id}'s, not shard {self._shard_id}'s: the addresses are mixed up")
         if self.replica_id not in (None, replica_id):
             raise LinkError(f"replica {replica_id}, not replica {self.replica_id}: the addresses are mixed up")
         self.replica_id = replica_id

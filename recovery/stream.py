@@ -133,11 +133,16 @@ class _Reading:
                 released += self._reader.receive_datagram(data, now)
         finally:  # what was released before a fork was found is as good as ever; and a fork shows a higher epoch
             self._look_for_epoch()
+            self._tell_of_other_versions()
             if released:
                 self._deliver(released)
         self._send_requests()
         self._alarm.moved()
         self._catch_up.look()
+
+    def _tell_of_other_versions(self) -> None:
+        for text in self._reader.other_versions.take_untold():
+            _log.error("shard %d: %s", self._reader.shard_id, text)
 
     def _send_requests(self) -> None:
         for server, request in self._reader.datagrams_to_send():

@@ -6,6 +6,7 @@ from recovery import frames, link
 from recovery.frames import MAX_FRAME_BYTES, FrameType, LinkError
 from recovery.link import Command, LinkClient, LinkForked, LinkFull, LinkServer, Login, ServerState
 from recovery.record import MAX_COMMAND_BYTES, NOOP
+from recovery.versions import VERSION
 
 KEY = b"the key of gateway 7"
 SECOND = 1_000_000_000
@@ -279,10 +280,17 @@ def test_a_primary_that_breaks_the_rules_is_left(pair, data):
         pair.client.receive_data(data, 0)
 
 
-@pytest.mark.parametrize("challenge", [b"\x02\0\x01" + bytes(32), b"\x01\0\x02" + bytes(32), b""])
-def test_another_version_or_shard_is_left(client, challenge):
+@pytest.mark.parametrize(
+    ("challenge", "text"),
+    [
+        (bytes([VERSION + 1]) + b"\0\x01" + bytes(32), f"version {VERSION + 1}"),
+        (bytes([VERSION]) + b"\0\x02" + bytes(32), "it is shard 2's, not shard 1's"),
+        (b"", "out of place"),
+    ],
+)
+def test_another_version_or_shard_is_left(client, challenge, text):
     client.connected(b"c" * 32, 0)
-    with pytest.raises(LinkError):
+    with pytest.raises(LinkError, match=text):
         client.receive_data(frame(FrameType.CHALLENGE, challenge), 0)
 
 

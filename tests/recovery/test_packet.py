@@ -47,10 +47,10 @@ def test_a_request_reads_back(request):
 
 def test_headers_are_the_bytes_of_the_table():
     data = packet.make_packet(PacketHeader(3, 5, 2, 1, 41, 44), b"")
-    assert data[:28].hex() == "4658010200030001000000050000000000000029000000000000002c"
+    assert data[:28].hex() == "4658020200030001000000050000000000000029000000000000002c"
     assert len(data) == 32
     request = packet.make_request(Request(3, 5, 41, 9))
-    assert request[:20].hex() == "4652010000030009000000050000000000000029"
+    assert request[:20].hex() == "4652020000030009000000050000000000000029"
 
 
 @pytest.mark.parametrize("which", ["packet", "heartbeat", "request"])

@@ -12,6 +12,7 @@ import recovery
 from recovery import command_log, control, frames, link, packet, record, service, service_frames, snapshot
 from recovery.member import Role
 from recovery.replayed_log import SNAPSHOT_FIELDS
+from recovery.versions import VERSION
 from tests.simulation.faults import Swarm
 from tests.simulation.mutants import MUTANTS
 
@@ -59,15 +60,18 @@ def test_headers_in_the_text_have_their_size() -> None:
         "`epoch u32 · chain before\nu32 · kind u8": command_log.ENTRY_PLACE.size,
     }.items():
         fields = TEXT[TEXT.index(begins) :].split("`")[1]
-        assert width(re.sub(r"0x\w+|(?<=u8) [01]\b", "", fields)) == size, begins
+        assert width(re.sub(r"0x\w+|(?<=u8) \d\b", "", fields)) == size, begins
     heartbeat = section("3. Packets").partition("**EpochStart**")[2].partition("(65,535")[0]
     assert width(heartbeat) == packet.HEARTBEAT_BYTES - record.PACKET_HEADER_BYTES
     assert f"Command header ({record.COMMAND_HEADER_BYTES} bytes)" in TEXT
     assert f"at most {record.MAX_MESSAGE_BYTES:,} bytes, so that any fits a packet alone" in TEXT
     assert f"a command's own body at most {record.MAX_COMMAND_BYTES:,}" in TEXT
     assert f"payload`, at most {frames.MAX_FRAME_BYTES:,} bytes" in TEXT
-    for magic in (packet.PACKET_MAGIC, packet.REQUEST_MAGIC, control.CONTROL_MAGIC):
-        assert f"{magic:#06x}" in TEXT
+    assert f"| {packet.PACKET_MAGIC:#06x}, {VERSION} |" in TEXT
+    for magic in (packet.REQUEST_MAGIC, control.CONTROL_MAGIC):
+        assert f"`magic u16 {magic:#06x} · version u8 {VERSION} ·" in TEXT
+    assert TEXT.count(f" CHALLENGE | primary | version u8 = {VERSION} ·") == 1
+    assert TEXT.count(f" CHALLENGE | replica | version u8 = {VERSION} ·") == 1
 
 
 def numbered(text: str) -> dict[int, tuple[str, str]]:

@@ -21,6 +21,7 @@ from recovery.service_frames import (
     Taken,
     TakeSnapshot,
 )
+from recovery.versions import VERSION
 
 KEY = b"the venue's key"
 SECOND = 1_000_000_000
@@ -143,13 +144,15 @@ def test_a_proof_heard_once_opens_nothing():
 def test_what_a_gateway_proves_on_its_link_opens_no_service():
     link = LinkClient(1, 7, 1, KEY)
     link.connected(b"c" * 32, 0)
-    link.receive_data((36).to_bytes(2, "big") + bytes([1]) + b"\x01\x00\x01" + b"s" * 32, 0)
+    link.receive_data((36).to_bytes(2, "big") + bytes([1]) + bytes([VERSION]) + b"\x00\x01" + b"s" * 32, 0)
     proof = link.data_to_send()[-32:]
     with pytest.raises(LinkError, match="login refused"):
         ServiceServer(1, 2, KEY, b"s" * 32, 0).receive_data(frame(2, b"c" * 32 + proof), 0)
 
 
-@pytest.mark.parametrize(("shard_id", "expects", "text"), [(3, 2, "of shard 1, not"), (1, 1, "addresses are mixed up")])
+@pytest.mark.parametrize(
+    ("shard_id", "expects", "text"), [(3, 2, "it is shard 1.s, not shard 3.s"), (1, 1, "addresses are mixed up")]
+)
 def test_an_asker_notices_that_it_talks_to_somebody_else(shard_id, expects, text):
     with pytest.raises(LinkError, match=text):
         Pair(shard_id=shard_id, expects=expects).exchange()
