@@ -183,7 +183,7 @@ async def test_leaders_die_and_nothing_is_lost_or_done_twice(tmp_path, nursery, 
     seqs = [message.seq for message in listener.messages]
     assert seqs == list(range(1, len(seqs) + 1))
     assert listener.messages[-2].body == b"%d" % sent == b"300"
-    # The last leader may have told all of it before it was stopped: then another one must be found before all are equal.
+    # The last leader may have told all of it before it was stopped: then another must be found before all are equal.
     await until(lambda: listener.reader.epoch >= 4)
     await until(lambda: group.digests() == {digest_of(sent)})
     nursery.cancel_scope.cancel()
