@@ -50,15 +50,24 @@ class Child:
         return told[1:]
 
     async def _ended(self) -> None:
-        descriptor = os.pidfd_open(self._pid)
         try:
-            await trio.lowlevel.wait_readable(descriptor)
+            await _end(self._pid)
         except BaseException:
             os.kill(self._pid, signal.SIGKILL)
+            # Beside all else: to die takes the processor, too, of which a child gets little. On a busy machine one of
+            # 300 MB has taken ten seconds for it, and a parent that waits does not send its heartbeats.
+            trio.lowlevel.spawn_system_task(_end, self._pid)
             raise
-        finally:
-            os.waitpid(self._pid, 0)  # noqa: ASYNC222 - it has ended, or was killed just now
-            os.close(descriptor)
+
+
+async def _end(pid: int) -> None:
+    """Until the process has ended; then the kernel may forget it."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
+    os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended
 
 
 def _close_inherited(writer: int) -> None:

@@ -56,8 +56,31 @@ async def test_nobody_waits_any_more_so_the_child_is_gone(tmp_path: Path) -> Non
             while not number.exists() or not number.read_text():  # noqa: ASYNC110 - another process sets no event
                 await trio.sleep(0.001)
         nursery.cancel_scope.cancel()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(number.read_text()), 0)
+    await gone(int(number.read_text()))
+
+
+async def gone(pid: int) -> None:
+    """Until a child has ended and its parent knows."""
+    with trio.fail_after(10):
+        while True:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return
+            await trio.sleep(0.001)
+
+
+async def test_a_child_that_takes_its_time_to_die_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", lambda *call: killed.append(call))
+        with trio.move_on_after(0):
+            await Child(lambda: bytes(signal.sigtimedwait([], 60) or ())).result()
+    ((pid, number),) = killed
+    assert number == signal.SIGKILL
+    os.kill(pid, 0)  # it lives: nobody has waited for its end
+    os.kill(pid, number)
+    await gone(pid)
 
 
 PARENT = """
