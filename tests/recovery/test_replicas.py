@@ -1,5 +1,6 @@
 """Three replicas of a shard on real sockets and files, on one loop: who leads, what survives, who is told what."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -77,6 +78,15 @@ class Group:
     def coordinator(self) -> FileCoordinator:
         return FileCoordinator(self._directory / "coordinator.json")
 
+    def lose_record(self) -> bytes:
+        """What was in it. Under its lock: a write that has read it, and waits for the disk, would bring it back."""
+        record = self._directory / "coordinator.json"
+        with record.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            kept = record.read_bytes()
+            record.unlink()
+        return kept
+
     async def start(self, number: int, machine: Callable[[], Adder] = Adder) -> None:
         config, coordinator = self.config(number), self.coordinator()
 
@@ -93,7 +103,8 @@ class Group:
 
     async def stop(self, number: int) -> None:
         self._scopes[number].cancel()
-        await self._ended[number].wait()
+        with trio.fail_after(PATIENCE):
+            await self._ended[number].wait()
         del self.nodes[number]
 
     async def leader(self) -> int:
@@ -378,14 +389,21 @@ async def test_no_replica_goes_on_with_a_coordinator_that_has_lost_its_record(tm
     group = Group(tmp_path, nursery, 3, "disk")
     for number in group.replicas:
         await group.start(number)
-    epoch = await group.settled()
+    await group.settled()
     leader = await group.leader()
     backup = next(number for number in group.nodes if number != leader)
+    stable = group.nodes[backup].replica.stable
     await group.stop(backup)
-    (tmp_path / "coordinator.json").unlink()
-    with pytest.raises(RecordLost, match=f"has promised epoch {epoch}, and the coordinator has given out 0"):
-        with trio.fail_after(PATIENCE):
+    group.lose_record()
+    lost = f"has promised epoch {stable.given_epoch}, and the coordinator has given out 0"
+
+    async def go_on() -> None:
+        with trio.move_on_after(PATIENCE):
             await run_replica(group.config(backup), group.coordinator(), Adder)
+        pytest.fail(f"replica {backup} runs; the coordinator has {await group.coordinator().read()}")
+
+    with pytest.raises(RecordLost, match=lost):
+        await go_on()
     nursery.cancel_scope.cancel()
 
 
@@ -396,8 +414,7 @@ async def test_replicas_that_run_lead_no_epoch_of_a_coordinator_that_has_lost_it
     record = tmp_path / "coordinator.json"
     epoch = await group.settled()
     leader = await group.leader()
-    kept = record.read_bytes()
-    record.unlink()
+    kept = group.lose_record()
     await group.nodes[leader].command(ADD, b"1")  # who leads goes on
     await group.stop(leader)
     await until(lambda: f"has promised epoch {epoch}, and the coordinator has given out 0" in caplog.text)
