@@ -10,6 +10,10 @@ An answer is ordinary packets with RETRANSMITTED set, under the server's epoch a
 - Whatever is not answered is dropped and counted by reason. Nobody is told: the asker asks again, elsewhere. Only when
   what is asked for is history and not kept here any more, or never was, the answer says so (an empty packet, of 32
   bytes, out of the same bucket): for as long as this server lives, it would be asked in vain.
+- A server that does not know yet that something is committed (one that is late, or a backup, whom nobody wakes for a
+  bare commit) is silent, too, and costs its asker `gaps.FIRST_TIMEOUT` before the next one is asked. It will have it by
+  then, or soon: to send askers on at once would bring all of them to the primary, the last in their list, whenever a
+  retransmitter is busy. Who has been answered is asked first the next time, so it is one such wait and not one a gap.
 - The answer to a request over TCP (`LongAnswer`) is all that follows, up to the commit as it was when it was asked for,
   piece by piece; it ends early when the epoch changes.
 """
