@@ -26,7 +26,7 @@ from matching import queries
 from matching.ids import shard_of
 from recovery.multicast import Address
 from recovery.quorum import majority
-from recovery.service_client import NoQuorum, positions, quorum_answer
+from recovery.service_client import NoQuorum, TooLong, positions, quorum_answer
 
 _A = TypeVar("_A", queries.OrdersFound, queries.OrderFound, queries.FillsFound, queries.BookFound, queries.DigestFound)
 
@@ -64,6 +64,8 @@ class Asker:
             found = await quorum_answer(
                 shard.id, _controls(shard), self._key, queries.encode(question), timeout=self._timeout
             )
+        except TooLong as error:
+            raise CannotTell(f"shard {shard.name} has no answer yet: {error}: allow more by --timeout") from error
         except NoQuorum as error:
             raise CannotTell(f"shard {shard.name} has no quorum: {error}") from error
         try:

@@ -8,7 +8,8 @@ One round of it:
    commit has got there. Who is there is preferred, for a backup may learn of the last commit by a heartbeat only; and
    then backups are, since the primary has more to do.
 
-If either does not come in time, everything is done again, positions too, with twice the patience.
+If either does not come in time, everything is done again, positions too, with twice the patience. Who is asked to read
+and has the commit already lacks nothing but the time to make the answer: it has half of what the asker has left.
 
 Why it is linearizable in mode quorum. Let t be a transaction that was acknowledged, or seen by a read, before this
 read began: it was committed, in some epoch e, so a majority was complete in e and held it safely. One of that majority,
@@ -45,11 +46,16 @@ FIRST_PATIENCE = 400_000_000
 RETRY_PAUSE = 50_000_000
 """ns between a round that cannot succeed any more and the next: about what a failover needs to make progress."""
 
+_SLOW = "takes long to make the answer"
 _READ_AT_FIRST = (Role.BACKUP, Role.PRIMARY, Role.CATCHING_UP, Role.FENCED)
 
 
 class NoQuorum(Exception):
     """No majority of the shard's replicas answered in time, or none of them could answer from what is committed."""
+
+
+class TooLong(NoQuorum):
+    """There is a majority, and what was asked of it takes longer than the asker waits."""
 
 
 class Ask(NamedTuple):
@@ -143,6 +149,8 @@ class QuorumRead:
         if readers:
             self._reading = min(readers, key=partial(self._preference, min_tx=min_tx))
             self._tried.add(self._reading)
+            if self._has_commit(self._reading):
+                self._round_deadline = max(self._round_deadline, now + (self._deadline - now) // 2)
             self._asks.append(Ask(self._reading, self._round, Read(min_tx, self._request)))
         elif not self._unheard:
             self._give_up_round(now)
@@ -181,21 +189,30 @@ class QuorumRead:
     def handle_deadline(self, now: int) -> None:
         if self._done:
             return
+        if now < min(self._deadline, self._round_deadline):
+            return
+        for replica_id in self._unheard:
+            self._said[replica_id] = "no answer"
+        if self._reading is not None:
+            self._let_down[self._reading] += 1
+            lacking = f"has not committed transaction {self._min_tx}"
+            self._said[self._reading] = _SLOW if self._has_commit(self._reading) else lacking
         if now >= self._deadline:
-            self.failure = NoQuorum(self._why())
-        elif now >= self._round_deadline:
-            for replica_id in self._unheard:
-                self._said[replica_id] = "no answer"
-            if self._reading is not None:
-                self._let_down[self._reading] += 1
-                self._said[self._reading] = f"has not committed transaction {self._min_tx}"
+            self.failure = self._failure()
+        else:
             self._begin_round(now)
 
-    def _why(self) -> str:
+    def _has_commit(self, replica_id: int) -> bool:
+        assert self._min_tx is not None
+        return self._positions[replica_id].commit_tx >= self._min_tx
+
+    def _failure(self) -> NoQuorum:
         seconds = self._timeout / 1e9
         needed, of = majority(len(self._replica_ids)), len(self._replica_ids)
-        text = f"shard {self._shard_id}: no answer from {needed} of {of} replicas within {seconds:g} s"
-        if self._min_tx is not None:
-            text = f"shard {self._shard_id}: no replica has committed transaction {self._min_tx} within {seconds:g} s"
-        said = dict.fromkeys(self._unheard, "no answer") | self._said
-        return "; ".join([text, *(f"replica {replica_id}: {why}" for replica_id, why in sorted(said.items()))])
+        kind, text = NoQuorum, f"no answer from {needed} of {of} replicas within {seconds:g} s"
+        if _SLOW in self._said.values():
+            kind, text = TooLong, f"no replica has made the answer within {seconds:g} s"
+        elif self._min_tx is not None:
+            text = f"no replica has committed transaction {self._min_tx} within {seconds:g} s"
+        each = (f"replica {replica_id}: {why}" for replica_id, why in sorted(self._said.items()))
+        return kind("; ".join([f"shard {self._shard_id}: {text}", *each]))

@@ -17,7 +17,7 @@ from recovery.command_log import Point
 from recovery.frames import LinkError
 from recovery.member import Role
 from recovery.multicast import Address
-from recovery.query import Ask, NoQuorum, QuorumRead
+from recovery.query import Ask, NoQuorum, QuorumRead, TooLong
 from recovery.service import NONCE_BYTES, ServiceClient
 from recovery.service_frames import (
     Answer,
@@ -48,6 +48,7 @@ __all__ = [
     "Connection",
     "NoQuorum",
     "SnapshotUnavailable",
+    "TooLong",
     "connected",
     "expect",
     "fetch_snapshot",

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from recovery import query
 from recovery.member import Role
-from recovery.query import Ask, NoQuorum, QuorumRead
+from recovery.query import Ask, NoQuorum, QuorumRead, TooLong
 from recovery.service_frames import Answer, AskPosition, Position, Read, Refused
 
 MS = 1_000_000
@@ -190,6 +190,34 @@ def test_a_majority_that_does_not_commit_is_told_as_such(reading):
             reading.position(2, 2, 30)
         reading.wait(reading.now + SECOND)
     assert "no replica has committed transaction 30 within 5 s" in str(reading.core.failure)
+
+
+def test_who_has_the_commit_has_half_of_the_time_to_make_the_answer(reading):
+    """What takes long would be begun at one replica after the other, each time in vain, and at the primary too."""
+    reading.position(1, 2, 30, commit=30)
+    reading.position(2, 2, 30, commit=30)
+    reading.wait(2 * SECOND)
+    assert reading.reads == {1: 30}
+    reading.wait(5 * SECOND // 2)
+    assert reading.reads == {}
+    reading.position(1, 2, 30, commit=30)
+    reading.position(2, 2, 30, commit=30)
+    assert reading.reads == {2: 30}
+    reading.reply(2, Answer(30, b"at last"))
+    assert reading.core.answer == Answer(30, b"at last")
+
+
+def test_what_takes_too_long_is_told_as_such(reading):
+    while reading.core.failure is None:
+        if isinstance(reading.asked[2].request, AskPosition):
+            reading.position(1, 2, 30, commit=30)
+            reading.position(2, 2, 30, commit=30)
+        reading.wait(reading.now + 50 * MS)
+    assert isinstance(reading.core.failure, TooLong)
+    assert str(reading.core.failure) == (
+        "shard 4: no replica has made the answer within 5 s; replica 1: takes long to make the answer; "
+        "replica 3: no answer"
+    )
 
 
 def test_one_replica_is_its_own_majority():
