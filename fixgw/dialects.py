@@ -6,7 +6,7 @@ Where the versions differ (FIX 4.2, volume 1, ExecutionReport; FIX 4.4, volume 4
 |---|---|---|
 | ExecTransType(20) | 0 (new) | does not exist |
 | ExecType(150) of a trade | 1 partial fill, 2 fill | F trade |
-| OrdStatus(39) after a replace, nothing executed, or of a ClOrdID that was replaced | 5 replaced | 0 new |
+| OrdStatus(39) after a replace, nothing executed | 5 replaced | 0 new |
 | a stop order that is triggered, ExecRestatementReason(378) | D, 4 (option of the exchange) | D, 99 (other) |
 | a trade that is undone | ExecTransType(20) 1, ExecType(150) as OrdStatus(39) | ExecType H |
 | OrdRejReason(103) | 0..8 | also 11, 13, 99 |

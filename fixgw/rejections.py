@@ -57,10 +57,7 @@ def cancel_rejection(
 ) -> Report:
     """OrderCancelReject: from the engine's refusal, or the gateway's own."""
     reason = dialect.cxl_rej_reasons.get(refused.reason, dialect.other_cxl_rej_reason)
-    if ord_status == OrdStatus.REPLACED:
-        status = dialect.replaced_status
-    else:
-        status = b"%c" % (ord_status or OrdStatus.REJECTED)
+    status = b"%c" % (ord_status or OrdStatus.REJECTED)
     body = b"37=%b\x0111=%b\x0141=%b\x0139=%b\x01434=%d\x01102=%d\x0160=%b\x0158=%b\x01" % (
         order_id,
         cl_ord_id,

@@ -56,6 +56,8 @@ from matching.ids import COUNTER_MASK, PRICE_SCALE
 from matching.wire import KINDS
 
 _BUY: Final = int(Side.BUY)
+#: OrdStatus(39) of a request that came too late for the ClOrdID it named, and not for the order.
+_OPEN: Final = (int(OrdStatus.NEW), int(OrdStatus.PARTIALLY_FILLED))
 #: Codes as FIX writes them: a letter is its ASCII code in the market's language.
 _LETTERS: Final = {int(each): b"%c" % each for each in (*OrdType, *TimeInForce) if each > 9}
 _DIGITS: Final = {each: b"%d" % each for each in range(256)}
@@ -438,7 +440,7 @@ class Reporter:
         dialect = self._dialects.get(event.session_id)
         if dialect is None:
             return []
-        replaced = event.ord_status == OrdStatus.REPLACED
+        replaced = event.reason == RejectReason.TOO_LATE and event.ord_status in _OPEN
         refused = Refused(event.reason, REPLACED_TEXT if replaced else self._reason_text(event.reason, 0))
         return [
             cancel_rejection(

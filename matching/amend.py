@@ -6,7 +6,8 @@ holds, in this order, and then the order is as it was:
 
     COMMAND_EXPIRED             its `expires_at` has passed
     UNKNOWN_ORDER
-    TOO_LATE                    the order is filled, canceled, expired, or goes by a newer ClOrdID since a replace
+    TOO_LATE                    the order is filled, canceled, expired, or goes by a newer ClOrdID since a replace; its
+                                status is told as it is, by whichever ClOrdID it was named
     MARKET_CLOSED               the order lives on, but no day is open
     DUPLICATE_CL_ORD_ID         the session has used the request's own ClOrdID today
     TERMS_MISMATCH              it names another instrument or side
@@ -55,7 +56,6 @@ from matching.trade import GOOD_TILL_DATE, LIMIT, close, rest, stir
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
-REPLACED: Final = int(OrdStatus.REPLACED)
 REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
 
@@ -97,7 +97,7 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         and (not expires_at or expires_at >= timestamp)
     ):
         reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
-        return [_rejected(command, session_id, seq, TO_CANCEL, order, reason)]
+        return [_rejected(state, command, session_id, seq, TO_CANCEL, order, reason)]
     terms = order.terms
     cl_ord_ids[cl_ord_id] = close(state, order, CANCELED)
     instrument = state.instruments.by_id[instrument_id]
@@ -125,7 +125,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         order = _named(state, session, orig_cl_ord_id, order_id)
     reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
     if reason:
-        return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
+        return [_rejected(state, command, session_id, seq, TO_REPLACE, order, reason)]
     assert isinstance(order, Order)
     old = order.terms
     instrument = state.instruments.by_id[instrument_id]
@@ -148,7 +148,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
     ):
         reason = _replace_fault(session, instrument, command, order, timestamp)
         if reason:
-            return [_rejected(command, session_id, seq, TO_REPLACE, order, reason)]
+            return [_rejected(state, command, session_id, seq, TO_REPLACE, order, reason)]
     terms = OrderTerms(
         old.order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, price, quantity,
         cl_ord_id, account, conditions,
@@ -288,6 +288,7 @@ def _replace_fault(
 
 
 def _rejected(
+    state: State,
     command: CancelOrder | ReplaceOrder,
     session_id: int,
     seq: int,
@@ -296,10 +297,10 @@ def _rejected(
     reason: int,
 ) -> CancelRejected:
     """The refusal, with the OrderID and OrdStatus of the order it names; FIX calls an unknown order's Rejected."""
+    if isinstance(order, int):
+        order = state.outcome(order)
     if order is None:
         order_id, ord_status = 0, REJECTED
-    elif isinstance(order, int):
-        order_id, ord_status = order, REPLACED
     elif isinstance(order, ClosedOrder):
         order_id, ord_status = order.terms.order_id, order.status
     else:

@@ -150,7 +150,6 @@ class OrdStatus(IntEnum):
     PARTIALLY_FILLED = ord("1")
     FILLED = ord("2")
     CANCELED = ord("4")
-    REPLACED = ord("5")
     REJECTED = ord("8")
     EXPIRED = ord("C")
 

@@ -114,10 +114,7 @@ class Market:
     def reject_request(
         self, request: CancelOrder | ReplaceOrder, session_id: int, order: Order | None, reason: RejectReason
     ) -> None:
-        status = OrdStatus.REJECTED
-        if order is not None:
-            former = (session_id, request.orig_cl_ord_id) in self.former
-            status = OrdStatus.REPLACED if former else order.live_status
+        status = OrdStatus.REJECTED if order is None else order.live_status
         self.say(
             CancelRejected(
                 request.participant_id,
