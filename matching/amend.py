@@ -23,14 +23,14 @@ and a replace besides
 A replace that changes nothing but the quantity, to no more than before, keeps the order's place: it is *reduced*, a
 reserve in its hidden part first. Any other loses it: the order leaves its queue and comes in again, under the same
 order id, as if it were new; a stop order that was elected stays what it has become. A minimum quantity is for the first
-time that an order comes in only. An order that another session of its participant replaced belongs to that session from
-then on.
+time that an order comes in only, so a replace may leave it out and keep the place. An order that another session of its
+participant replaced belongs to that session from then on.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from matching.admission import admit, arrive
 from matching.book import unlink
@@ -166,8 +166,10 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
 
 
 def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
-    """Whether both ask for the same besides side, price and quantity."""
-    return (old.conditions or NO_CONDITIONS) == (new.conditions or NO_CONDITIONS)
+    """Whether both ask for the same besides side, price and quantity. A minimum quantity has done its work and
+    asks for nothing any more."""
+    then, now = old.conditions or NO_CONDITIONS, new.conditions or NO_CONDITIONS
+    return then == now or then == replace(now, min_qty=then.min_qty)
 
 
 def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> OrderReduced:

@@ -1,5 +1,7 @@
 """What participants ask of their orders: enter, cancel, replace."""
 
+import msgspec
+
 from matching.codes import CancelReason, Phase, RejectReason
 from matching.commands import CancelOrder, NewOrder, ReplaceOrder
 from matching.events import OrderReduced, OrderReplaced, OrderTerms
@@ -85,11 +87,12 @@ def replace_order(market: Market, command: ReplaceOrder, session_id: int) -> Non
 
 
 def keeps_place(before: OrderTerms, after: OrderTerms) -> bool:
-    """Nothing but quantity went down, and names are new."""
+    """Nothing but quantity went down, and names are new. What had to trade at once means nothing any more."""
+    now, then = after.conditions or NO_CONDITIONS, before.conditions or NO_CONDITIONS
     return (
         after.price == before.price
         and after.order_qty <= before.order_qty
-        and (after.conditions or NO_CONDITIONS) == (before.conditions or NO_CONDITIONS)
+        and msgspec.structs.replace(now, min_qty=0) == msgspec.structs.replace(then, min_qty=0)
     )
 
 
