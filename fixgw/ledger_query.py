@@ -57,12 +57,6 @@ SELECT * FROM (
     WHERE order_id IN (SELECT order_id FROM history WHERE order_id != 0 AND {{where}}) AND event IN ({_OF_ORDERS})
 ) WHERE newest = 1 ORDER BY order_id
 """
-#: Before its trades were undone.
-_STATUS: Final = f"""
-SELECT ord_status FROM history WHERE order_id = ? AND event IN ({_OF_ORDERS}) AND event != '{ledger.TRADE_CANCEL}'
-ORDER BY seq DESC, part DESC LIMIT 1
-"""
-_FILLED: Final = int(OrdStatus.FILLED)
 
 
 class Question(NamedTuple):
@@ -146,18 +140,10 @@ class Book:
         found = []
         for row in self._rows(_ORDERS, question):
             status = OrderStatus(
-                _terms(row), self._status(row), row["leaves_qty"], row["cum_qty"], read_back(row["cum_notional"])
+                _terms(row), row["ord_status"], row["leaves_qty"], row["cum_qty"], read_back(row["cum_notional"])
             )
             found.append({**self._place(row), **order_row(self._names, status)})
         return found
-
-    def _status(self, row: sqlite3.Row) -> int:
-        """A closed order stays what it was when a trade of it is undone; but it is filled no more."""
-        status = int(row["ord_status"])
-        if row["event"] != ledger.TRADE_CANCEL or row["leaves_qty"]:
-            return status
-        before = int(self._db.execute(_STATUS, (row["order_id"],)).fetchone()[0])
-        return status if before == _FILLED else before
 
     def history(self, question: Question) -> list[Row]:
         found = []

@@ -1,7 +1,7 @@
 """A trade of the day undone: TradeBusted.
 
 Both orders lose what they executed in it; the quantity does not come back to them, what is open stays as it is. An
-order that was filled and is so no more ends as canceled. The trade stays among the day's, marked. Refused are a trade
+order that was done, filled or expired, ends as canceled. The trade stays among the day's, marked. Refused are a trade
 that the day does not know (UNKNOWN_TRADE) or that was busted before (ALREADY_BUSTED), and any while no day is open:
 nobody would hear of it.
 """
@@ -18,7 +18,7 @@ from matching.events import Event, OrderTerms, TradeBusted
 from matching.order import Order
 from matching.outcomes import CANCELED, Trade, remembered
 from matching.state import Participant, State
-from matching.trade import BUY, FILLED
+from matching.trade import BUY
 
 _match_number: Final = attrgetter("match_number")
 
@@ -76,8 +76,7 @@ def _undo_side(state: State, order_id: int, trade: Trade) -> tuple[OrderTerms, i
     if isinstance(order, Order):
         leaves_qty = order.leaves_qty
     else:
-        if order.status == FILLED and order.cum_qty < order.terms.order_qty:
-            order.status = CANCELED
+        order.status = CANCELED
         state.remember(order_id, remembered(order))
     participant = state.participants[order.terms.participant_id]
     participant.seq += 1

@@ -324,7 +324,6 @@ def _trade_busted(event: TradeBusted) -> list[Row]:
     )
     rows = []
     for part, (terms, participant_seq, cum_qty, leaves_qty, cum_notional) in enumerate(sides):
-        closed = OrdStatus.FILLED if cum_qty >= terms.order_qty else OrdStatus.CANCELED
         rows.append(
             _row(
                 TRADE_CANCEL,
@@ -333,7 +332,7 @@ def _trade_busted(event: TradeBusted) -> list[Row]:
                 cum_qty,
                 leaves_qty,
                 cum_notional,
-                _open(cum_qty) if leaves_qty else closed,
+                _open(cum_qty) if leaves_qty else OrdStatus.CANCELED,
                 part=part,
                 match_number=event.match_number,
                 last_px=event.price,

@@ -136,12 +136,12 @@ def test_a_trade_that_was_undone_is_marked_and_its_orders_have_other_figures(sho
     assert (sold["status"], sold["cum_qty"], sold["leaves_qty"]) == ("NEW", 0, 200)
 
 
-def test_an_order_that_had_ended_otherwise_ends_so_when_a_trade_of_it_is_undone(show: Show, file: LedgerFile) -> None:
+def test_an_order_that_had_expired_is_canceled_when_a_trade_of_it_is_undone(show: Show, file: LedgerFile) -> None:
     expired = events.OrderExpired(SELL, 5, 200, 10, 100, 100_250_000)
     bust = events.TradeBusted(91, 100_2500, 100, SELL, 11, 0, 0, 0, BUY, 3, 0, 0, 0)
     write(file, [(NEXT_DAY, expired), (NEXT_DAY, bust)], len(STREAM) + 1)
     sold = show("orders", "FIRM1")[0]
-    assert (sold["status"], sold["cum_qty"]) == ("EXPIRED", 0)
+    assert (sold["status"], sold["cum_qty"]) == ("CANCELED", 0)
 
 
 def test_orders_are_as_they_are_now(show: Show) -> None:

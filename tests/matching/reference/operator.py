@@ -296,7 +296,7 @@ def bust_trade(market: Market, command: BustTrade) -> RefusalReason | None:
         order.cum -= trade.quantity
         order.notional -= trade.quantity * trade.price
         order.busted += trade.quantity
-        if order.status == OrdStatus.FILLED:
+        if order not in market.orders:
             order.status = OrdStatus.CANCELED
         seq = market.seq(order.terms.participant_id)
         sides += [order.terms, seq, order.cum, order.leaves, order.notional]
