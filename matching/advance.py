@@ -119,7 +119,7 @@ def go_on_advancing(state: State, work: Advancing, events: list[Event], timestam
             return
         if len(events) > state.max_events - EVENTS_PER_CHANGE:
             break
-        at, number, _ = heappop(state.due[kind])
+        at, number = heappop(state.due[kind])
         waiting = len(state.work)
         if kind == DUE_PHASE:
             _do_schedule(state, at, number, events, timestamp)

@@ -50,7 +50,7 @@ from matching.state import (
 from matching.trade import place
 
 MAGIC: Final = b"FIXGWENG"
-VERSION: Final = 4
+VERSION: Final = 5
 
 _T = TypeVar("_T")
 
@@ -89,7 +89,7 @@ class _Body(Struct, array_like=True, forbid_unknown_fields=True):
     levels: list[int]
     #: By id: instrument_id, times and phases.
     schedule: list[tuple[int, list[tuple[int, int]]]]
-    due: list[list[tuple[int, int, int]]]
+    due: list[list[tuple[int, int]]]
     terms: list[OrderTerms]
     #: By id.
     instruments: list[_Instrument]

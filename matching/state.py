@@ -353,7 +353,7 @@ class State:
         #: Instrument id, 0 for all → when which phase is to begin. Kept until the day ends.
         self.schedule: dict[int, dict[int, int]] = {}
         #: What is to be done when, by kind, each kind in a heap: see `advance`. It may hold what has come to nothing.
-        self.due: list[list[tuple[int, int, int]]] = [[], [], [], []]
+        self.due: list[list[tuple[int, int]]] = [[], [], [], []]
         #: Each order that the day accepted, as `Entry` says: the last one's order id is `last_order_id`.
         self.accepted: list[Entry] = []
         #: Order id → each order that the day took over from the one before, open or closed.
@@ -372,7 +372,7 @@ class State:
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
         self.garbage: list[
-            dict[bytes, int] | SortedDict[int, Entry] | list[Entry] | list[Trade] | list[tuple[int, int, int]]
+            dict[bytes, int] | SortedDict[int, Entry] | list[Entry] | list[Trade] | list[tuple[int, int]]
         ] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
@@ -480,14 +480,14 @@ class State:
             self.remember_expiry(terms)
         order.session.cl_ord_ids[terms.cl_ord_id] = terms.order_id
 
-    def remind(self, kind: int, at: int, number: int, participant_id: int = 0) -> None:
+    def remind(self, kind: int, at: int, number: int) -> None:
         """Something is to be done at a time, with the instrument or the order of this number."""
-        heappush(self.due[kind], (at, number, participant_id))
+        heappush(self.due[kind], (at, number))
 
     def remember_expiry(self, terms: OrderTerms) -> None:
         """An order came to rest that lives until a date, or got another one."""
         assert terms.conditions is not None, "the date is one of the conditions"
-        self.remind(DUE_EXPIRY, terms.conditions.expire_at, terms.order_id, terms.participant_id)
+        self.remind(DUE_EXPIRY, terms.conditions.expire_at, terms.order_id)
 
     def forget_day(self) -> None:
         """Drop what is kept of a day when the next one starts: each order that lives on is to be carried over."""
