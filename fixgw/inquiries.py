@@ -59,6 +59,10 @@ _REQUEST_TYPES: Final = {
     values.SECURITY_STATUS_REQUEST: tags.SubscriptionRequestType,
 }
 
+#: They may name an order. The others have no ClOrdID(11) and no OrderID(37), and a stray one, which some engines send
+#: with everything, must not choose orders or the shard.
+_ABOUT_ONE_ORDER: Final = (values.ORDER_STATUS_REQUEST, values.TRADE_CAPTURE_REPORT_REQUEST)
+
 #: The other fields that answers repeat.
 _REPEATED: Final = (tags.ClOrdID, tags.Symbol, tags.Side, tags.MassStatusReqType, tags.TradeRequestType)
 
@@ -148,12 +152,12 @@ class Inquiries:
     def _read(
         self, msg_type: bytes, msg_seq_num: int, fields: Mapping[int, bytes], session_id: int, participant_id: int
     ) -> tuple[Inquiry, Declined | None]:
+        if msg_type not in _ABOUT_ONE_ORDER:
+            fields = {tag: value for tag, value in fields.items() if tag not in (tags.ClOrdID, tags.OrderID)}
         fields, too_long = _short(msg_type, fields)
         symbol = fields.get(tags.Symbol, b"")
         instrument = self._instruments.get(symbol)
-        # A status of trading has no OrderID(37): a stray one must not choose the shard.
-        of_order = msg_type != values.SECURITY_STATUS_REQUEST
-        order_id = _number(fields.get(tags.OrderID, b"")) if of_order else 0
+        order_id = _number(fields.get(tags.OrderID, b""))
         inquiry = Inquiry(
             msg_type,
             msg_seq_num,

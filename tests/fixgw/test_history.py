@@ -112,6 +112,18 @@ def test_all_open_orders_of_the_firm_on_all_shards_and_the_last_says_so() -> Non
     ]
 
 
+def test_a_stray_name_of_an_order_chooses_nothing_where_all_are_asked_for() -> None:
+    """AF has no ClOrdID(11) and no OrderID(37); engines that send one with everything got no order at all."""
+    venue = Venue(shard_count=2)
+    amber, _ = trading(venue)
+    amber.order("a1", "buy", 10, "10")
+    amber.order("a2", "buy", 10, "10", symbol="GAMMA")
+    everything = ["8 11=a1 150=I 39=0 151=10 14=0", "8 11=a2 150=I 39=0 151=10 14=0 912=Y"]
+    long_name = "x" * (MAX_NAME_BYTES + 1)
+    for stray in (f"37={1 << 48 | 1}", "11=m1", f"11={long_name}"):
+        assert told(venue, amber, "AF", f"{stray}|584=m|585=7|") == everything
+
+
 @pytest.mark.parametrize(
     ("asked", "answer"),
     [
@@ -253,7 +265,7 @@ def test_inquiries_have_a_rate_of_their_own() -> None:
         ("H", "11=LONG|55=ALPHA|54=1|", "ClOrdID(11)"),
         ("H", "11=a1|55=LONG|54=1|", "Symbol(55)"),
         ("AF", "584=LONG|585=7|", "MassStatusReqID(584)"),
-        ("AF", "584=m|585=7|11=LONG|55=LONG|", "ClOrdID(11)"),
+        ("AF", "584=m|585=7|11=LONG|55=LONG|", "Symbol(55)"),
         ("AD", "568=LONG|569=0|", "TradeRequestID(568)"),
     ],
 )
