@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 TREE: Final = ROOT / ".compiled"
 PACKAGES: Final = ("fixgw", "matching", "marketdata", "recovery")
+BESIDE: Final = ("conf", "examples")
+"""What the packages look for beside themselves: the demo needs both."""
 
 #: What a shard spends its time in. Not among them: definitions of messages and of what is remembered, which are machine
 #: code already (msgspec), `wire`, whose functions are made at import, and everything that is asked seldom.
@@ -70,9 +73,12 @@ def compiled_tree() -> Path:
         return TREE
     if shutil.which("cc") is None:
         raise CompileError("there is no C compiler; install one, such as: apt-get install gcc libc6-dev")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        package = f"python{sys.version_info[0]}.{sys.version_info[1]}-dev"
+        raise CompileError(f"Python.h is missing; Debian has it in a package of its own: apt-get install {package}")
+    print("fixgw: compiling the hot modules; it takes a minute or two", file=sys.stderr, flush=True)
     shutil.rmtree(TREE, ignore_errors=True)
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, TREE / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    lay_out(TREE)
     # Beside none of our own project file, whose settings are not for this build.
     command = [sys.executable, "-m", "mypyc", "--ignore-missing-imports", *MODULES]
     done = subprocess.run(command, cwd=TREE, capture_output=True, text=True, check=False)
@@ -83,6 +89,14 @@ def compiled_tree() -> Path:
     return TREE
 
 
+def lay_out(tree: Path) -> None:
+    """The packages as they are, and links to what they look for beside themselves."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    for name in BESIDE:
+        (tree / name).symlink_to(ROOT / name)
+
+
 def environment(tree: Path) -> dict[str, str]:
     """For a process that is to import its packages from this tree; tests and examples come from the checkout."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tree), str(ROOT)]), "PYTHONSAFEPATH": "1"}
@@ -90,7 +104,7 @@ def environment(tree: Path) -> dict[str, str]:
 
 def _hash() -> str:
     """Of the sources and the Python."""
-    whole = hashlib.sha256(repr((sys.version, MODULES)).encode())
+    whole = hashlib.sha256(repr((sys.version, MODULES, BESIDE)).encode())
     for path in _sources():
         content = path.read_bytes()
         whole.update(b"%s:%d:%s" % (str(path.relative_to(ROOT)).encode(), len(content), content))

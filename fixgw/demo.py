@@ -38,8 +38,9 @@ _POLL_SECONDS: Final = 0.05
 
 NEXT_STEPS: Final = """\
 Brokers trade and a vendor watches; Ctrl-C ends it and judges the books. Afterwards, for your own broker:
-  ./run fixgw hash-password                 a password for a session in conf/exchange.yaml
-  ./run fixgw up conf/exchange.yaml         the exchange alone"""
+  mkdir -p var && cp conf/exchange.yaml var/     a file of your own
+  ./run fixgw hash-password                      a password for a session in it
+  ./run fixgw up var/exchange.yaml               the exchange alone"""
 
 #: Orders per second of one example broker: lively to watch, and far from what the exchange can do.
 _BROKER_RATE: Final = 60
@@ -182,6 +183,7 @@ def _broker_command(config: Config, session: Session, program: Path) -> list[str
 
 def _spawn(command: Sequence[str], password: str | None) -> subprocess.Popen[bytes]:
     environment = dict(os.environ)
+    environment.pop("PYTHONSAFEPATH", None)  # set where our packages are compiled; the programs import one another
     if password is not None:
         environment["FIXGW_PASSWORD"] = password
     # A session of its own: Ctrl-C is for the demo, which ends its programs in order.

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from fixgw.compiled import MODULES, ROOT, compiled_tree, environment
+from fixgw import cli, demo
+from fixgw.compiled import MODULES, ROOT, compiled_tree, environment, lay_out
 
 #: They replace a constant, which compiled code has taken in.
 REPLACES = "only_so_many_pegs_are_taken"
@@ -21,6 +22,12 @@ TESTS = ("tests/matching", "tests/marketdata", *(f"tests/recovery/test_{name}.py
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_that_is_to_be_compiled_is_there(module):
     assert (ROOT / module).is_file()
+
+
+def test_the_demo_finds_beside_the_compiled_packages_what_it_needs(tmp_path):
+    lay_out(tmp_path)
+    for needed in (cli.DEMO_FILE, demo.EXAMPLES / "broker.py"):
+        assert (tmp_path / needed.relative_to(ROOT)).samefile(needed)
 
 
 @pytest.mark.slow
