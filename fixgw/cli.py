@@ -27,6 +27,8 @@ ROLES = ("shard", "gateway", "publisher", "ledger", "retransmitter")
 
 DEMO_FILE = Path(__file__).resolve().parents[1] / "conf" / "exchange.yaml"
 
+MAX_LEVELS = 500  # of each side of a book, in one answer
+
 MAX_PASSWORD_BYTES = 128  # what a gateway takes from Password(554)
 
 
@@ -110,7 +112,7 @@ def _add_query(query: argparse.ArgumentParser) -> None:
     order.add_argument("--session", metavar="SENDER", help="the SenderCompID(49) whose ClOrdID(11) it is")
     book = questions.add_parser("book", parents=[common], help="the best levels of a symbol's book")
     book.add_argument("symbol", metavar="SYMBOL")
-    book.add_argument("--levels", type=int, choices=range(1, 501), default=10, metavar="1-500", help="of each side")
+    book.add_argument("--levels", type=_levels, default=10, metavar="N", help=f"of each side; 10, at most {MAX_LEVELS}")
     for what, text in (("digest", "a number for all that a shard holds"), ("position", "how far each replica is")):
         of_shard = questions.add_parser(what, parents=[common], help=text)
         of_shard.add_argument("--shard", metavar="NAME", help="this shard alone")
@@ -214,6 +216,13 @@ def _seconds(text: str) -> float:
         if 0 < (seconds := float(text)) <= 86_400:
             return seconds
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, a day's at most")
+
+
+def _levels(text: str) -> int:
+    with suppress(ValueError):
+        if 1 <= (levels := int(text)) <= MAX_LEVELS:
+            return levels
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MAX_LEVELS}")
 
 
 def _positive(text: str) -> int:

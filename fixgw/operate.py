@@ -26,6 +26,9 @@ from recovery.service_frames import Operated
 
 _CONTINUED_BY: Final = KINDS[Continue]
 
+UNTOLD: Final = "done; nothing that anybody is told has changed"
+"""No event came of it: it was so before, or it is known to the shard alone, as a reference price is."""
+
 
 class Outcome(NamedTuple):
     """Of one shard."""
@@ -82,7 +85,7 @@ class Operator:
         lines = [self._teller.tell(event) for event in told]
         if operated.left_out:
             lines.insert(len(lines) // 2, f"… and {operated.left_out} more events …")
-        return Outcome(shard, True, operated.tx, "done" if told else "done; there is nothing to tell", tuple(lines))
+        return Outcome(shard, True, operated.tx, "done" if told else UNTOLD, tuple(lines))
 
     async def snapshot(self, shard: Shard) -> Outcome:
         """Have one replica of a shard make a snapshot."""

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -170,6 +171,11 @@ def _name(codes: type[RefusalReason | RejectReason | CancelReason | Phase | Trad
     return codes(code).name.lower().replace("_", " ") if code in codes._value2member_map_ else f"code {code}"
 
 
+def _level(level: int) -> str:
+    """Of the circuit breaker, from 1/10^8."""
+    return f"{Decimal(level).scaleb(-8).normalize():f}"
+
+
 class Teller:
     """Says events in words; ids as the configuration calls them."""
 
@@ -204,6 +210,9 @@ class Teller:
             case events.AuctionExecuted():
                 traded = f"{event.quantity} at {format_price(event.price).decode()}"
                 return f"trade {event.match_number}: {traded}; {self._sides(event.buy, event.sell)}"
+            case events.CircuitBreakerSet():
+                levels = ", ".join(map(_level, (event.level_1, event.level_2, event.level_3)))
+                return f"the circuit breaker's levels are {levels}"
             case events.CircuitBreakerBreached(level):
                 return f"the circuit breaker is breached at level {level}"
             case _:

@@ -39,8 +39,9 @@ def next_steps(config: Config) -> str:
         gateway = config.gateway(session.gateway)
         symbol = config.instruments[0].symbol if config.instruments else "SYMBOL"
         steps.append(
-            f"trade:   FIXGW_PASSWORD=… .venv/bin/python examples/broker.py --port {gateway.fix.port} --target "
-            f"{config.venue.comp_id} \\\n           --sender {session.sender_comp_id} --username {session.username} "
+            f"trade:   FIXGW_PASSWORD=… .venv/bin/python examples/broker.py --host {gateway.fix.host} "
+            f"--port {gateway.fix.port} --target {config.venue.comp_id} \\\n           "
+            f"--sender {session.sender_comp_id} --username {session.username} "
             f"--version {session.begin_string} --symbol {symbol} --orders 100"
         )
     for channel in config.feed.channels[:1]:

@@ -373,8 +373,13 @@ def _serve(
     except* FAILURES as failures:
         failed = True
         for failure in leaves(failures):
-            print(f"fixgw: {failure}", file=sys.stderr)
+            print(f"fixgw: {told(failure)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def told(failure: BaseException) -> str:
+    """Ours by the name that the operator's handbook knows it by; the system's say themselves what they are."""
+    return str(failure) if isinstance(failure, OSError) else f"{type(failure).__name__}: {failure}"
 
 
 def _raise_priority(nice: int) -> None:

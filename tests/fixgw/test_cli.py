@@ -169,6 +169,8 @@ def test_arguments_that_make_no_sense(arguments: list[str], capsys: Output) -> N
         ("operate x.yaml reference-price ALFA NaN", "'NaN' is not a number above 0 with at most 4 decimals"),
         ("operate x.yaml breaker-levels 3 2 -", "LEVEL: '-' is not a number above 0 with at most 8 decimals"),
         ("operate x.yaml halt ALFA --timeout soon", "'soon' is not a number of seconds above 0, a day's at most"),
+        ("query x.yaml book ALFA --levels 0", "argument --levels: '0' is not a whole number from 1 to 500\n"),
+        ("query x.yaml book ALFA --levels 501", "argument --levels: '501' is not a whole number from 1 to 500\n"),
         ("check x.yaml --day 2026-13-24", "'2026-13-24' is no day: write it as 2025-11-21"),
     ],
 )

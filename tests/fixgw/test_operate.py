@@ -11,6 +11,7 @@ import trio
 
 from fixgw import cli, config, market
 from fixgw.link_key import link_key
+from fixgw.operate import UNTOLD
 from fixgw.operator_commands import plan
 from matching.codes import OrdType, Phase, Side, TimeInForce, TradingState
 from matching.commands import (
@@ -179,7 +180,7 @@ async def test_a_halt_and_its_end_are_told(exchange: Exchange, capsys: Output) -
     assert first.endswith(": done")
     assert changes == ["  ALPHA: halted", "  ALPHA: the public sees halted, reason T1"]
     (again,) = await said(exchange, capsys, "halt ALPHA")
-    assert again.endswith(": done; there is nothing to tell")
+    assert again.endswith(f": {UNTOLD}")
     _, *changes = await said(exchange, capsys, "resume ALPHA")
     assert changes == ["  ALPHA: continuous", "  ALPHA: the public sees trading"]
 
@@ -197,6 +198,11 @@ async def test_what_is_canceled_is_told_shard_by_shard(exchange: Exchange, capsy
     assert [line for line in lines if line.startswith("  ")] == ["  0 orders canceled", "  0 orders canceled"]
 
 
+async def test_the_levels_of_the_circuit_breaker_are_told_as_they_were_said(exchange: Exchange, capsys: Output) -> None:
+    lines = await said(exchange, capsys, "breaker-levels 4650.25 4350 4000.00000001")
+    assert lines[2] == lines[4] == "  the circuit breaker's levels are 4650.25, 4350, 4000.00000001"
+
+
 async def test_a_bust_is_told_and_a_second_one_refused(exchange: Exchange, capsys: Output) -> None:
     _, change = await said(exchange, capsys, f"bust {TRADE}")
     assert change == (
@@ -211,7 +217,7 @@ async def test_json_is_for_programs(exchange: Exchange, capsys: Output) -> None:
     assert await exchange.operate("reference-price", "ALPHA", "10.5", "--json") == 0
     tx = exchange.replicas["s1"].applied_tx
     assert json.loads(capsys.readouterr().out) == {
-        "shards": [{"shard": "s1", "done": True, "tx": tx, "text": "done; there is nothing to tell", "events": []}]
+        "shards": [{"shard": "s1", "done": True, "tx": tx, "text": UNTOLD, "events": []}]
     }
 
 

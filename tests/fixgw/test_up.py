@@ -77,5 +77,5 @@ def test_a_full_disk_ends_a_retransmitter_with_exit_code_1_and_says_so(
     monkeypatch.setattr(os, "ftruncate", truncate)
     assert run(config, "retransmitter", config.retransmitters[0].name) == 1
     error = capsys.readouterr().err
-    assert "fixgw: " in error
+    assert "fixgw: JournalFailed: " in error, "the name that the operator's handbook knows it by"
     assert "next segment: [Errno 28] No space left on device" in error
