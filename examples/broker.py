@@ -113,6 +113,8 @@ class Broker:
         self.orders: dict[str, Order] = {}
         self.positions: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
+        #: Why requests were refused: the venue's Text(58), and how often.
+        self.reasons: Counter[str] = Counter()
         #: When each request (by its ClOrdID) was sent that was not answered yet, and how long the others took, in ns.
         self.unanswered: dict[str, int] = {}
         self.latencies: list[int] = []
@@ -199,6 +201,8 @@ class Broker:
         elif report.exec_type in ("0", REJECTED):
             self.counts["acks"] += 1
             self.counts["rejects"] += report.exec_type == REJECTED
+            if report.exec_type == REJECTED:
+                self.reasons[report.text] += 1
         order = self.orders.get(report.orig_cl_ord_id) or self.orders.get(report.cl_ord_id)
         if order is None:
             return
@@ -217,6 +221,7 @@ class Broker:
 
     def _apply_reject(self, report: Report) -> None:
         self.counts["cancel_rejects" if report.msg_type == ORDER_CANCEL_REJECT else "message_rejects"] += 1
+        self.reasons[report.text] += 1
         order = self.orders.get(report.orig_cl_ord_id)
         if order is not None:
             order.pending = ""
@@ -241,6 +246,7 @@ class Broker:
             "sender": self.initiator.settings.sender_comp_id,
             "version": self.initiator.settings.begin_string,
             **{name: self.counts[name] for name in (*names, "message_rejects")},
+            "reasons": dict(self.reasons.most_common()),
             "unanswered": len(self.unanswered),
             "open_orders": len(self.orders),
             "positions": dict(sorted(self.positions.items())),
@@ -339,7 +345,12 @@ def common_options(description: str) -> argparse.ArgumentParser:
     add("--password", help="better: the environment variable FIXGW_PASSWORD, or a line on standard input")
     add("--version", choices=("FIX.4.2", "FIX.4.4"), default="FIX.4.4")
     add("--heartbeat", type=int, default=10, metavar="SECONDS")
-    add("--numbers", type=Path, metavar="FILE", help="keep sequence numbers here; without it Logon resets them")
+    add(
+        "--numbers",
+        type=Path,
+        metavar="FILE",
+        help="keep sequence numbers here, and go on from them; without it Logon resets them",
+    )
     add("--symbol", type=parse_listing, action="append", required=True, metavar="NAME[:PRICE[:TICK]]")
     add("--lot", type=int, default=100)
     add("--seed", default="0")

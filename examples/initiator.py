@@ -106,7 +106,7 @@ def text_of(message: simplefix.FixMessage) -> str:
 
 
 class Initiator:
-    """One FIX session. `numbers` without a file mean a new session each time: Logon says ResetSeqNumFlag(141)."""
+    """One FIX session. `numbers` without a file, or with a new one, begin it anew: Logon says ResetSeqNumFlag(141)."""
 
     def __init__(self, settings: Settings, on_message: Handler, numbers: Numbers | None = None) -> None:
         self.settings = settings
@@ -184,7 +184,7 @@ class Initiator:
     async def _log_on(self) -> None:
         settings = self.settings
         fields: list[tuple[int, object]] = [(98, 0), (108, settings.heartbeat_seconds)]
-        if not self.numbers.kept:
+        if not self.numbers.kept or self.numbers.next_in == 1:  # never logged on: there is nothing to go on from
             self.numbers.next_out = self.numbers.next_in = 1
             fields.append((141, "Y"))
         await self.send(LOGON, [*fields, (553, settings.username), (554, settings.password)])

@@ -138,6 +138,7 @@ async def test_rejected_orders_are_counted_and_gone(broker, venue):
     await broker.wait_for(lambda: not broker.unanswered)
     assert broker.orders == {}
     assert (broker.counts["rejects"], broker.counts["message_rejects"]) == (1, 1)
+    assert broker.summary()["reasons"] == {"unknown symbol": 1, "not now": 1}
 
 
 async def test_the_time_to_the_first_answer_is_measured_once(broker, venue):

@@ -190,17 +190,30 @@ async def test_a_logout_of_the_venue_is_answered_and_told(line, start):
     assert await reason(line, venue) == "the venue logged us out: good night"
 
 
+async def test_numbers_in_a_new_file_begin_the_session_anew_until_a_logon_was_answered(tmp_path, start):
+    first = Line(tmp_path / "numbers")
+    venue = start(first)
+    await venue.expect("35=A|34=1|141=Y")
+    await venue.send("35=5|58=wrong password")
+    assert await reason(first, venue) == "the venue refused the Logon: wrong password"
+    first.numbers.close()
+
+    second = Line(tmp_path / "numbers")
+    venue = start(second)
+    await venue.log_on()
+    await end(second, venue)
+
+
 async def test_numbers_in_a_file_outlive_the_connection_and_what_was_missed_comes(tmp_path, start):
     first = Line(tmp_path / "numbers")
     venue = start(first)
-    assert 141 not in await venue.expect("35=A|34=1|553=user")
-    await venue.send("35=A|98=0|108=10")
+    await venue.log_on()
     await end(first, venue)
     first.numbers.close()
 
     second = Line(tmp_path / "numbers")
     venue = start(second, next_out=5)
-    await venue.expect("35=A|34=3")
+    assert 141 not in await venue.expect("35=A|34=3")
     await venue.send("35=A|98=0|108=10")  # number 5: 3 and 4 were sent while we were away
     await venue.expect("35=2|34=4|7=3|16=0")
     await second.logged_on.wait()
