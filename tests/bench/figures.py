@@ -1,9 +1,12 @@
 """What a benchmark gives: figures with their names, units and conditions."""
 
 import platform
+import sysconfig
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from recovery import packet
 
 
 class Figure(NamedTuple):
@@ -25,7 +28,18 @@ def machine() -> str:
         pass
     turns = (time.perf_counter() - begin) * 1e3
     loop = f"a million empty loop turns took {turns:.0f} ms"
-    return f"CPython {platform.python_version()}, {platform.machine()}; {loop}, {_stolen():.0%} of busy time stolen"
+    return f"{program()}, {platform.machine()}; {loop}, {_stolen():.0%} of busy time stolen"
+
+
+def program() -> str:
+    """What runs: this Python, and whether it interprets our hot modules or has them as machine code.
+
+    A Python that was built without profile-guided optimization is slower.
+    """
+    optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    built = "" if optimized else " built without --enable-optimizations"
+    modules = "interpreted" if (packet.__file__ or "").endswith(".py") else "compiled modules"
+    return f"CPython {platform.python_version()}{built}, {modules}"
 
 
 def _stolen() -> float:
