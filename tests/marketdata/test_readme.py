@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 from marketdata import itch, moldudp64, requests
+from marketdata.feed import session_in_epoch
 from matching import events
 from matching.codes import Side
+from matching.operations import feed_session
 from tests.marketdata.stream import ShardStream
 
 README = (Path(itch.__file__).parent / "README.md").read_text(encoding="utf-8")
@@ -68,6 +70,12 @@ def test_limits_are_the_codes() -> None:
         f"every second for {moldudp64.END_OF_SESSION_DURATION // moldudp64.HEARTBEAT_INTERVAL} s",
     ):
         assert limit in README, limit
+
+
+def test_sessions_are_called_as_told() -> None:
+    session = feed_session(20251121, 1)
+    assert f"hexadecimal digits, `{session.decode()}`" in README
+    assert f"(`{session.decode()}` in epoch 2: `{session_in_epoch(session, 2).decode()}`;" in README
 
 
 def test_a_replace_that_trades_is_told_as_described() -> None:
