@@ -1,4 +1,5 @@
-"""Cancel on disconnect: who wants its orders gone when its connection is, and what becomes of them whatever dies."""
+"""Cancel on disconnect: who wants its orders gone when its connection is, and what becomes of them whatever dies. And
+what a cancel is told that comes too late."""
 
 import pytest
 
@@ -94,3 +95,28 @@ def test_a_cancel_on_disconnect_outlives_the_processes(down: str) -> None:
     else:
         venue.restart_gateway()
     assert list(venue.machines[1].engine.orders()) == []
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["FIX.4.4", "FIX.4.2"])
+def test_a_request_by_a_former_name_is_told_how_the_order_stands(at: int) -> None:
+    """A broker's engine takes OrdStatus(39) for the order's: a filled one must not seem to be open."""
+    venue = Venue()
+    brokers = trading(venue)
+    buyer, seller = brokers[at], brokers[1 - at]
+    buyer.order("a1", "buy", 100, "10")
+    buyer.replace("a2", "a1", "buy", 90, "10")
+    venue.settle()
+    told = []
+    for sold in (0, 40, 50):
+        if sold:
+            seller.order(f"s{sold}", "sell", sold, "10")
+            venue.settle()
+        buyer.cancel(f"c{sold}", "a1", "buy")
+        venue.settle()
+        told.append(buyer.take()[-1])
+    former = "58=OrigClOrdID(41) was replaced: the order goes by a newer ClOrdID(11)"
+    assert told == [
+        f"9 11=c0 41=a1 39=0 102=0 434=1 {former}",
+        f"9 11=c40 41=a1 39=1 102=0 434=1 {former}",
+        "9 11=c50 41=a1 39=2 102=0 434=1 58=the order is no longer open",
+    ]
