@@ -69,7 +69,12 @@ LAST_TAG_42: Final = 446
 LAST_TAG_44: Final = 956
 
 #: What the venue takes of later versions, and of its own: fields and values that a version does not have.
-CUSTOM_42: Final = frozenset((530, 531, 532, 533, 553, 554, 925, tags.DisplayQty))
+CUSTOM_42: Final = frozenset(
+    (
+        *(530, 531, 532, 533, 553, 554, 925, tags.DisplayQty),
+        *(552, 568, 569, 570, 571, 584, 585, 748, 749, 750, 880, 912),  # of inquiries and their answers
+    )
+)
 CUSTOM_44: Final = frozenset((tags.DisplayQty,))
 #: Market with leftover as limit is FIX 4.3's; at the close is FIX 4.3's, for the next auction FIX 5.0 SP2's.
 LATER_VALUES_42: Final = {40: " K", 59: " 7 B"}
@@ -123,7 +128,7 @@ VALUES_42: Final[dict[int, str]] = {
 }
 
 #: Required body tags by MsgType(35).
-_MESSAGES: Final[dict[bytes, tuple[int, ...]]] = {
+MESSAGES_44: Final[dict[bytes, tuple[int, ...]]] = {
     values.HEARTBEAT: (),
     values.TEST_REQUEST: (112,),
     values.RESEND_REQUEST: (7, 16),
@@ -139,25 +144,23 @@ _MESSAGES: Final[dict[bytes, tuple[int, ...]]] = {
     values.SECURITY_STATUS: (55,),
     values.ORDER_MASS_CANCEL_REQUEST: (11, 530, 60),
     values.ORDER_MASS_CANCEL_REPORT: (37, 530, 531),
+    values.ORDER_MASS_STATUS_REQUEST: (584, 585),
+    values.TRADE_CAPTURE_REPORT_REQUEST: (568, 569),
+    values.TRADE_CAPTURE_REPORT: (571, 570, 55, 32, 31, 75, 60),
+    values.TRADE_CAPTURE_REPORT_REQUEST_ACK: (568, 569, 749, 750, 55),
     values.EXECUTION_REPORT: (37, 17, 150, 39, 55, 54, 151, 14, 6),
     values.ORDER_CANCEL_REJECT: (37, 11, 41, 39, 434),
     values.BUSINESS_MESSAGE_REJECT: (372, 380),
     values.NEWS: (148,),
 }
-MESSAGES_42: Final[dict[bytes, tuple[int, ...]]] = _MESSAGES | {
+MESSAGES_42: Final[dict[bytes, tuple[int, ...]]] = MESSAGES_44 | {
     values.NEW_ORDER_SINGLE: (11, 21, 55, 54, 60, 40),
     values.ORDER_CANCEL_REPLACE_REQUEST: (41, 11, 21, 55, 54, 60, 40),
     values.EXECUTION_REPORT: (37, 17, 20, 150, 39, 55, 54, 151, 14, 6),
 }
-MESSAGES_44: Final[dict[bytes, tuple[int, ...]]] = _MESSAGES | {
-    values.ORDER_MASS_STATUS_REQUEST: (584, 585),
-    values.TRADE_CAPTURE_REPORT_REQUEST: (568, 569),
-    values.TRADE_CAPTURE_REPORT: (571, 570, 55, 32, 31, 75, 60),
-    values.TRADE_CAPTURE_REPORT_REQUEST_ACK: (568, 569, 749, 750, 55),
-}
 
-#: Every message type of the version: what is not among them is no MsgType at all. FIX 4.2 has no mass cancel: the venue
-#: takes FIX 4.3's.
+#: Every message type of the version: what is not among them is no MsgType at all. FIX 4.2 has no mass cancel, and asks
+#: for one order only: the venue takes FIX 4.3's mass cancel and FIX 4.4's inquiries.
 KNOWN_42: Final = "0 1 2 3 4 5 6 7 8 9 A B C D E F G H J K L M N P Q R S T V W X Y Z a b c d e f g h i j k l m"
 KNOWN_44: Final = (
     KNOWN_42

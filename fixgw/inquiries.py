@@ -16,7 +16,8 @@ than MAX_NAME_BYTES is declined, and not repeated at all.
 Orders and fills that are asked about are always the session's own firm's: its participant stands in the inquiry, and
 nothing of the message can name another.
 
-Source: FIX 4.2, volume 1 and FIX 4.4, volumes 3 and 4 (the messages and their answers). FIX 4.2 has H and e.
+Source: FIX 4.2, volume 1 and FIX 4.4, volumes 3 and 4 (the messages and their answers). FIX 4.2 has H and e; the venue
+takes AF and AD in it all the same.
 """
 
 from collections.abc import Iterable, Mapping

@@ -384,8 +384,8 @@ def order_status(version: str) -> list[str]:
     return stage.told(start)
 
 
-def mass_status() -> list[str]:
-    stage = Stage(V44).log_on()
+def mass_status(version: str) -> list[str]:
+    stage = Stage(version).log_on()
     stage.order("a1", 2, 300, "10.00")
     stage.order("a2", 1, 50, "9.50")
     start = len(stage.lines)
@@ -394,8 +394,8 @@ def mass_status() -> list[str]:
     return stage.told(start)
 
 
-def trades() -> list[str]:
-    stage = Stage(V44).log_on()
+def trades(version: str) -> list[str]:
+    stage = Stage(version).log_on()
     stage.order("a1", 2, 300, "10.00")
     stage.counter("b1", "buy", 100, "10.00")
     stage.counter("b2", "buy", 50, "10.00")
@@ -451,8 +451,10 @@ SCENES: dict[str, Callable[[], list[str]]] = {
     "replace-44": lambda: replace(V44),
     "order-status-42": lambda: order_status(V42),
     "order-status-44": lambda: order_status(V44),
-    "mass-status": mass_status,
-    "trades": trades,
+    "mass-status-42": lambda: mass_status(V42),
+    "mass-status-44": lambda: mass_status(V44),
+    "trades-42": lambda: trades(V42),
+    "trades-44": lambda: trades(V44),
     "reports-42": lambda: reports(V42),
     "reports-44": lambda: reports(V44),
 }

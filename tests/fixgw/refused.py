@@ -136,25 +136,23 @@ INQUIRIES = {
 
 def _inquiries_not_answered(version: str) -> set[Refusal]:
     stage = Stage(version).log_on()
-    types = [each for each in INQUIRIES if version == V44 or each in "He"]
 
     def ask(count: int, symbol: str = "ALPHA") -> None:
-        for msg_type in types * count:
+        for msg_type in [*INQUIRIES] * count:
             stage.amber.send(msg_type, f"{INQUIRIES[msg_type]}{symbol}|")
         stage.venue.settle()
         stage.venue.now += 5_000_000_000
 
     ask(1)
     ask(1, "OMEGA")
-    for msg_type in types:
+    for msg_type in INQUIRIES:
         stage.send(msg_type, INQUIRIES[msg_type].replace("=", f"={'n' * 65}", 1) + "ALPHA|")
     ask(MAX_OPEN + 1)
     stage.venue.kill_shard(1)
     ask(1)
-    if version == V44:
-        stage.send("AF", "584=m|585=8|")
-        stage.send("AD", "568=t|569=3|")
-        stage.send("AD", "568=t|569=1|263=1|")
+    stage.send("AF", "584=m|585=8|")
+    stage.send("AD", "568=t|569=3|")
+    stage.send("AD", "568=t|569=1|263=1|")
     stage.send("e", "324=s|55=ALPHA|263=2|")
     watches = stage.venue.router.shards[1].watches
     for instrument_id in range(2, MAX_WATCHED + 2):

@@ -22,7 +22,16 @@ from fixgw.dictionary import (
     TYPES,
     Dictionary,
 )
-from fixgw.values import ORDER_MASS_CANCEL_REPORT, ORDER_MASS_CANCEL_REQUEST, BusinessRejectReason, SessionRejectReason
+from fixgw.values import (
+    ORDER_MASS_CANCEL_REPORT,
+    ORDER_MASS_CANCEL_REQUEST,
+    ORDER_MASS_STATUS_REQUEST,
+    TRADE_CAPTURE_REPORT,
+    TRADE_CAPTURE_REPORT_REQUEST,
+    TRADE_CAPTURE_REPORT_REQUEST_ACK,
+    BusinessRejectReason,
+    SessionRejectReason,
+)
 from tests.fixgw.fixtalk import wire
 
 BUSINESS = BusinessRejectReason
@@ -34,8 +43,18 @@ RENAMED_42 = {22: "IDSource", 32: "LastShares", 33: "LinesOfText", 211: "PegDiff
 #: FIX 4.2 has no SEQNUM; tags that have grown another type since.
 SAME_TYPE_42 = {"SEQNUM": "INT", "NUMINGROUP": "INT", "FLOAT": "PRICEOFFSET"}
 
-#: What the venue took from FIX.4.3 on, so that brokers of FIX.4.2 can have it too.
-LATER_MESSAGES = {b"FIX.4.2": {ORDER_MASS_CANCEL_REQUEST, ORDER_MASS_CANCEL_REPORT}, b"FIX.4.4": set()}
+#: What the venue took from FIX.4.3 and FIX.4.4, so that brokers of FIX.4.2 can have it too.
+LATER_MESSAGES = {
+    b"FIX.4.2": {
+        ORDER_MASS_CANCEL_REQUEST,
+        ORDER_MASS_CANCEL_REPORT,
+        ORDER_MASS_STATUS_REQUEST,
+        TRADE_CAPTURE_REPORT_REQUEST,
+        TRADE_CAPTURE_REPORT,
+        TRADE_CAPTURE_REPORT_REQUEST_ACK,
+    },
+    b"FIX.4.4": set(),
+}
 LATER_VALUES = {b"FIX.4.2": LATER_VALUES_42, b"FIX.4.4": LATER_VALUES_44}
 
 

@@ -182,11 +182,16 @@ def test_a_trade_request_that_makes_no_sense(asked: str, answer: str) -> None:
     assert amber.reports()[-1][tags.TradeRequestStatus] == b"2"
 
 
-@pytest.mark.parametrize("msg_type", ["AF", "AD"])
-def test_fix_42_has_neither(msg_type: str) -> None:
+def test_fix_42_has_neither_and_is_answered_all_the_same() -> None:
     venue = Venue()
-    _, birch = trading(venue)
-    assert told(venue, birch, msg_type, "11=x|") == ["3 373=11 58=Invalid MsgType(35)"]
+    amber, birch = trading(venue)
+    birch.order("b1", "sell", 30, "10")
+    amber.order("a1", "buy", 10, "10")
+    assert told(venue, birch, "AF", "584=m|585=7|") == ["8 11=b1 150=1 39=1 151=20 14=10 912=Y"]
+    assert birch.reports()[-1][tags.ExecTransType] == b"3"
+    [fill] = told(venue, birch, "AD", "568=t|569=0|")
+    assert fill.startswith("AE 571=")
+    assert birch.reports()[-1][tags.ExecID] == birch.reports()[-3][tags.ExecID]
 
 
 # --- no answer --------------------------------------------------------------------------------------------------------
