@@ -20,6 +20,7 @@ from recovery import packet
 from recovery.alarm import now_ns
 from recovery.multicast import Address
 from recovery.packet import REQUEST_BYTES, GarbledPacket
+from recovery.pump import open_listeners
 from recovery.reader import Reader
 from recovery.retransmitter import Retransmitter
 
@@ -57,13 +58,12 @@ class LongAnswers:
 
     async def serve(self, address: Address, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Where the port is taken by another program, there are long answers elsewhere only."""
-        host, port = address
         try:
-            listeners = await trio.open_tcp_listeners(port, host=host)
+            listeners = await open_listeners(address)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            _log.error("no long ranges are served: TCP port %d of %s is taken by another program", port, host)
+            _log.error("no long ranges are served: %s", error.strerror)
             task_status.started()
             return
         task_status.started()

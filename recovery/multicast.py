@@ -103,8 +103,11 @@ class Sender:
 
 
 def open_receiver(address: Address, interface: str = "127.0.0.1") -> socket.socket:
-    """A socket that hears what is sent to `address`: a group, joined on `interface`, or an address of this host."""
-    host, _ = address
+    """A socket that hears what is sent to `address`: a group, joined on `interface`, or an address of this host.
+
+    Raises OSError, whose text names the address.
+    """
+    host, port = address
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         receiver.setblocking(False)
@@ -117,9 +120,10 @@ def open_receiver(address: Address, interface: str = "127.0.0.1") -> socket.sock
             receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
         else:
             receiver.bind(address)
-    except BaseException:
+    except OSError as error:
         receiver.close()
-        raise
+        where = f"{host}:{port} on {interface}" if is_multicast(host) else f"{host}:{port}"
+        raise OSError(error.errno, f"cannot hear UDP {where}: {error.strerror}") from None
     return receiver
 
 

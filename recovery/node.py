@@ -35,6 +35,7 @@ from recovery.journal_reader import JournalError
 from recovery.links import Links, NotPrimary
 from recovery.multicast import Address, Destination, Sender, drain, open_receiver, send_to
 from recovery.primary import MAX_UNCOMMITTED, Primary
+from recovery.pump import open_listeners
 from recovery.replica import SERVERS, STREAM, Replica, ReplicaDiverged, Role
 from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Retransmitter
@@ -482,8 +483,8 @@ async def _run_replica(
         if not config.alone:
             control = stack.enter_context(closing(open_receiver(here.control)))
             heard = stack.enter_context(closing(open_receiver(here.stream, config.stream.interface)))
-        listeners = await trio.open_tcp_listeners(here.link[1], host=here.link[0])
-        service = await trio.open_tcp_listeners(here.control[1], host=here.control[0])
+        listeners = await open_listeners(here.link)
+        service = await open_listeners(here.control)
         node.link_address = listeners[0].socket.getsockname()[:2]
         node.service_address = service[0].socket.getsockname()[:2]
         node.request_address = requests.getsockname()

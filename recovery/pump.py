@@ -12,6 +12,7 @@ import trio
 
 from recovery.alarm import Alarm, now_ns
 from recovery.frames import LinkError
+from recovery.multicast import Address
 
 RECEIVE_BYTES = 65_536
 SEND_TIMEOUT = 3.0
@@ -109,3 +110,12 @@ class Pump:
             await self._stream.send_all(data)
         if scope.cancelled_caught:
             raise LinkError("the peer does not read")
+
+
+async def open_listeners(address: Address) -> list[trio.SocketListener]:
+    """Raises OSError, whose text names the address."""
+    host, port = address
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on TCP {host}:{port}: {error.strerror}") from error

@@ -116,3 +116,12 @@ def test_an_answer_to_where_nothing_can_be_sent_is_lost(address):
     """A forged request may name port 0 as its own: that must end no server."""
     with open_receiver(("127.0.0.1", 0)) as sender:
         assert send_to(sender, [b"answer", b"another"], address) == 2
+
+
+def test_an_address_that_is_taken_or_is_not_ours_is_named():
+    with open_receiver(("127.0.0.1", 0)) as taken:
+        host, port = taken.getsockname()
+        with pytest.raises(OSError, match=rf"cannot hear UDP {host}:{port}: Address already in use"):
+            open_receiver((host, port))
+    with pytest.raises(OSError, match=rf"cannot hear UDP {GROUP}:7111 on 198\.51\.100\.1: No such device"):
+        open_receiver((GROUP, 7111), "198.51.100.1")

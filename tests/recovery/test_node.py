@@ -206,6 +206,17 @@ async def test_bad_peers_are_told_and_disturb_nobody(tmp_path, port, nursery):
         nursery.cancel_scope.cancel()
 
 
+async def test_a_port_that_another_program_has_is_named(tmp_path, port):
+    (taken,) = await trio.open_tcp_listeners(free_address()[1], host="127.0.0.1")
+    async with taken:
+        host, number = taken.socket.getsockname()
+        addresses = ReplicaAddresses((host, number), free_address(), free_address(), (GROUP, port))
+        destination = Destination(((GROUP, port),))
+        config = ReplicaConfig(1, 1, {1: addresses}, tmp_path / "s", "quorum", "disk", KEYS, b"a key", destination)
+        with pytest.raises(OSError, match=f"cannot listen on TCP {host}:{number}: Address already in use"):
+            await run_replica(config, FileCoordinator(tmp_path / "c"), Adder)
+
+
 async def test_strangers_are_bounded(tmp_path, port):
     async with running(tmp_path, port) as node:
         streams = [await trio.open_tcp_stream(*node.link_address) for _ in range(MAX_STRANGERS)]
