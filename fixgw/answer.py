@@ -70,7 +70,7 @@ class Answer:
             self._shard_ids.clear()
             self.phase = found.phase
             return [trading_status.answer(self.inquiry, found.phase, self._dialect, now)]
-        if isinstance(found, queries.QueryRefused):
+        if isinstance(found, queries.QueryRefused) and self.inquiry.msg_type == values.SECURITY_STATUS_REQUEST:
             self._shard_ids.clear()
             return [history.declined(self.inquiry, NOT_LISTED, self._dialect, now)]
         return self.failed(now)

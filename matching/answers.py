@@ -1,6 +1,8 @@
 """What a shard answers to the questions in `queries`, from its state and changing nothing.
 
-An order of the day is found wherever it is: resting, closed, or between two transactions with more to trade.
+An order of the day is found wherever it is: resting, closed, or between two transactions with more to trade. While a
+day begins, those that are yet to be carried over into it do not stand by order id: a few are looked through, and where
+there are many the question is refused until all are carried over.
 """
 
 from bisect import bisect_right
@@ -47,6 +49,8 @@ _MAX_LOOKED_AT: Final = 16 * MAX_ITEMS
 #: Whoever never came has no orders and no trades.
 _NOBODY: Final = Participant(0)
 
+_DAY_BEGINS: Final = QueryRefused("a day begins and its many orders are not all carried over yet: ask again in seconds")
+
 _match_number: Final = attrgetter("match_number")
 
 
@@ -55,7 +59,7 @@ def answer(state: State, query: Query) -> Answer:
     if isinstance(query, OpenOrders):
         return _open_orders(state, query)
     if isinstance(query, OrderById):
-        return OrderFound(_order(state, query.order_id))
+        return _order_by_id(state, query.order_id)
     if isinstance(query, OrderByClOrdId):
         return OrderFound(_order_by_cl_ord_id(state, query))
     if isinstance(query, Fills):
@@ -63,25 +67,29 @@ def answer(state: State, query: Query) -> Answer:
     if isinstance(query, BookDepth):
         return _book(state, query)
     assert isinstance(query, StateDigest)
-    count = sum(participant.order_count() for participant in state.participants.values())
     return DigestFound(
         digest(state),
         state.day,
         state.last_day,
         state.last_order_id,
         state.last_match_number,
-        count + len(state.sweeps()),
+        _order_count(state) + len(state.sweeps()),
     )
+
+
+def _order_count(state: State) -> int:
+    """Of all orders that rest."""
+    return sum(participant.order_count() for participant in state.participants.values())
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
-def _open_orders(state: State, query: OpenOrders) -> OrdersFound:
+def _open_orders(state: State, query: OpenOrders) -> OrdersFound | QueryRefused:
     """A page costs what it may hold, however many orders there are: a query stops what it asks for that long."""
     participant = state.participants.get(query.participant_id, _NOBODY)
-    if participant.order_count() > _MAX_SORTED and not state.is_renewing():
-        return _open_orders_of_many(state, query)
+    if participant.order_count() > _MAX_SORTED:
+        return _DAY_BEGINS if state.is_renewing() else _open_orders_of_many(state, query)
     live: dict[int, Order | Sweep] = {each.terms.order_id: each for each in participant.orders()}
     live.update(
         {each.terms.order_id: each for each in state.sweeps() if each.terms.participant_id == query.participant_id}
@@ -133,14 +141,21 @@ def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | No
     return None if named is None else _order(state, abs(named))
 
 
+def _order_by_id(state: State, order_id: int) -> OrderFound | QueryRefused:
+    found = _order(state, order_id)
+    if found is None and state.is_renewing():
+        if _order_count(state) > _MAX_SORTED:
+            return _DAY_BEGINS
+        orders = (order for participant in state.participants.values() for order in participant.orders())
+        found = _told(next((order for order in orders if order.terms.order_id == order_id), None))
+    return OrderFound(found)
+
+
 def _order(state: State, order_id: int) -> OrderStatus | None:
     """What is or became of an order."""
     sweep = state.sweep(order_id)
     if sweep is not None:
         return _open(sweep.terms, sweep)
-    if state.is_renewing():  # those that are yet to be carried over do not stand by order id
-        orders = (order for participant in state.participants.values() for order in participant.orders())
-        return _told(next((order for order in orders if order.terms.order_id == order_id), None))
     return _told(state.outcome(order_id))
 
 

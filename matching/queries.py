@@ -15,6 +15,9 @@ An answer has at most `MAX_ITEMS` rows. Where `more` is true, ask again *after* 
 never changes under them, so going on misses nothing that was there and repeats nothing. A page of open orders may have
 fewer rows, or none, and more to come: it says itself `after` which order id to ask on. What a participant may ask is
 for the asker to decide: a shard answers about anybody.
+
+While a day begins with very many orders that go over into it, some questions about one order or about the orders of one
+participant are refused: they are to be asked again, in seconds.
 """
 
 from typing import Final

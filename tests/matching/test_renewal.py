@@ -18,10 +18,21 @@ from matching.events import (
     OrderRestated,
     SystemEventOccurred,
 )
-from matching.queries import OpenOrders, OrderByClOrdId, OrderById, OrderFound, OrdersFound
+from matching.queries import (
+    MAX_ITEMS,
+    OpenOrders,
+    OrderByClOrdId,
+    OrderById,
+    OrderFound,
+    OrdersFound,
+    QueryRefused,
+)
 from tests.matching.market import BUY, GTC, LIMIT, PEGGED, PRICE, SELL, STOP, open_names, opened, order, say
 
 GTD = 6
+#: More than are looked through for one question.
+MANY = 4 * MAX_ITEMS + 1
+LAST = b"%d" % (MANY - 1)
 
 
 def over_night(max_events: int = 128) -> tuple[Engine, list[Event], list[Event]]:
@@ -138,6 +149,39 @@ def test_while_the_day_begins_each_order_is_told_as_live() -> None:
         engine.apply(Continue(), 40, 0)
         steps += 1
     assert steps == 4, "the morning takes several transactions"
+
+
+def test_while_a_day_begins_with_many_orders_nobody_looks_through_all_of_them() -> None:
+    """A question stops the shard for as long as it takes: some are to be asked again when all are carried over."""
+    engine = opened()
+    for number in range(MANY):
+        order(engine, f"{number}", BUY, 1, PRICE - 50 * (number // 250), time_in_force=GTC)
+    first, last = (each.terms.order_id for each in (engine._state.sessions[10].orders[name] for name in (b"0", LAST)))
+    say(engine, EndDay(1))
+    engine.apply(StartDay(2, b"S", 0), 20, 0)
+    assert engine.pending
+    for question in (OrderById(last), OrderById(last + 1), OpenOrders(1)):
+        answer = engine.answer(question)
+        assert isinstance(answer, QueryRefused)
+        assert "ask again" in answer.text
+    assert cl_ord_id(engine, OrderById(first)) == b"0", "it is carried over already"
+    assert cl_ord_id(engine, OrderByClOrdId(10, LAST)) == LAST
+    assert engine.answer(OpenOrders(2)) == OrdersFound([], False)
+    while engine.pending:
+        engine.apply(Continue(), 20, 0)
+    assert cl_ord_id(engine, OrderById(last)) == LAST
+    assert engine.answer(OrderById(last + 1)) == OrderFound(None)
+    page = engine.answer(OpenOrders(1))
+    assert isinstance(page, OrdersFound)
+    assert len(page.orders) == MAX_ITEMS
+
+
+def cl_ord_id(engine: Engine, question: OrderById | OrderByClOrdId) -> bytes:
+    """Of the order that is found."""
+    found = engine.answer(question)
+    assert isinstance(found, OrderFound)
+    assert found.order is not None
+    return found.order.terms.cl_ord_id
 
 
 def test_order_ids_of_many_days_stand_in_one_order() -> None:
