@@ -14,6 +14,7 @@ from recovery.control import (
     Control,
     Listening,
     Prepare,
+    Pull,
     Silent,
     is_control,
     make_control,
@@ -141,9 +142,11 @@ def test_a_primary_that_hears_again_is_left_in_peace():
     backup = Backup()
     backup.grow_deaf(CUT + SILENCE + 1)
     backup.wake(CUT + SILENCE + SPREAD)
-    backup.beat(CUT + SILENCE + HEARTBEAT_INTERVAL, 3 * MILLI)
+    now = CUT + SILENCE + HEARTBEAT_INTERVAL
+    backup.beat(now, 3 * MILLI)
     assert backup.replica.campaign is None
-    assert not backup.agrees(CUT + SILENCE + HEARTBEAT_INTERVAL)
+    assert not backup.agrees(now)
+    assert backup.replica.next_deadline() == now + SILENCE + SPREAD
 
 
 def test_whom_nobody_agrees_with_asks_again_after_a_pause_and_raises_nothing():
@@ -188,6 +191,51 @@ def test_what_a_primary_could_not_be_answered_for_want_of_its_heartbeats_is_no_d
     assert backup.wake(healed + HEARTBEAT_INTERVAL - 1) == []
 
 
+@pytest.mark.parametrize(
+    ("interval", "forgiven"),
+    [
+        (HEARTBEAT_INTERVAL + 20 * MILLI, False),
+        (2 * HEARTBEAT_INTERVAL, False),  # one was lost on its way
+        (2 * HEARTBEAT_INTERVAL + MILLI, True),
+    ],
+)
+def test_only_a_heartbeat_that_is_late_by_more_than_an_interval_shows_that_there_was_nothing_to_answer(
+    interval, forgiven
+):
+    backup = Backup()
+    now = CUT - HEARTBEAT_INTERVAL
+    while now + HEARTBEAT_INTERVAL < CUT + SILENCE:
+        now += interval
+        backup.beat(now, now - CUT)
+    missed_since = now if forgiven else CUT
+    assert backup.replica.next_deadline() == missed_since + SILENCE + SPREAD
+
+
+def test_a_primary_that_was_deaf_before_its_heartbeats_were_lost_is_deaf_for_as_long_after():
+    backup = Backup()
+    backup.grow_deaf(CUT + 3 * HEARTBEAT_INTERVAL)  # the last one is heard an interval before
+    healed = CUT + 6 * HEARTBEAT_INTERVAL
+    backup.beat(healed, healed - CUT)
+    assert backup.replica.next_deadline() == CUT + 3 * HEARTBEAT_INTERVAL + SILENCE + SPREAD
+
+
+def test_a_primary_that_others_answered_while_its_heartbeats_were_lost_has_nothing_to_its_credit():
+    backup = Backup()
+    healed = CUT + 10 * HEARTBEAT_INTERVAL
+    for now in range(healed, healed + SILENCE, HEARTBEAT_INTERVAL):
+        backup.beat(now, now - healed)
+    assert backup.replica.next_deadline() == healed + SILENCE + SPREAD
+
+
+def test_a_primary_is_judged_from_its_first_packet_on_whatever_it_says_of_the_time_before():
+    backup = Backup()
+    begun = CUT + 20 * HEARTBEAT_INTERVAL
+    backup.hear(make_packet(PacketHeader(1, 2, 0, 0, 1, 0)), begun)
+    for now in range(begun + HEARTBEAT_INTERVAL, begun + SILENCE, HEARTBEAT_INTERVAL):
+        backup.hear(make_heartbeat(1, 2, 1, 0, EpochStart(), 3, now - begun + HEARTBEAT_INTERVAL), now)
+    assert backup.replica._silent_at == begun + SILENCE + SPREAD
+
+
 def test_a_candidate_does_not_answer_for_the_deaf_primary_before_it():
     backup = Backup()
     backup.grow_deaf(CUT + SILENCE + 1)
@@ -214,10 +262,10 @@ def test_who_may_not_acknowledge_yet_says_that_it_listens():
 
 
 class Primary:
-    """Replica 1 of three leads; the test plays the others."""
+    """Replica 1 leads; the test plays the others."""
 
-    def __init__(self, mode: Mode = "quorum") -> None:
-        self.replica = replica = Replica(1, 1, (1, 2, 3), Adder, mode=mode, durability="disk", draw=lambda _: 0)
+    def __init__(self, mode: Mode = "quorum", replica_ids: tuple[int, ...] = (1, 2, 3)) -> None:
+        self.replica = replica = Replica(1, 1, replica_ids, Adder, mode=mode, durability="disk", draw=lambda _: 0)
         replica.start(0)
         replica._owner = 1
         replica._promise_epoch(1, 1)
@@ -246,7 +294,7 @@ def test_a_primary_says_for_how_long_no_majority_has_answered():
         now = turn * HEARTBEAT_INTERVAL
         told.append(primary.beat(now))
         if turn < 3:
-            answer = Listening(2, 1) if turn == 1 else Ack(3, 1, 0)
+            answer = (Ack(3, 1, 0), Listening(2, 1), Pull(3, 1, 0, 0))[turn]
             primary.replica.receive_datagram(make_control(1, answer), now + 2 * MILLI)
     assert told == [each * MILLI for each in (0, 48, 48, 48, 98, 148, 198, 248)]
 
@@ -261,6 +309,46 @@ def test_a_primary_that_was_asleep_does_not_take_that_for_deafness():
     primary = Primary()
     primary.beat(0)
     assert primary.beat(HEARTBEAT_INTERVAL + 10 * MAJORITY_TIMEOUT) == HEARTBEAT_INTERVAL
+
+
+@pytest.mark.parametrize(("answering", "deaf"), [([2], True), ([2, 4], False)])
+def test_two_of_five_are_no_majority(answering, deaf):
+    primary = Primary(replica_ids=(1, 2, 3, 4, 5))
+    for now in range(0, 5 * HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL):
+        told = primary.beat(now)
+        for peer in answering:
+            primary.replica.receive_datagram(make_control(1, Ack(peer, 1, 0)), now)
+    assert told == (4 if deaf else 1) * HEARTBEAT_INTERVAL
+
+
+@pytest.mark.parametrize(
+    ("late", "told"), [(HEARTBEAT_INTERVAL, 2 * HEARTBEAT_INTERVAL), (HEARTBEAT_INTERVAL + MILLI, HEARTBEAT_INTERVAL)]
+)
+def test_a_primary_leaves_out_only_a_sleep_of_more_than_an_interval(late, told):
+    primary = Primary()
+    primary.beat(0)
+    assert primary.beat(HEARTBEAT_INTERVAL + late) == told
+
+
+def test_a_primary_that_was_asleep_and_has_read_an_answer_since_was_answered_no_later_than_now():
+    primary = Primary()
+    primary.beat(0)
+    woken = HEARTBEAT_INTERVAL + 10 * MAJORITY_TIMEOUT
+    primary.replica.receive_datagram(make_control(1, Ack(3, 1, 0)), woken)
+    assert primary.beat(woken) == 0
+
+
+def test_a_primary_that_no_majority_answers_says_so_for_as_long_as_it_may_and_then_nothing():
+    primary = Primary()
+    told = [primary.beat(now) for now in range(0, MAJORITY_TIMEOUT + 1, HEARTBEAT_INTERVAL)]
+    assert told[-1] == MAJORITY_TIMEOUT
+    assert primary.beat(MAJORITY_TIMEOUT + HEARTBEAT_INTERVAL) is None
+    assert primary.replica.role is Role.FENCED
+
+
+def test_a_primary_without_peers_needs_nobodys_answer():
+    primary = Primary(replica_ids=(1,))
+    assert {primary.beat(turn * HEARTBEAT_INTERVAL) for turn in range(20)} == {0}
 
 
 def test_a_primary_in_mode_async_needs_nobodys_answer():
