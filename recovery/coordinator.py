@@ -114,8 +114,8 @@ async def join(
         if record.replicas and record.replicas.keys() != named.keys():
             known = ", ".join(record.replicas)
             raise ReplicaSetDiffers(
-                f"replica {replica}: the replicas are {', '.join(named)} here, but {known} for the coordinator. A shard "
-                "keeps those that it began with: start it with the configuration that names them"
+                f"replica {replica}: the replicas are {', '.join(named)} here, but {known} for the coordinator. A "
+                "shard keeps those that it began with: start it with the configuration that names them"
             )
         if promised_epoch > record.epoch and len(named) > 1:
             raise _record_lost(replica, promised_epoch, record.epoch)

@@ -150,7 +150,7 @@ async def test_replicas_that_disagree_on_who_they_are_do_not_serve(tmp_path):
     coordinator = FileCoordinator(tmp_path / "epoch.json")
     await join(coordinator, 1, TWO, 0)
     with pytest.raises(
-        ReplicaSetDiffers, match="the replicas are 1, 3 here, but 1, 2 for the coordinator. A shard keeps"
+        ReplicaSetDiffers, match=r"replicas are 1, 3 here, but 1, 2 for the coordinator\. A shard keeps"
     ):
         await join(coordinator, 3, {1: TWO[1], 3: TWO[2]}, 0)
 
