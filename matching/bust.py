@@ -1,8 +1,9 @@
 """A trade of the day undone: TradeBusted.
 
 Both orders lose what they executed in it; the quantity does not come back to them, what is open stays as it is. An
-order that was done, filled or expired, ends as canceled. The trade stays among the day's, marked. Refused are a trade
-that the day does not know (UNKNOWN_TRADE) or that was busted before (ALREADY_BUSTED), and any while no day is open:
+order that was done, filled or expired, ends as canceled. What the trade set off stands, the last sale and the reference
+price, too. The trade stays among the day's, marked. Refused are a trade that the day does not know (UNKNOWN_TRADE) or
+that was busted before (ALREADY_BUSTED), and any while no day is open:
 nobody would hear of it.
 """
 

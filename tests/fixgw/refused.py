@@ -111,8 +111,10 @@ def _refused_orders(version: str) -> set[Refusal]:
     stage.operate(CancelSession(stage.amber.session_id))
     stage.order("l1", 1, 10, "10.00")
     stage.operate(SourceLost(SOURCE))
+    stage.order("y1", 1, 10, "1.00", "59=1|")
     stage.operate(EndDay(20261122))
     stage.order("z1", 1, 10, "10.00")
+    stage.cancel("z2", "y1", 1)
     return refusals(stage.heard)
 
 
