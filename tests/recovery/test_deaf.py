@@ -117,6 +117,21 @@ def test_who_agrees_with_another_leaves_it_the_first_try_once():
     assert Canvass(1, 1) in backup.wake(first_try_ends)
 
 
+def test_who_agrees_with_another_canvasses_no_sooner_for_it():
+    backup = Backup()
+    last = CUT - HEARTBEAT_INTERVAL
+    backup.spread = 30 * MILLI
+    now = last + SILENCE + SPREAD
+    for _ in range(2):
+        assert Canvass(1, 1) in backup.wake(now)
+        now += CANVASS_TIMEOUT
+        backup.wake(now)  # in vain
+        now += 30 * MILLI
+    assert now > last + SILENCE + FIRST_TRY
+    assert backup.agrees(now - MILLI)
+    assert backup.replica.next_deadline() == now
+
+
 @pytest.mark.parametrize("unanswered", [0, HEARTBEAT_INTERVAL, SILENCE - HEARTBEAT_INTERVAL - MILLI])
 def test_a_primary_that_is_answered_now_and_then_is_missed_by_nobody(unanswered):
     backup = Backup()
@@ -264,7 +279,7 @@ def test_who_may_not_acknowledge_yet_says_that_it_listens():
 class Primary:
     """Replica 1 leads; the test plays the others."""
 
-    def __init__(self, mode: Mode = "quorum", replica_ids: tuple[int, ...] = (1, 2, 3)) -> None:
+    def __init__(self, mode: Mode = "quorum", replica_ids: tuple[int, ...] = (1, 2, 3), begun: int = 0) -> None:
         self.replica = replica = Replica(1, 1, replica_ids, Adder, mode=mode, durability="disk", draw=lambda _: 0)
         replica.start(0)
         replica._owner = 1
@@ -272,8 +287,8 @@ class Primary:
         replica.stable.complete(1)
         replica.records_to_write()
         replica.synced(replica.stable.written, 0)
-        replica.become_primary(0)
-        replica.datagrams_to_send(0)
+        replica.become_primary(begun)
+        replica.datagrams_to_send(begun)
 
     def beat(self, now: int) -> int | None:
         """What its heartbeat says, if there is one."""
@@ -309,6 +324,14 @@ def test_a_primary_that_was_asleep_does_not_take_that_for_deafness():
     primary = Primary()
     primary.beat(0)
     assert primary.beat(HEARTBEAT_INTERVAL + 10 * MAJORITY_TIMEOUT) == HEARTBEAT_INTERVAL
+
+
+def test_a_new_primary_waits_for_answers_from_its_beginning_on_and_misses_nobody():
+    primary = Primary(begun=CUT)
+    assert [primary.beat(CUT), primary.beat(CUT + HEARTBEAT_INTERVAL)] == [0, HEARTBEAT_INTERVAL]
+    primary.replica.receive_datagram(make_control(1, Canvass(2, 1)), CUT + SILENCE)
+    said = primary.replica.datagrams_to_send(CUT + SILENCE)
+    assert not any(is_control(data) for _, data in said)
 
 
 @pytest.mark.parametrize(("answering", "deaf"), [([2], True), ([2, 4], False)])
