@@ -199,6 +199,8 @@ def as_table(config: Config, found: Sequence[Found]) -> str:
     rows: list[Row] = [{"shard": each.shard, **row} for each in found for row in each.rows]
     lines = [query_tables.table(rows), "", *(each.about for each in found if each.about)]
     for each in found:
+        if not (each.told or each.tx):
+            continue  # nobody was there to say it
         text = f"{each.shard} as of transaction {each.tx}"
         if config.shard(each.shard).mode == "async":
             text += ", which may still be lost with its primary (mode async)"

@@ -198,6 +198,9 @@ async def test_positions_tell_why_there_is_no_quorum(exchange: Exchange, capsys:
         "shard s1 has no quorum: 1 of 3 replicas can vote\n"
         "s1 as of transaction 812\n"
     )
+    exchange.stop("s1", 1)
+    assert await exchange.query("position", "--shard", "s1") == 1
+    assert capsys.readouterr().out.endswith("\n\nshard s1 has no quorum: 0 of 3 replicas can vote\n")
 
 
 @pytest.mark.parametrize(
