@@ -145,6 +145,8 @@ CANCEL_TEXTS: Final = {
     int(CancelReason.OPERATOR): b"58=Canceled by the market's operator\x01",
 }
 
+CANCELED_BY_ANOTHER: Final = b"58=Canceled by another session of your firm\x01"
+
 REASON_TEXTS: Final = {
     _R.UNKNOWN_INSTRUMENT: "Symbol(55) is not traded here",
     _R.MARKET_CLOSED: "the market is closed",

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fixgw.dialects import (
     CANCEL_TEXTS,
+    CANCELED_BY_ANOTHER,
     MASS_CANCEL_REASONS,
     OTHER_MASS_CANCEL_REASON,
     REASON_TEXTS,
@@ -32,7 +33,7 @@ from fixgw.trade_numbers import TradeNumbers
 from fixgw.translate import TradedInstrument
 from fixgw.values import EXECUTION_REPORT as EXECUTION_REPORT
 from fixgw.values import ORDER_MASS_CANCEL_REPORT
-from matching.codes import OrdStatus, OrdType, RejectReason, Side, TimeInForce
+from matching.codes import CancelReason, OrdStatus, OrdType, RejectReason, Side, TimeInForce
 from matching.commands import Conditions
 from matching.events import (
     AuctionExecuted,
@@ -56,6 +57,7 @@ from matching.ids import COUNTER_MASK, PRICE_SCALE
 from matching.wire import KINDS
 
 _BUY: Final = int(Side.BUY)
+_REQUESTED: Final = int(CancelReason.REQUESTED)
 #: OrdStatus(39) of a request that came too late for the ClOrdID it named, and not for the order.
 _OPEN: Final = (int(OrdStatus.NEW), int(OrdStatus.PARTIALLY_FILLED))
 #: Codes as FIX writes them: a letter is its ASCII code in the market's language.
@@ -156,6 +158,8 @@ class Reporter:
         self._shard_id = shard_id
         #: Where forks of the shard's stream began, and the last trade before: numbers above were given before, too.
         self._forks: list[tuple[int, int]] = []
+        #: The session that asked for what the events tell; 0: an operator, or nobody.
+        self.asked_by = 0
         #: What was heard of.
         self.trades = TradeNumbers()
         self._dialects = dialects
@@ -411,6 +415,8 @@ class Reporter:
 
     def _canceled(self, event: OrderCanceled, seq: int, timestamp: int) -> list[Report]:
         terms = event.terms
+        if event.reason == _REQUESTED and self.asked_by not in (0, terms.session_id):
+            return self._canceled_by_another(event, seq, timestamp)
         dialect = self._dialects.get(terms.session_id)
         if dialect is None:
             return []
@@ -428,6 +434,33 @@ class Reporter:
                 text=CANCEL_TEXTS.get(event.reason, b""),
             )
         ]
+
+    def _canceled_by_another(self, event: OrderCanceled, seq: int, timestamp: int) -> list[Report]:
+        """A session of the firm had another one's order canceled: both are told, who asked first."""
+        terms, figures = event.terms, (0, event.cum_qty, event.cum_notional)
+        reports = []
+        dialect = self._dialects.get(self.asked_by)
+        if dialect is not None:
+            answer = self._report(
+                dialect,
+                terms,
+                self._event_id(seq, b"R"),
+                b"4",
+                b"4",
+                figures,
+                timestamp,
+                cl_ord_id=event.cl_ord_id,
+                orig=b"41=%b\x01" % terms.cl_ord_id,
+            )
+            reports.append(answer._replace(session_id=self.asked_by))
+        dialect = self._dialects.get(terms.session_id)
+        if dialect is not None:
+            reports.append(
+                self._report(
+                    dialect, terms, self._event_id(seq), b"4", b"4", figures, timestamp, text=CANCELED_BY_ANOTHER
+                )
+            )
+        return reports
 
     def _expired(self, event: OrderExpired, seq: int, timestamp: int) -> list[Report]:
         dialect = self._dialects.get(event.terms.session_id)

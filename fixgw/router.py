@@ -470,7 +470,8 @@ class Router:
                 else:
                     shard.reporter.pass_over(decode(kind, body), seq)
             elif flags & FIRST:
-                _, timestamp, source_id, _, source_seq, _, _ = COMMAND_HEADER.unpack_from(body)
+                _, timestamp, source_id, _, source_seq, session_id, _ = COMMAND_HEADER.unpack_from(body)
+                shard.reporter.asked_by = session_id
                 if source_id == self.source_id and source_seq:
                     shard.seen_source_seq = source_seq
                     shard.link.seen(source_seq)

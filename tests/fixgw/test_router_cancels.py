@@ -1,8 +1,9 @@
 """Cancel on disconnect: who wants its orders gone when its connection is, and what becomes of them whatever dies. And
-what a cancel is told that comes too late."""
+what others are told: a cancel that comes too late, a session whose order another one cancels."""
 
 import pytest
 
+from fixgw import tags
 from fixgw.entries import Forwarded
 from matching.commands import CancelSession
 from matching.wire import decode_command
@@ -120,3 +121,27 @@ def test_a_request_by_a_former_name_is_told_how_the_order_stands(at: int) -> Non
         f"9 11=c40 41=a1 39=1 102=0 434=1 {former}",
         "9 11=c50 41=a1 39=2 102=0 434=1 58=the order is no longer open",
     ]
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["FIX.4.4", "FIX.4.2"])
+def test_both_sessions_are_told_when_one_cancels_the_others_order(at: int) -> None:
+    """Who asked is answered, and who entered it does not see a ClOrdID(11) that it never sent."""
+    venue = Venue()
+    brokers = trading(venue)
+    owner, asker = brokers[at], brokers[1 - at]
+    venue.router.seats[asker.session_id].participant_id = owner.session_id
+    owner.order("a1", "buy", 10, "1")
+    venue.settle()
+    order_id = owner.reports()[-1][tags.OrderID].decode()
+    owner.take()
+    asker.send("F", f"11=b1|41=unknown|37={order_id}|55=ALPHA|54=1|60=NOW|")
+    venue.settle()
+    assert asker.take() == ["8 11=b1 41=a1 150=4 39=4 151=0 14=0"]
+    assert owner.take() == ["8 11=a1 150=4 39=4 151=0 14=0 58=Canceled by another session of your firm"]
+    answer, told = asker.reports()[-1], owner.reports()[-1]
+    assert answer[tags.ExecID] == told[tags.ExecID] + b"R"
+    owner.order("a2", "buy", 10, "1")
+    owner.cancel("a3", "a2", "buy")
+    venue.settle()
+    assert owner.take()[-1] == "8 11=a3 41=a2 150=4 39=4 151=0 14=0"
+    assert asker.take() == []
