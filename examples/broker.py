@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A broker: logs on, sends a believable flow of orders, and says how fast the venue answered.
 
-    FIXGW_PASSWORD=… python examples/broker.py --port 9878 --sender BROKER1 --target EXCHANGE --username broker1 \\
-        --symbol ABCD:100.00 --symbol EFGH:25.50 --orders 1000 --rate 200
+    FIXGW_PASSWORD=… python examples/broker.py --port 9001 --sender AMBER2 --target FIXGW --username amber2 \\
+        --symbol ALFA:100.00 --symbol DELTA:25.50 --orders 1000 --rate 200
 
 `Broker` is the part to take home: `new_order`, `cancel`, `replace`, and what became of them. It keeps the open orders
 by their ClOrdID(11), which changes with every replace, and the position by symbol; both follow from the reports alone.

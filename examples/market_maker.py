@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A market maker: a bid and an offer in every symbol, around a price that walks at random.
 
-    FIXGW_PASSWORD=… python examples/market_maker.py --port 9878 --sender MAKER1 --target EXCHANGE --username maker1 \\
-        --symbol ABCD:100.00 --symbol EFGH:25.50 --spread 4 --size 500 --rate 50
+    FIXGW_PASSWORD=… python examples/market_maker.py --port 9001 --sender BIRCH1 --target FIXGW --username birch1 \\
+        --symbol ALFA:100.00 --symbol DELTA:25.50 --spread 4 --size 500 --rate 50
 
 Built on `broker.py`, whose options it shares. Each turn looks at one symbol: the walk makes a step, a quote that stands
 elsewhere than it should is moved by OrderCancelReplaceRequest(35=G), and one that was filled is put in again. What it
