@@ -7,7 +7,7 @@ Where the versions differ (FIX 4.2, volume 1, ExecutionReport; FIX 4.4, volume 4
 | ExecTransType(20) | 0 (new) | does not exist |
 | ExecType(150) of a trade | 1 partial fill, 2 fill | F trade |
 | OrdStatus(39) after a replace, nothing executed | 5 replaced | 0 new |
-| a stop order that is triggered, ExecRestatementReason(378) | D, 4 (option of the exchange) | D, 99 (other) |
+| an order that is triggered or taken over, ExecRestatementReason(378) | D, 4 (option of the exchange) | D, 99 |
 | a trade that is undone | ExecTransType(20) 1, ExecType(150) as OrdStatus(39) | ExecType H |
 | OrdRejReason(103) | 0..8 | also 11, 13, 99 |
 | CxlRejReason(102) | 0..3 | also 6, 99 |
@@ -35,8 +35,8 @@ class Dialect(NamedTuple):
     #: Of a trade that is undone: ExecTransType(20), and ExecType(150) where that is not OrdStatus(39).
     undo_trans_type: bytes
     undo: bytes
-    #: ExecRestatementReason(378) of a stop order that is triggered.
-    triggered_reason: int
+    #: ExecRestatementReason(378) of a stop order that is triggered, and of what else FIX has no reason for.
+    other_restatement_reason: int
     ord_rej_reasons: Mapping[int, int]
     cxl_rej_reasons: Mapping[int, int]
     other_ord_rej_reason: int
@@ -184,7 +184,11 @@ REASON_TEXTS: Final = {
 }
 REPLACED_TEXT: Final = "OrigClOrdID(41) was replaced: the order goes by a newer ClOrdID(11)"
 
+#: Where FIX has no reason for it, it is the dialect's for others.
 RESTATEMENTS: Final = {
+    int(RestatementReason.TAKEN_OVER): (
+        b"378=%d\x0158=Replaced by another session of your firm: the order is that one's now\x01"
+    ),
     int(RestatementReason.GT_RENEWAL): b"378=1\x0158=The order goes over into a new day\x01",
     int(RestatementReason.SELF_MATCH_DECREMENT): (
         b"378=5\x0158=Self-match prevention: quantity was taken away in place of a trade within the firm or group\x01"

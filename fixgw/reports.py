@@ -33,7 +33,7 @@ from fixgw.trade_numbers import TradeNumbers
 from fixgw.translate import TradedInstrument
 from fixgw.values import EXECUTION_REPORT as EXECUTION_REPORT
 from fixgw.values import ORDER_MASS_CANCEL_REPORT
-from matching.codes import CancelReason, OrdStatus, OrdType, RejectReason, Side, TimeInForce
+from matching.codes import CancelReason, OrdStatus, OrdType, RejectReason, RestatementReason, Side, TimeInForce
 from matching.commands import Conditions
 from matching.events import (
     AuctionExecuted,
@@ -398,13 +398,16 @@ class Reporter:
         dialect = self._dialects.get(event.terms.session_id)
         if dialect is None:
             return []
-        return [self._changed(dialect, event, seq, timestamp, TRIGGERED % dialect.triggered_reason)]
+        return [self._changed(dialect, event, seq, timestamp, TRIGGERED % dialect.other_restatement_reason)]
 
     def _restated(self, event: OrderRestated, seq: int, timestamp: int) -> list[Report]:
         dialect = self._dialects.get(event.terms.session_id)
         if dialect is None:
             return []
-        return [self._changed(dialect, event, seq, timestamp, RESTATEMENTS[event.reason])]
+        text = RESTATEMENTS[event.reason]
+        if event.reason == RestatementReason.TAKEN_OVER:
+            text %= dialect.other_restatement_reason
+        return [self._changed(dialect, event, seq, timestamp, text)]
 
     def _changed(
         self, dialect: Dialect, event: OrderTriggered | OrderRestated, seq: int, timestamp: int, text: bytes

@@ -24,7 +24,7 @@ A replace that changes nothing but the quantity, to no more than before, keeps t
 reserve in its hidden part first. Any other loses it: the order leaves its queue and comes in again, under the same
 order id, as if it were new; a stop order that was elected stays what it has become. A minimum quantity is for the first
 time that an order comes in only, so a replace may leave it out and keep the place. An order that another session of its
-participant replaced belongs to that session from then on.
+participant replaces belongs to that session from then on; the one that had it is told first, by `OrderRestated`.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ from msgspec.structs import astuple, replace
 
 from matching.admission import admit, arrive
 from matching.book import unlink
-from matching.codes import CancelReason, OrdStatus, RejectReason
+from matching.codes import CancelReason, OrdStatus, RejectReason, RestatementReason
 from matching.commands import CancelOrder, Conditions, ReplaceOrder
 from matching.conditions import NO_CONDITIONS
 from matching.entry import figures_fault, phase_fault, wish_fault
@@ -44,6 +44,7 @@ from matching.events import (
     OrderCanceled,
     OrderReduced,
     OrderReplaced,
+    OrderRestated,
     OrderTerms,
 )
 from matching.ids import MAX_PRICE, MAX_QUANTITY
@@ -58,6 +59,7 @@ NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
 REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
+TAKEN_OVER: Final = int(RestatementReason.TAKEN_OVER)
 
 #: All fields of the command at once, see `entry`.
 _cancel_fields: Final[Callable[[CancelOrder], tuple[int, int, int, int, int, bytes, bytes]]] = astuple
@@ -149,6 +151,10 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         reason = _replace_fault(session, instrument, command, order, timestamp)
         if reason:
             return [_rejected(state, command, session_id, seq, TO_REPLACE, order, reason)]
+    events: list[Event] = []
+    if order.session is not session:
+        events.append(_taken_over(order, seq))
+        participant.seq = seq = seq + 1
     terms = OrderTerms(
         old.order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, price, quantity,
         cl_ord_id, account, conditions,
@@ -161,8 +167,16 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         and quantity <= old.order_qty
         and (conditions is old.conditions or _wants_the_same(old, terms))
     ):
-        return [_reduced(order, session, terms, seq)]
-    return _requeued(state, instrument, order, session, terms, seq, timestamp)
+        events.append(_reduced(order, session, terms, seq))
+    else:
+        _requeue(state, events, instrument, order, session, terms, seq, timestamp)
+    return events
+
+
+def _taken_over(order: Order, seq: int) -> OrderRestated:
+    """What the session is told that had the order."""
+    figures = order.cum_qty, order.displayed_qty + order.hidden_qty, order.cum_notional
+    return OrderRestated(order.terms, 0, 0, TAKEN_OVER, seq, *figures)
 
 
 def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
@@ -195,9 +209,16 @@ def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> Ord
     )
 
 
-def _requeued(
-    state: State, instrument: Instrument, order: Order, session: Session, terms: OrderTerms, seq: int, timestamp: int
-) -> list[Event]:
+def _requeue(
+    state: State,
+    events: list[Event],
+    instrument: Instrument,
+    order: Order,
+    session: Session,
+    terms: OrderTerms,
+    seq: int,
+    timestamp: int,
+) -> None:
     """The order leaves its queue and comes in again: at the end of one, or by trading first."""
     side = order.level.side
     unlink(order)
@@ -213,20 +234,19 @@ def _requeued(
     replaced = OrderReplaced(
         terms, order.terms.cl_ord_id, order.order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional
     )
-    events: list[Event] = [replaced]
+    events.append(replaced)
     if order_ref:
         if terms.time_in_force == GOOD_TILL_DATE:
             state.remember_expiry(terms)
         if instrument.pegs.bids.best is not None:
             stir(state, instrument, 0, 0)
-        return events
+        return
     sweep = Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional)
     if side is instrument.book.bids or side is instrument.book.asks:
         sweep.limit = terms.price or order.level.price
         arrive(state, events, instrument, sweep, timestamp)
     else:
         admit(state, events, instrument, sweep, 0, timestamp)
-    return events
 
 
 def _named(state: State, session: Session, cl_ord_id: bytes, order_id: int) -> Named | None:

@@ -120,6 +120,8 @@ class RestatementReason(IntEnum):
     GT_RENEWAL = 1
     #: It lost quantity instead of trading within its own group.
     SELF_MATCH_DECREMENT = 5
+    #: Another session of its participant replaces it, and has it from then on. 99 is FIX's for others.
+    TAKEN_OVER = 99
 
 
 class TradingState(IntEnum):

@@ -145,3 +145,26 @@ def test_both_sessions_are_told_when_one_cancels_the_others_order(at: int) -> No
     venue.settle()
     assert owner.take()[-1] == "8 11=a3 41=a2 150=4 39=4 151=0 14=0"
     assert asker.take() == []
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["FIX.4.4", "FIX.4.2"])
+def test_a_session_is_told_that_another_one_has_replaced_its_order(at: int) -> None:
+    venue = Venue()
+    brokers = trading(venue)
+    owner, other = brokers[at], brokers[1 - at]
+    venue.router.seats[other.session_id].participant_id = owner.session_id
+    owner.order("a1", "buy", 10, "1")
+    venue.settle()
+    order_id = owner.reports()[-1][tags.OrderID].decode()
+    owner.take()
+    other.send("G", f"11=b1|21=1|41=x|37={order_id}|55=ALPHA|54=1|60=NOW|38=10|40=2|44=2|59=0|")
+    other.cancel("b2", "b1", "buy")
+    venue.settle()
+    taken = "58=Replaced by another session of your firm: the order is that one's now"
+    assert owner.take() == [f"8 11=a1 150=D 39=0 151=10 14=0 {taken}"]
+    assert owner.reports()[-1][tags.ExecRestatementReason] == (b"4" if at else b"99")
+    replaced = "5" if at == 0 else "0"
+    assert other.take() == [
+        f"8 11=b1 41=a1 150=5 39={replaced} 151=10 14=0",
+        "8 11=b2 41=b1 150=4 39=4 151=0 14=0",
+    ]

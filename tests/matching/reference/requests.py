@@ -2,7 +2,7 @@
 
 import msgspec
 
-from matching.codes import CancelReason, Phase, RejectReason
+from matching.codes import CancelReason, Phase, RejectReason, RestatementReason
 from matching.commands import CancelOrder, NewOrder, ReplaceOrder
 from matching.events import OrderReduced, OrderReplaced, OrderTerms
 from tests.matching.reference import checks, phases, trading
@@ -75,6 +75,8 @@ def replace_order(market: Market, command: ReplaceOrder, session_id: int) -> Non
         reason = checks.replace(market, command, session_id, order)
     if reason or order is None:
         return market.reject_request(command, session_id, order, reason or RejectReason.UNKNOWN_ORDER)
+    if order.terms.session_id != session_id:
+        market.restate(order, 0, 0, RestatementReason.TAKEN_OVER)
     before, after = order.terms, terms_of(command, order.terms.order_id, session_id)
     market.former.add((before.session_id, before.cl_ord_id))
     market.names[session_id, command.cl_ord_id] = order
