@@ -6,14 +6,21 @@ makes of the feed; a number of the feed was the same bytes whenever and wherever
 keeps is what the shards' logs of commands make.
 """
 
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 import trio
 
 from tests.integration.market import Market, feed_lines, open_market
-from tests.venue import Venue
+from tests.venue import ROOT, Venue, running
 
 REQUESTS_BEFORE = 300
 REQUESTS_AFTER = 300
+#: Of a broker who comes once before and once after.
+ORDERS = 40
 
 
 async def trade_through(market: Market, crash) -> None:
@@ -123,3 +130,33 @@ async def test_everything_killed_at_once_comes_back(tmp_path):
         assert all(broker.logons == 2 for broker in market.brokers)
         assert len(market.tap.sessions) == 2
         market.check(tmp_path / "recordings")
+
+
+async def test_a_gateway_whose_files_are_gone_serves_brokers_who_begin_anew(tmp_path):
+    venue = Venue(tmp_path / "venue")
+    with running(venue):
+        before = await trade_as_a_newcomer(venue)
+        venue.kill("gateway", "g1")
+        (venue.directory / "var" / "gateway-g1").rename(tmp_path / "gone")
+        venue.start("gateway", "g1")
+        after = await trade_as_a_newcomer(venue)
+        assert [told["unanswered"] for told in (before, after)] == [0, 0]
+        assert after["acks"] == before["acks"] == ORDERS
+        executed = json.loads(
+            await run_python("-m", "fixgw", "query", venue.file, "fills", "--participant=FIRM1", "--json")
+        )
+        assert sum(len(shard["rows"]) for shard in executed["shards"]) == before["fills"] + after["fills"]
+
+
+async def trade_as_a_newcomer(venue: Venue) -> dict[str, Any]:
+    """With ResetSeqNumFlag(141)=Y; gives what the example broker was told."""
+    session = ("--sender=BROKER1", "--username=broker1", f"--password={venue.password}", f"--target={venue.comp_id}")
+    market = (f"--port={venue.fix_port}", "--symbol=ALPHA", f"--orders={ORDERS}", "--json")
+    told: dict[str, Any] = json.loads(await run_python("examples/broker.py", *session, *market))
+    return told
+
+
+async def run_python(*arguments: str | Path) -> str:
+    """What it prints."""
+    done = await trio.run_process([sys.executable, *map(str, arguments)], cwd=ROOT, capture_stdout=True)
+    return done.stdout.decode()
