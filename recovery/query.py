@@ -123,6 +123,8 @@ class QuorumRead:
         if self._reading == ask.replica_id:
             self._let_down[ask.replica_id] += 1
             self._reading = None
+            # It was given time to make the answer: who is silent, or lacks the commit, needs no more than ever.
+            self._round_deadline = min(self._round_deadline, now + self._patience)
         self._go_on(now)
 
     def _position(self, replica_id: int, position: Position, now: int) -> None:

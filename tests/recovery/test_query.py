@@ -207,6 +207,18 @@ def test_who_has_the_commit_has_half_of_the_time_to_make_the_answer(reading):
     assert reading.core.answer == Answer(30, b"at last")
 
 
+def test_the_time_of_a_reader_that_fails_is_not_left_to_who_is_silent(reading):
+    reading.position(1, 2, 30, commit=30)
+    reading.position(2, 2, 30, commit=30)
+    reading.fail(1)
+    reading.fail(2)
+    reading.wait(SECOND)
+    assert isinstance(reading.asked[1].request, AskPosition)
+    reading.position(1, 2, 30, commit=30)
+    reading.position(2, 2, 30, commit=30)
+    assert reading.reads == {1: 30}
+
+
 def test_what_takes_too_long_is_told_as_such(reading):
     while reading.core.failure is None:
         if isinstance(reading.asked[2].request, AskPosition):
