@@ -32,6 +32,7 @@ MODULES: Final = (
     "matching/auction.py",
     "matching/book.py",
     "matching/conditions.py",
+    "matching/constructors.py",
     "matching/engine.py",
     "matching/entry.py",
     "matching/incoming.py",

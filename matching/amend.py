@@ -28,22 +28,21 @@ participant replaces belongs to that session from then on; the one that had it i
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import astuple, replace
 
 from matching.admission import admit, arrive
-from matching.book import unlink
+from matching.book import leave
 from matching.codes import CancelReason, OrdStatus, RejectReason, RestatementReason
 from matching.commands import CancelOrder, Conditions, ReplaceOrder
 from matching.conditions import NO_CONDITIONS
+from matching.constructors import closed_order, order_canceled, order_reduced, order_replaced, order_terms
 from matching.entry import figures_fault, phase_fault, wish_fault
 from matching.events import (
     CancelRejected,
     Event,
-    OrderCanceled,
     OrderReduced,
-    OrderReplaced,
     OrderRestated,
     OrderTerms,
 )
@@ -51,9 +50,9 @@ from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.incoming import would_trade
 from matching.instruments import CONTINUOUS, Instrument
 from matching.order import Order
-from matching.outcomes import CANCELED, ClosedOrder
+from matching.outcomes import ClosedOrder
 from matching.state import Session, State, Sweep
-from matching.trade import GOOD_TILL_DATE, LIMIT, close, rest, stir
+from matching.trade import BUY, CANCELED, GOOD_TILL_DATE, LIMIT, rest, stir
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
@@ -61,12 +60,18 @@ REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
 TAKEN_OVER: Final = int(RestatementReason.TAKEN_OVER)
 
-#: All fields of the command at once, see `entry`.
-_cancel_fields: Final[Callable[[CancelOrder], tuple[int, int, int, int, int, bytes, bytes]]] = astuple
+#: All fields at once, see `entry`; so is what is `Any`.
+_cancel_fields: Final[Callable[[CancelOrder], tuple[int, Any, int, int, int, bytes, bytes]]] = astuple
 _replace_fields: Final[
     Callable[
         [ReplaceOrder],
-        tuple[int, int, int, int, int, int, int, int, int, bytes, bytes, bytes, Conditions | None],
+        tuple[int, Any, int, int, int, Any, Any, int, int, bytes, bytes, bytes, Conditions | None],
+    ]
+] = astuple
+_terms_fields: Final[
+    Callable[
+        [OrderTerms],
+        tuple[Any, Any, Any, Any, Any, int, int, int, int, bytes, Any, Conditions | None],
     ]
 ] = astuple
 
@@ -87,34 +92,44 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
     participant = session.participant
     participant.seq = seq = participant.seq + 1
     cl_ord_ids = session.cl_ord_ids
-    order: Named | None = session.orders.get(orig_cl_ord_id)
-    if order is None:
-        order = _named(state, session, orig_cl_ord_id, order_id)
-    if not (
-        isinstance(order, Order)
-        and order.terms.instrument_id == instrument_id
-        and order.terms.side == side
-        and cl_ord_id not in cl_ord_ids
-        and state.day
-        and (not expires_at or expires_at >= timestamp)
+    orders = session.orders
+    order = orders.get(orig_cl_ord_id)
+    instrument = state.instruments.by_id.get(instrument_id)
+    if (  # it is not certain that nothing is wrong
+        order is None
+        or instrument is None
+        or order.level.side is not (instrument.book.bids if side == BUY else instrument.book.asks)
+        or cl_ord_id in cl_ord_ids
+        or not state.day
+        or (expires_at and expires_at < timestamp)
     ):
-        reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
-        return [_rejected(state, command, session_id, seq, TO_CANCEL, order, reason)]
-    terms = order.terms
-    cl_ord_ids[cl_ord_id] = close(state, order, CANCELED)
-    instrument = state.instruments.by_id[instrument_id]
+        named: Named | None = _named(state, session, orig_cl_ord_id, order_id) if order is None else order
+        reason = _fault(state, session, named, instrument_id, side, cl_ord_id, expires_at, timestamp)
+        if reason:
+            return [_rejected(state, command, session_id, seq, TO_CANCEL, named, reason)]
+        assert isinstance(named, Order)
+        order = named
+        instrument = state.instruments.by_id[instrument_id]
+        orders = order.session.orders
+        orig_cl_ord_id = order.terms.cl_ord_id
+    leave(order)
+    terms: Any = order.terms
+    closed_id = terms.order_id
+    cum_qty, cum_notional = order.cum_qty, order.cum_notional
+    if cum_qty:
+        state.remember(closed_id, closed_order(terms, CANCELED, cum_qty, cum_notional))
+    del orders[orig_cl_ord_id]
+    cl_ord_ids[cl_ord_id] = closed_id
     if instrument.pegs.bids.best is not None:
         stir(state, instrument, 0, 0)
     leaves_qty = order.displayed_qty + order.hidden_qty
-    return [
-        OrderCanceled(terms, cl_ord_id, order.order_ref, leaves_qty, REQUESTED, seq, order.cum_qty, order.cum_notional)
-    ]
+    return [order_canceled(terms, cl_ord_id, order.order_ref, leaves_qty, REQUESTED, seq, cum_qty, cum_notional)]
 
 
 def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a cancel/replace request."""
     (
-        participant_id, instrument_id, side, ord_type, time_in_force, price, quantity, order_id, expires_at, cl_ord_id,
+        participant_id, instrument_id, side, ord_type, time_in_force, limit, order_qty, order_id, expires_at, cl_ord_id,
         orig_cl_ord_id, account, conditions,
     ) = _replace_fields(command)  # fmt: skip
     session = state.sessions.get(session_id)
@@ -122,31 +137,44 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    order: Named | None = session.orders.get(orig_cl_ord_id)
-    if order is None:
-        order = _named(state, session, orig_cl_ord_id, order_id)
-    reason = _fault(state, session, order, instrument_id, side, cl_ord_id, expires_at, timestamp)
-    if reason:
-        return [_rejected(state, command, session_id, seq, TO_REPLACE, order, reason)]
-    assert isinstance(order, Order)
-    old = order.terms
-    instrument = state.instruments.by_id[instrument_id]
+    order = session.orders.get(orig_cl_ord_id)
+    instrument = state.instruments.by_id.get(instrument_id)
+    if (  # it is not certain that nothing is wrong
+        order is None
+        or instrument is None
+        or order.level.side is not (instrument.book.bids if side == BUY else instrument.book.asks)
+        or cl_ord_id in session.cl_ord_ids
+        or not state.day
+        or (expires_at and expires_at < timestamp)
+    ):
+        named: Named | None = _named(state, session, orig_cl_ord_id, order_id) if order is None else order
+        reason = _fault(state, session, named, instrument_id, side, cl_ord_id, expires_at, timestamp)
+        if reason:
+            return [_rejected(state, command, session_id, seq, TO_REPLACE, named, reason)]
+        assert isinstance(named, Order)
+        order = named
+        instrument = state.instruments.by_id[instrument_id]
+    (
+        id_, _, _, _, _, old_ord_type, old_time_in_force, old_price, old_qty, old_cl_ord_id, _, old_conditions,
+    ) = _terms_fields(order.terms)  # fmt: skip
+    price: int = limit
+    quantity: int = order_qty
+    more_qty = quantity - old_qty
     if (  # it is not certain that nothing is wrong
         instrument.phase != CONTINUOUS
         or instrument.protected
         or instrument.ticks
         or ord_type != LIMIT
-        or ord_type != old.ord_type
-        or time_in_force != old.time_in_force
+        or ord_type != old_ord_type
+        or time_in_force != old_time_in_force
         or conditions is not None
-        or old.conditions is not None
+        or old_conditions is not None
         or session.blocked
-        or price <= 0
-        or price > MAX_PRICE
+        or not 0 < price <= MAX_PRICE
         or price % instrument.tick_size
         or quantity > MAX_QUANTITY
         or quantity % instrument.lot_size
-        or order.displayed_qty + order.hidden_qty + quantity <= old.order_qty
+        or order.displayed_qty + order.hidden_qty + more_qty <= 0
     ):
         reason = _replace_fault(session, instrument, command, order, timestamp)
         if reason:
@@ -155,21 +183,17 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
     if order.session is not session:
         events.append(_taken_over(order, seq))
         participant.seq = seq = seq + 1
-    terms = OrderTerms(
-        old.order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, price, quantity,
-        cl_ord_id, account, conditions,
+    terms = order_terms(
+        id_, participant_id, session_id, instrument_id, side, ord_type, time_in_force, limit, order_qty, cl_ord_id,
+        account, conditions,
     )  # fmt: skip
-    del order.session.orders[old.cl_ord_id]
-    order.session.cl_ord_ids[old.cl_ord_id] = -old.order_id
-    state.remember(old.order_id, terms)
-    if (
-        price == old.price
-        and quantity <= old.order_qty
-        and (conditions is old.conditions or _wants_the_same(old, terms))
-    ):
-        events.append(_reduced(order, session, terms, seq))
+    del order.session.orders[old_cl_ord_id]
+    order.session.cl_ord_ids[old_cl_ord_id] = -id_
+    state.remember(id_, terms)
+    if price == old_price and more_qty <= 0 and (conditions is old_conditions or _wants_the_same(order.terms, terms)):
+        events.append(_reduced(order, session, terms, id_, cl_ord_id, -more_qty, seq))
     else:
-        _requeue(state, events, instrument, order, session, terms, seq, timestamp)
+        _requeue(state, events, instrument, order, session, terms, price, more_qty, seq, timestamp)
     return events
 
 
@@ -186,10 +210,11 @@ def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
     return then == now or then == replace(now, min_qty=then.min_qty)
 
 
-def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> OrderReduced:
+def _reduced(
+    order: Order, session: Session, terms: OrderTerms, order_id: Any, cl_ord_id: bytes, canceled_qty: int, seq: int
+) -> OrderReduced:
     """The order stays where it is and takes its new terms. The public learns of what was displayed."""
     orig_cl_ord_id = order.terms.cl_ord_id
-    canceled_qty = order.terms.order_qty - terms.order_qty
     level = order.level
     if order.hidden_qty:
         hidden_qty = min(canceled_qty, order.hidden_qty)
@@ -201,10 +226,10 @@ def _reduced(order: Order, session: Session, terms: OrderTerms, seq: int) -> Ord
     level.quantity -= canceled_qty
     order.terms = terms
     order.session = session
-    session.orders[terms.cl_ord_id] = order
-    session.cl_ord_ids[terms.cl_ord_id] = terms.order_id
+    session.orders[cl_ord_id] = order
+    session.cl_ord_ids[cl_ord_id] = order_id
     leaves_qty = order.displayed_qty + order.hidden_qty
-    return OrderReduced(
+    return order_reduced(
         terms, orig_cl_ord_id, order.order_ref, canceled_qty, seq, order.cum_qty, leaves_qty, order.cum_notional
     )
 
@@ -216,34 +241,40 @@ def _requeue(
     order: Order,
     session: Session,
     terms: OrderTerms,
+    price: int,
+    more_qty: int,
     seq: int,
     timestamp: int,
 ) -> None:
     """The order leaves its queue and comes in again: at the end of one, or by trading first."""
     side = order.level.side
-    unlink(order)
+    leave(order)
     cum_qty = order.cum_qty
     cum_notional = order.cum_notional
-    leaves_qty = order.displayed_qty + order.hidden_qty + terms.order_qty - order.terms.order_qty
+    leaves_qty = order.displayed_qty + order.hidden_qty + more_qty
     order_ref = 0
     wants = terms.conditions
     # Of a reserve, `OrderReplaced` does not say how much is displayed; of what was left of a market order, the price.
-    whole = order.order_ref and terms.price and (wants is None or not wants.display_qty)
-    if whole and not (instrument.phase == CONTINUOUS and would_trade(instrument, side, terms.price)):
-        order_ref = rest(state, session, side, terms, leaves_qty, cum_qty, cum_notional)
-    replaced = OrderReplaced(
+    whole = order.order_ref and price and (wants is None or not wants.display_qty)
+    if whole and not (instrument.phase == CONTINUOUS and would_trade(instrument, side, price)):
+        rank = price if side.sign > 0 else -price
+        order_id, cl_ord_id = terms.order_id, terms.cl_ord_id
+        order_ref = rest(
+            state, session, side, rank, price, terms, order_id, cl_ord_id, leaves_qty, cum_qty, cum_notional
+        )
+    replaced = order_replaced(
         terms, order.terms.cl_ord_id, order.order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional
     )
     events.append(replaced)
     if order_ref:
-        if terms.time_in_force == GOOD_TILL_DATE:
+        if wants is not None and terms.time_in_force == GOOD_TILL_DATE:
             state.remember_expiry(terms)
         if instrument.pegs.bids.best is not None:
             stir(state, instrument, 0, 0)
         return
-    sweep = Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional)
+    sweep = Sweep(session, terms, price, leaves_qty, cum_qty, cum_notional)
     if side is instrument.book.bids or side is instrument.book.asks:
-        sweep.limit = terms.price or order.level.price
+        sweep.limit = price or order.level.price
         arrive(state, events, instrument, sweep, timestamp)
     else:
         admit(state, events, instrument, sweep, 0, timestamp)

@@ -267,3 +267,15 @@ def unlink(order: Order) -> None:
         level.last = ahead
         if ahead is None:
             level.side.close(level)
+
+
+def leave(order: Order) -> None:
+    """`unlink`, quicker where an order stands as most do: between two others, all of it in view."""
+    ahead = order.ahead
+    behind = order.behind
+    if ahead is None or behind is None or order.hidden_qty:
+        unlink(order)
+    else:
+        order.level.quantity -= order.displayed_qty
+        ahead.behind = behind
+        behind.ahead = ahead

@@ -14,6 +14,7 @@ between them.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from matching.advance import advance, next_due, schedule_phase
 from matching.amend import cancel_order, replace_order
@@ -63,6 +64,11 @@ from matching.snapshot import digest, restore, snapshot
 from matching.state import MAX_EVENTS_PER_TRANSACTION, State
 from matching.wire import KINDS
 
+#: Classes that are looked at for every command; for compiled code constants, as in `constructors`.
+NEW_ORDER: Final[type[NewOrder]] = NewOrder
+CANCEL_ORDER: Final[type[CancelOrder]] = CancelOrder
+REPLACE_ORDER: Final[type[ReplaceOrder]] = ReplaceOrder
+
 
 class Engine:
     """The engine of one shard. `max_events` is for tests: all replicas must have the same."""
@@ -84,11 +90,11 @@ class Engine:
             state.free_some()
         if state.work and not isinstance(command, Continue):
             return [_refused(command, RefusalReason.OTHER_WORK_PENDING)]
-        if type(command) is NewOrder:
+        if type(command) is NEW_ORDER:
             events = enter_order(state, command, timestamp, session_id)
-        elif type(command) is CancelOrder:
+        elif type(command) is CANCEL_ORDER:
             events = cancel_order(state, command, timestamp, session_id)
-        elif type(command) is ReplaceOrder:
+        elif type(command) is REPLACE_ORDER:
             events = replace_order(state, command, timestamp, session_id)
         else:
             return self._apply_other(command, timestamp, session_id)

@@ -24,7 +24,7 @@ calls nobody. Every other order goes through `_enter_with_care`, which also find
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import astuple
 
@@ -33,7 +33,8 @@ from matching.book import MARKET_RANK
 from matching.codes import RejectReason
 from matching.commands import Conditions, NewOrder, ReplaceOrder
 from matching.conditions import NO_CONDITIONS, PEGGED, POST_ONLY, conditions_fault, kind_fault
-from matching.events import Event, OrderAccepted, OrderBooked, OrderRejected, OrderTerms
+from matching.constructors import order_accepted, order_booked, order_terms
+from matching.events import Event, OrderAccepted, OrderRejected, OrderTerms
 from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.incoming import STOP_LIMIT, come_in, side_of, would_trade
 from matching.instruments import CONTINUOUS, HALTED, Instrument
@@ -42,8 +43,10 @@ from matching.protection import order_fault
 from matching.state import Session, State, Sweep
 from matching.trade import BUY, DAY, FOK, IOC, LIMIT, MARKET, SELL, rest, settle, trade
 
-#: All fields of the command at once: one after the other they cost compiled code several times as much.
-_fields: Final[Callable[[NewOrder], tuple[int, int, int, int, int, int, int, int, bytes, bytes, Conditions | None]]] = (
+#: All fields of the command at once: one after the other they cost compiled code several times as much. What is `Any`
+#: is handed on more often than it is looked at; such a number compiled code does not take out of its object, only to
+#: make a new object of it for each that it is handed on to.
+_fields: Final[Callable[[NewOrder], tuple[int, Any, int, int, int, Any, Any, int, bytes, bytes, Conditions | None]]] = (
     astuple
 )
 
@@ -54,9 +57,11 @@ _LIMITED: Final = (LIMIT, STOP_LIMIT)
 def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a new order."""
     (
-        participant_id, instrument_id, side, ord_type, time_in_force, price, quantity, expires_at, cl_ord_id, account,
+        participant_id, instrument_id, side, ord_type, time_in_force, limit, order_qty, expires_at, cl_ord_id, account,
         conditions,
     ) = _fields(command)  # fmt: skip
+    price: int = limit
+    quantity: int = order_qty
     session = state.sessions.get(session_id)
     if session is None or session.participant_id != participant_id:
         session = state.session(session_id, participant_id)
@@ -86,31 +91,31 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         or (expires_at and expires_at < timestamp)
     ):
         return _enter_with_care(state, command, timestamp, session_id, session, seq)
+    order_id: Any
     state.last_order_id = order_id = state.last_order_id + 1
-    terms = OrderTerms(
-        order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, price, quantity, cl_ord_id,
+    terms = order_terms(
+        order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, limit, order_qty, cl_ord_id,
         account,
     )  # fmt: skip
     state.accepted.append(terms)
     if side == BUY:
         own = instrument.book.bids
-        best = own.opposite.best
-        trades = best is not None and best.price <= price
+        rank = price
     else:
         own = instrument.book.asks
-        best = own.opposite.best
-        trades = best is not None and best.price >= price
-    if not trades and time_in_force == DAY:
-        order_ref = rest(state, session, own, terms, quantity, 0, 0)
-        booked = OrderBooked(order_ref, order_id, participant_id, instrument_id, side, price, quantity)
-        return [OrderAccepted(terms, seq), booked]
-    events: list[Event] = [OrderAccepted(terms, seq)]
-    if not trades:
-        events.append(settle(state, session, own, terms, quantity, 0, 0))
-    elif own.opposite.hidden or instrument.banded or participant.avoided_group:
+        rank = -price
+    best = own.opposite.best
+    if best is None or best.rank + rank < 0:
+        if time_in_force == DAY:
+            order_ref = rest(state, session, own, rank, price, terms, order_id, cl_ord_id, quantity, 0, 0)
+            booked = order_booked(order_ref, order_id, participant_id, instrument_id, side, limit, order_qty)
+            return [order_accepted(terms, seq), booked]
+        return [order_accepted(terms, seq), settle(state, session, own, terms, quantity, 0, 0)]
+    events: list[Event] = [order_accepted(terms, seq)]
+    if own.opposite.hidden or instrument.banded or participant.avoided_group:
         come_in(state, events, instrument, Sweep(session, terms, price, quantity, 0, 0), 0, timestamp)
     else:
-        trade(state, events, instrument, session, terms, timestamp)
+        trade(state, events, instrument, session, own, -rank, terms, quantity, cl_ord_id, timestamp)
     return events
 
 
@@ -145,7 +150,7 @@ def _enter_with_care(
     elif terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank):
         events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
     else:
-        trade(state, events, instrument, session, terms, timestamp)
+        trade(state, events, instrument, session, own, -rank, terms, terms.order_qty, terms.cl_ord_id, timestamp)
     return events
 
 

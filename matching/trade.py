@@ -9,14 +9,14 @@ it costs little. Where pegged orders, reserves, price bands or self-match preven
 does the same with more care. It also goes on with an order that would trade more often than one transaction may say.
 """
 
-from typing import Final
+from typing import Any, Final
 
-from matching.book import MARKET_RANK, BookSide, join, unlink
+from matching.book import BookSide, join, leave, unlink
 from matching.codes import CancelReason, OrdStatus, OrdType, Side, TimeInForce
-from matching.events import Event, OrderBooked, OrderCanceled, OrderExecuted, OrderTerms
+from matching.constructors import closed_order, order_booked, order_canceled, order_executed, trade_of
+from matching.events import Event, OrderBooked, OrderCanceled, OrderTerms
 from matching.instruments import Instrument
 from matching.order import Order
-from matching.outcomes import CANCELED, ClosedOrder, Trade
 from matching.state import Cascade, Session, State, Sweep
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
@@ -30,35 +30,34 @@ FOK: Final = int(TimeInForce.FOK)
 GOOD_TILL_DATE: Final = int(TimeInForce.GOOD_TILL_DATE)
 
 FILLED: Final = int(OrdStatus.FILLED)
+CANCELED: Final = int(OrdStatus.CANCELED)
 EXPIRED: Final = int(OrdStatus.EXPIRED)
+
+FILL_OR_KILL: Final = int(CancelReason.FILL_OR_KILL)
+IMMEDIATE_OR_CANCEL: Final = int(CancelReason.IMMEDIATE_OR_CANCEL)
+MARKET_REMAINDER: Final = int(CancelReason.MARKET_REMAINDER)
 
 
 def trade(
-    state: State, events: list[Event], instrument: Instrument, session: Session, terms: OrderTerms, timestamp: int
-) -> None:
-    """Let a new order that agrees with the best price of the other side trade, then rest or be canceled."""
-    side = instrument.book.bids if terms.side == BUY else instrument.book.asks
+    state: State, events: list[Event], instrument: Instrument, session: Session, side: BookSide, lowest: int,
+    terms: OrderTerms, leaves_qty: int, cl_ord_id: bytes, timestamp: Any,
+) -> None:  # fmt: skip
+    """Let the order that was accepted last trade, then rest or be canceled. `lowest`: the lowest rank of the other side
+    with which it agrees. What is `Any` is so for the reason in `entry`."""
     opposite = side.opposite
-    lowest = -side.sign * terms.price if terms.ord_type == LIMIT else -MARKET_RANK
-    leaves_qty, cum_qty, cum_notional = terms.order_qty, 0, 0
-    participant = session.participant
-    most = state.max_events - 1  # one is left for what becomes of the rest
-    accepted, first_id = state.accepted, state.last_order_id + 1 - len(state.accepted)
     level = opposite.best
     assert level is not None, "there is somebody to trade with"
-    first_price = price = level.price
-    while level is not None and level.rank >= lowest:
-        if len(events) >= most:
-            sweep = Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional, first_price, price)
-            state.work.insert(0, sweep)
-            return
-        resting = level.first
+    first_price, resting = level.price, level.first
+    cum_qty, cum_notional, participant = 0, 0, session.participant
+    accepted, first_id = state.accepted, state.last_order_id + 1 - len(state.accepted)
+    match_number: Any
+    resting_cum: Any
+    resting_notional: Any
+    for _ in range(state.max_events - 1 - len(events)):  # one is left for what becomes of the rest
         assert resting is not None
-        resting_leaves = resting.displayed_qty
+        price, resting_leaves = level.price, resting.displayed_qty
         quantity = resting_leaves if resting_leaves < leaves_qty else leaves_qty
-        price = level.price
-        notional = price * quantity
-        resting_leaves -= quantity
+        notional, resting_leaves = price * quantity, resting_leaves - quantity
         resting_cum, resting_notional = resting.cum_qty + quantity, resting.cum_notional + notional
         leaves_qty, cum_qty, cum_notional = leaves_qty - quantity, cum_qty + quantity, cum_notional + notional
         state.last_match_number = match_number = state.last_match_number + 1
@@ -66,42 +65,48 @@ def trade(
         resting_participant = resting_session.participant
         resting_participant.seq = resting_seq = resting_participant.seq + 1
         participant.seq = seq = participant.seq + 1
-        traded = Trade(match_number, timestamp, price, quantity, resting_terms, terms)
+        traded = trade_of(match_number, timestamp, price, quantity, resting_terms, terms)
         participant.trades.append(traded)
         if resting_participant is not participant:
             resting_participant.trades.append(traded)
-        executed = OrderExecuted(
-            match_number, price, quantity,
-            resting_terms, resting.order_ref, resting_seq, resting_cum, resting_leaves, resting_notional,
-            terms, seq, cum_qty, leaves_qty, cum_notional,
-        )  # fmt: skip
-        events.append(executed)
+        events.append(order_executed(
+            match_number, price, quantity, resting_terms, resting.order_ref, resting_seq, resting_cum, resting_leaves,
+            resting_notional, terms, seq, cum_qty, leaves_qty, cum_notional,
+        ))  # fmt: skip
         level.quantity -= quantity
         if resting_leaves:
             resting.displayed_qty = resting_leaves
             resting.cum_qty, resting.cum_notional = resting_cum, resting_notional
-        else:
-            level.first = behind = resting.behind
-            if behind is not None:
-                behind.ahead = None
-            else:
-                level.last = None
-                opposite.close(level)
-            del resting_session.orders[resting_terms.cl_ord_id]
-            closed = ClosedOrder(resting_terms, FILLED, resting_cum, resting_notional)
-            place = resting_terms.order_id - first_id  # as `State.remember`, without the call
-            if place >= 0:
-                accepted[place] = closed
-            else:
-                state.carried[resting_terms.order_id] = closed
-        if not leaves_qty:
-            conclude(state, session, terms, FILLED, cum_qty, cum_notional)
             break
-        level = opposite.best
+        del resting_session.orders[resting_terms.cl_ord_id]
+        closed = closed_order(resting_terms, FILLED, resting_cum, resting_notional)
+        place = resting_terms.order_id - first_id  # as `State.remember`, without the call
+        if place >= 0:
+            accepted[place] = closed
+        else:
+            state.carried[resting_terms.order_id] = closed
+        level.first = resting = resting.behind
+        if resting is not None:
+            resting.ahead = None
+        else:
+            level.last = None
+            opposite.close(level)
+            level = opposite.best
+            if level is None or level.rank < lowest:
+                break
+            resting = level.first
+        if not leaves_qty:
+            break
+    else:
+        state.work.insert(0, Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional, first_price, price))
+        return
     instrument.last_price = price
     if leaves_qty:
         events.append(settle(state, session, side, terms, leaves_qty, cum_qty, cum_notional))
-    if not instrument.stops.is_empty():
+    else:
+        session.cl_ord_ids[cl_ord_id] = state.last_order_id
+        accepted[-1] = closed_order(terms, FILLED, cum_qty, cum_notional)
+    if instrument.stops.bids.best is not None or instrument.stops.asks.best is not None:
         stir(state, instrument, first_price, price)
 
 
@@ -115,38 +120,45 @@ def settle(
     cum_notional: int,
 ) -> OrderBooked | OrderCanceled:
     """What becomes of the rest: that of a Day limit order is booked, that of any other is canceled."""
-    time_in_force = terms.time_in_force
+    time_in_force, cl_ord_id = terms.time_in_force, terms.cl_ord_id
     if time_in_force == DAY and terms.ord_type == LIMIT:
-        return OrderBooked(
-            rest(state, session, side, terms, leaves_qty, cum_qty, cum_notional),
-            terms.order_id,
+        order_id, price = terms.order_id, terms.price
+        rank = price if side.sign > 0 else -price
+        return order_booked(
+            rest(state, session, side, rank, price, terms, order_id, cl_ord_id, leaves_qty, cum_qty, cum_notional),
+            order_id,
             terms.participant_id,
             terms.instrument_id,
             terms.side,
-            terms.price,
+            price,
             leaves_qty,
         )
     if time_in_force == FOK:
-        reason = CancelReason.FILL_OR_KILL
+        reason = FILL_OR_KILL
     elif time_in_force == IOC:
-        reason = CancelReason.IMMEDIATE_OR_CANCEL
+        reason = IMMEDIATE_OR_CANCEL
     else:
-        reason = CancelReason.MARKET_REMAINDER
+        reason = MARKET_REMAINDER
     conclude(state, session, terms, CANCELED, cum_qty, cum_notional)
     session.participant.seq = seq = session.participant.seq + 1
-    return OrderCanceled(terms, terms.cl_ord_id, 0, leaves_qty, reason, seq, cum_qty, cum_notional)
+    return order_canceled(terms, cl_ord_id, 0, leaves_qty, reason, seq, cum_qty, cum_notional)
 
 
 def rest(
     state: State,
     session: Session,
     side: BookSide,
+    rank: int,
+    price: int,
     terms: OrderTerms,
+    order_id: Any,
+    cl_ord_id: bytes,
     leaves_qty: int,
     cum_qty: int,
     cum_notional: int,
 ) -> int:
-    """Put what is left of an order on the book, last in the queue of its price. Gives its new `order_ref`."""
+    """Put what is left of an order on the book, last in the queue of its price. Gives its new `order_ref`. `rank`,
+    `price`, `order_id`, `cl_ord_id`: the terms', of which who comes here has them at hand."""
     state.last_order_ref = order_ref = state.last_order_ref + 1
     order = Order()
     order.terms = terms
@@ -156,11 +168,8 @@ def rest(
     order.hidden_qty = 0
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
-    cl_ord_id = terms.cl_ord_id
     session.orders[cl_ord_id] = order
-    session.cl_ord_ids[cl_ord_id] = terms.order_id
-    price = terms.price
-    rank = side.sign * price
+    session.cl_ord_ids[cl_ord_id] = order_id
     level = side.levels.get(rank)
     if level is None:
         level = side.open(rank, price)
@@ -252,7 +261,7 @@ def _displayed(terms: OrderTerms, leaves_qty: int) -> int:
 
 
 def _booked(order_ref: int, terms: OrderTerms, price: int, quantity: int) -> OrderBooked:
-    return OrderBooked(
+    return order_booked(
         order_ref, terms.order_id, terms.participant_id, terms.instrument_id, terms.side, price, quantity
     )
 
@@ -278,7 +287,7 @@ def cancel(state: State, order: Order, reason: int) -> OrderCanceled:
     terms = order.terms
     quantity = order.displayed_qty + order.hidden_qty
     ref, seq = order.order_ref, participant.seq
-    return OrderCanceled(terms, terms.cl_ord_id, ref, quantity, reason, seq, order.cum_qty, order.cum_notional)
+    return order_canceled(terms, terms.cl_ord_id, ref, quantity, reason, seq, order.cum_qty, order.cum_notional)
 
 
 def cancel_rest(state: State, sweep: Sweep, reason: int) -> OrderCanceled:
@@ -289,7 +298,7 @@ def cancel_rest(state: State, sweep: Sweep, reason: int) -> OrderCanceled:
     participant = sweep.session.participant
     participant.seq += 1
     seq = participant.seq
-    return OrderCanceled(terms, terms.cl_ord_id, 0, quantity, reason, seq, sweep.cum_qty, sweep.cum_notional)
+    return order_canceled(terms, terms.cl_ord_id, 0, quantity, reason, seq, sweep.cum_qty, sweep.cum_notional)
 
 
 def end(state: State, sweep: Sweep, status: int) -> None:
@@ -302,24 +311,16 @@ def conclude(state: State, session: Session, terms: OrderTerms, status: int, cum
     order_id = terms.order_id
     session.cl_ord_ids[terms.cl_ord_id] = order_id
     if cum_qty or status != CANCELED:
-        state.remember(order_id, ClosedOrder(terms, status, cum_qty, cum_notional))
+        state.remember(order_id, closed_order(terms, status, cum_qty, cum_notional))
 
 
 def close(state: State, order: Order, status: int) -> int:
     """Take an order off the book and keep only what became of it. Gives its id."""
-    level = order.level
-    ahead = order.ahead
-    behind = order.behind
-    if ahead is None or behind is None or order.hidden_qty:
-        unlink(order)
-    else:  # as most stand: `unlink` without the call
-        level.quantity -= order.displayed_qty
-        ahead.behind = behind
-        behind.ahead = ahead
+    leave(order)
     session = order.session
     terms = order.terms
     order_id = terms.order_id
     del session.orders[terms.cl_ord_id]
     if order.cum_qty or status != CANCELED:
-        state.remember(order_id, ClosedOrder(terms, status, order.cum_qty, order.cum_notional))
+        state.remember(order_id, closed_order(terms, status, order.cum_qty, order.cum_notional))
     return order_id

@@ -22,8 +22,8 @@ PURE = {
         segment service service_frames snapshot sources stable state_digests store tail versions view_change
     """,
     "matching": """
-        admission advance amend answers auction book bust circuit codes commands conditions day engine entry
-        events expiry ids incoming instruments ledger mass_cancel operations order outcomes pegs phases protection
+        admission advance amend answers auction book bust circuit codes commands conditions constructors day engine
+        entry events expiry ids incoming instruments ledger mass_cancel operations order outcomes pegs phases protection
         queries renewal selfmatch sessions shard snapshot state stops trade uncross walk wire
     """,
     "marketdata": """
