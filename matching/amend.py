@@ -52,7 +52,7 @@ from matching.instruments import CONTINUOUS, Instrument
 from matching.order import Order
 from matching.outcomes import ClosedOrder
 from matching.state import Session, State, Sweep
-from matching.trade import BUY, CANCELED, GOOD_TILL_DATE, LIMIT, rest, stir
+from matching.trade import BUY, CANCELED, GOOD_TILL_DATE, LIMIT, SELL, rest, stir
 
 NEW: Final = int(OrdStatus.NEW)
 PARTIALLY_FILLED: Final = int(OrdStatus.PARTIALLY_FILLED)
@@ -99,6 +99,7 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         order is None
         or instrument is None
         or order.level.side is not (instrument.book.bids if side == BUY else instrument.book.asks)
+        or (side != BUY and side != SELL)
         or cl_ord_id in cl_ord_ids
         or not state.day
         or (expires_at and expires_at < timestamp)
@@ -143,6 +144,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         order is None
         or instrument is None
         or order.level.side is not (instrument.book.bids if side == BUY else instrument.book.asks)
+        or (side != BUY and side != SELL)
         or cl_ord_id in session.cl_ord_ids
         or not state.day
         or (expires_at and expires_at < timestamp)

@@ -41,6 +41,19 @@ def same_when_restored(engine: Engine) -> None:
     assert other.snapshot() == engine.snapshot()
 
 
+@pytest.mark.parametrize(("side", "named"), [(BUY, 0), (BUY, SELL), (BUY, 3), (SELL, 0), (SELL, BUY), (SELL, 3)])
+def test_a_request_names_the_side_of_its_order(side: int, named: int) -> None:
+    """What is no side is not the order's either."""
+    engine = opened()
+    order(engine, "first", side, 10)
+    requests: list[Command] = [
+        CancelOrder(1, 1, named, 0, 0, b"x", b"first"),
+        ReplaceOrder(1, 1, named, LIMIT, DAY, PRICE, 8, 0, 0, b"x", b"first", b""),
+    ]
+    for request in requests:
+        assert refused(engine, request) == (RejectReason.TERMS_MISMATCH, ORDER_ID, OrdStatus.NEW)
+
+
 def test_a_late_request_is_told_what_its_name_has_become() -> None:
     engine = opened()
     order(engine, "first", BUY, 10)
