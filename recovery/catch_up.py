@@ -81,7 +81,7 @@ class LongAnswers:
                 return
             self._hosts[host] += 1
             try:
-                await self._answer(stream)
+                await self._answer(stream, host)
             except (trio.BrokenResourceError, trio.TooSlowError):
                 pass
             except Exception:
@@ -89,10 +89,12 @@ class LongAnswers:
             finally:
                 self._hosts[host] -= 1
 
-    async def _answer(self, stream: trio.SocketStream) -> None:
+    async def _answer(self, stream: trio.SocketStream, host: str) -> None:
         with trio.fail_after(PATIENCE):
             request = await _receive_request(stream)
         answer = self._retransmitter.receive_long_request(request)
+        for text in self._retransmitter.other_versions.take_untold():
+            _log.error("a long request of %s: %s", host, text)
         if answer is None:
             return
         due = trio.current_time()

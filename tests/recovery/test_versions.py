@@ -164,6 +164,20 @@ async def test_a_server_says_once_who_asks_in_another_version(
     assert text.startswith(f"a request of {host}:{port}: a process speaks version {OLD} of requests")
 
 
+async def test_a_server_says_at_once_who_asks_over_tcp_in_another_version(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Said with the next request over UDP, it would be said of another process."""
+    with closing(open_receiver(LOCAL)) as requests:
+        await nursery.start(answer_requests, Retransmitter({}), requests)
+        async with await trio.open_tcp_stream(*requests.getsockname()) as asker:
+            await asker.send_all(of_version(REQUEST, OLD, 20))
+            assert await asker.receive_some() == b""
+        nursery.cancel_scope.cancel()
+    (text,) = errors(caplog)
+    assert text.startswith(f"a long request of 127.0.0.1: a process speaks version {OLD} of requests")
+
+
 @pytest.mark.parametrize("who", ["a process", "replica 2"])
 async def test_a_replica_says_once_that_others_are_of_another_version(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, tmp_path: Path, who: str
