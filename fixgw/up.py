@@ -43,7 +43,7 @@ from matching.operations import Market
 from recovery.coordinator import RecordLost, ReplicaSetDiffers
 from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import open_journal
-from recovery.journal_reader import JournalError
+from recovery.journal_reader import JournalCorrupted, JournalError
 from recovery.link import LinkForked
 from recovery.multicast import Destination
 from recovery.node import ReplicaAddresses, ReplicaConfig
@@ -84,6 +84,9 @@ FAILURES: Final = (
     LinkForked,
     EntryError,
 )
+#: Of them, those whose text cannot say what to do, for it depends on whose files they are.
+IN_HANDBOOK: Final = (JournalCorrupted, ReplicaDiverged)
+HANDBOOK: Final = "conf/README.md"
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -379,7 +382,10 @@ def _serve(
 
 def told(failure: BaseException) -> str:
     """Ours by the name that the operator's handbook knows it by; the system's say themselves what they are."""
-    return str(failure) if isinstance(failure, OSError) else f"{type(failure).__name__}: {failure}"
+    if isinstance(failure, OSError):
+        return str(failure)
+    help_at = f" ({HANDBOOK} says under this name what to do)" if isinstance(failure, IN_HANDBOOK) else ""
+    return f"{type(failure).__name__}: {failure}{help_at}"
 
 
 def _raise_priority(nice: int) -> None:

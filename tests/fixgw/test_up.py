@@ -12,8 +12,9 @@ import trio
 
 from fixgw.config import load
 from fixgw.link_key import LINK_KEY_BYTES, link_key
-from fixgw.up import Exchange, run, run_exchange
-from tests.venue import Venue
+from fixgw.up import HANDBOOK, IN_HANDBOOK, Exchange, run, run_exchange, told
+from recovery.journal_reader import JournalCorrupted
+from tests.venue import ROOT, Venue
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -79,3 +80,11 @@ def test_a_full_disk_ends_a_retransmitter_with_exit_code_1_and_says_so(
     error = capsys.readouterr().err
     assert "fixgw: JournalFailed: " in error, "the name that the operator's handbook knows it by"
     assert "next segment: [Errno 28] No space left on device" in error
+
+
+def test_who_cannot_go_on_says_where_it_is_written_what_to_do() -> None:
+    text = told(JournalCorrupted(Path("var/s1.2/1.journal"), 4711, "record 9 is damaged"))
+    assert text.startswith("JournalCorrupted: var/s1.2/1.journal at byte 4711: record 9 is damaged (")
+    handbook = (ROOT / HANDBOOK).read_text()
+    assert HANDBOOK in text
+    assert all(f"`{each.__name__}`" in handbook for each in IN_HANDBOOK)
