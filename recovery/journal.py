@@ -72,6 +72,7 @@ def open_journal(directory: Path | str, *, sync: Sync, segment_bytes: int = SEGM
         finally:
             journal.close()
     finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)  # to close it is not enough while a forked child lives that has not done so
         os.close(lock)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,21 @@ def test_a_journal_has_one_writer(tmp_path):
     with open_journal(tmp_path, sync="write"), pytest.raises(JournalLocked), open_journal(tmp_path, sync="write"):
         pass
     assert records(tmp_path) == []
+
+
+def test_a_forked_child_that_lives_on_does_not_keep_the_journal_locked(tmp_path):
+    """One whose work nobody wants any more takes its time to die, and may not have begun to close what it inherited."""
+    with open_journal(tmp_path, sync="write"):
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+            os._exit(0)
+    try:
+        with open_journal(tmp_path, sync="write"):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_every_cut_of_the_last_write_leaves_what_was_safe_before(tmp_path):
