@@ -330,6 +330,15 @@ def shown(reports: list[Report]) -> list[tuple[bytes, bool]]:
     return [(report.body.split(b"11=")[1].split(b"\x01")[0], b"912=Y" in report.body) for report in reports]
 
 
+@pytest.mark.parametrize("msg_type", [b"H", b"AF"])
+def test_what_a_shard_refuses_while_a_day_begins_is_to_be_asked_again(msg_type: bytes) -> None:
+    """It is not that the symbol is not traded yet, as a shard says when it is asked for the status of one."""
+    answer = answer_to(inquiry(msg_type))
+    [report] = answer.receive(queries.encode(queries.QueryRefused("a day begins")), NOW)
+    assert NO_QUORUM.encode() in report.body
+    assert answer.question() is None
+
+
 def test_pages_go_on_after_the_last_row_and_the_last_row_waits_for_the_next_page() -> None:
     answer = answer_to(inquiry(b"AF"))
 
