@@ -194,7 +194,8 @@ class QuorumRead:
         if now < min(self._deadline, self._round_deadline):
             return
         for replica_id in self._unheard:
-            self._said[replica_id] = "no answer"
+            if now >= self._round_deadline or replica_id not in self._said:  # else it had no time, but has said more
+                self._said[replica_id] = "no answer"
         if self._reading is not None:
             self._let_down[self._reading] += 1
             lacking = f"has not committed transaction {self._min_tx}"

@@ -183,6 +183,17 @@ def test_a_round_that_cannot_succeed_is_not_waited_out(reading):
     assert {ask.round for ask in reading.asked.values()} == {2}
 
 
+def test_a_round_that_the_end_cuts_short_hides_nothing_that_was_said_before(reading):
+    last = 5 * SECOND - query.RETRY_PAUSE // 2
+    reading.wait(last - query.RETRY_PAUSE)
+    for replica_id in (1, 2, 3):
+        reading.fail(replica_id, "login refused")
+    reading.wait(last)
+    assert reading.core.failure is None  # a round has begun, and nobody has had the time to answer
+    reading.wait(5 * SECOND)
+    assert str(reading.core.failure).count("login refused") == 3
+
+
 def test_a_majority_that_does_not_commit_is_told_as_such(reading):
     for _ in range(10):
         if isinstance(reading.asked[1].request, AskPosition):
