@@ -32,6 +32,9 @@ FEW: Final = (1_000, 50)
 MANY: Final = (1_000_000, 5_000)
 TIMED_AMONG_MANY: Final = 200_000
 
+#: Of which modules a figure is, its name says.
+IN_TURN: Final = "interpreted and .compiled in turn"
+
 
 class Bench:
     """Measures in processes of its own, interpreted and compiled."""
@@ -78,7 +81,7 @@ def figures() -> list[Figure]:
 
 
 def _flows(bench: Bench) -> list[Figure]:
-    shared = f"{COMMANDS:,} commands, median of {RUNS} runs, CPU time, {machine()}"
+    shared = f"{COMMANDS:,} commands, median of {RUNS} runs, CPU time, {machine(IN_TURN)}"
     rates: dict[str, list[float]] = {variant: [] for variant in bench.trees}
     found: list[Figure] = []
     for name, make in FLOWS.items():
@@ -105,7 +108,7 @@ def _resting(bench: Bench) -> list[Figure]:
         bench.run("engine", bench.file(f"steady-{resting}", _steady(resting, levels)))
         for resting, levels in (FEW, MANY)
     )
-    shared = f"median of {RUNS} runs, {machine()}"
+    shared = f"median of {RUNS} runs, {machine(IN_TURN)}"
     found = []
     for variant in bench.trees:
         ratio = among_few[variant]["per_second"] / among_many[variant]["per_second"]

@@ -16,8 +16,8 @@ class Figure(NamedTuple):
     conditions: str
 
 
-def machine() -> str:
-    """The part of the conditions that every figure shares.
+def machine(modules: str = "") -> str:
+    """The part of the conditions that every figure shares; `modules` as of `program`.
 
     Virtual machines are not the same speed from one minute to the next: a million turns of an empty loop, timed now,
     and how much of the processors their host kept from us since the last figure, tell in which kind of minute a figure
@@ -28,18 +28,20 @@ def machine() -> str:
         pass
     turns = (time.perf_counter() - begin) * 1e3
     loop = f"a million empty loop turns took {turns:.0f} ms"
-    return f"{program()}, {platform.machine()}; {loop}, {_stolen():.0%} of busy time stolen"
+    return f"{program(modules)}, {platform.machine()}; {loop}, {_stolen():.0%} of busy time stolen"
 
 
-def program() -> str:
+def program(modules: str = "") -> str:
     """What runs: this Python, and whether it interprets our hot modules or has them as machine code.
+
+    `modules` says so where that is not as in this process.
 
     A Python that was built without profile-guided optimization is slower.
     """
     optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     built = "" if optimized else " built without --enable-optimizations"
-    modules = "interpreted" if (packet.__file__ or "").endswith(".py") else "compiled modules"
-    return f"CPython {platform.python_version()}{built}, {modules}"
+    ours = "interpreted" if (packet.__file__ or "").endswith(".py") else "compiled modules"
+    return f"CPython {platform.python_version()}{built}, {modules or ours}"
 
 
 def _stolen() -> float:
