@@ -12,7 +12,7 @@ back until it is known whether another follows, since the last report says that 
 from collections.abc import Mapping
 
 from fixgw import history, trading_status, values
-from fixgw.inquiries import NO_QUORUM, NOT_LISTED, Inquiry
+from fixgw.inquiries import NO_QUORUM, NOT_LISTED, Declined, Inquiry, refused
 from fixgw.reports import Dialect, Report, Reporter
 from matching import queries
 from matching.ids import shard_of
@@ -70,16 +70,20 @@ class Answer:
             self._shard_ids.clear()
             self.phase = found.phase
             return [trading_status.answer(self.inquiry, found.phase, self._dialect, now)]
-        if isinstance(found, queries.QueryRefused) and self.inquiry.msg_type == values.SECURITY_STATUS_REQUEST:
-            self._shard_ids.clear()
-            return [history.declined(self.inquiry, NOT_LISTED, self._dialect, now)]
+        if isinstance(found, queries.QueryRefused):
+            unlisted = self.inquiry.msg_type == values.SECURITY_STATUS_REQUEST
+            return self._declined(NOT_LISTED if unlisted else refused(found.text), now)
         return self.failed(now)
 
     def failed(self, now: int) -> list[Report]:
-        """Nobody could be asked: the broker is told, after what it was told already."""
+        """Nobody could be asked."""
+        return self._declined(NO_QUORUM, now)
+
+    def _declined(self, declined: Declined, now: int) -> list[Report]:
+        """The broker is told that there is no more, after what it was told already."""
         self._shard_ids.clear()
         told = self._tell([self._held], now, end=False) if self._held is not None else []
-        return [*told, history.declined(self.inquiry, NO_QUORUM, self._dialect, now)]
+        return [*told, history.declined(self.inquiry, declined, self._dialect, now)]
 
     def _page(self, rows: list[queries.OrderStatus] | list[queries.Fill], after: int, now: int) -> list[Report]:
         self._after = after

@@ -93,6 +93,11 @@ NOT_LISTED: Final = Declined(Why.UNKNOWN_SYMBOL, "not traded yet: the market lis
 NO_ORDERS: Final = Declined(Why.UNKNOWN_ORDER, "no open order is like that")
 
 
+def refused(text: str) -> Declined:
+    """A majority could be asked, and the shard does not answer this now: in its own words."""
+    return Declined(Why.NOT_AVAILABLE, f"not answered: {text}")
+
+
 class Inquiry(Struct, frozen=True):
     """A request that is to be answered. Fields that it does not have are empty; empty ones select everything."""
 

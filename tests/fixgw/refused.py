@@ -17,6 +17,7 @@ from matching.commands import (
     EndDay,
     SetTradingState,
     SourceLost,
+    StartDay,
 )
 from matching.events import (
     CancelRejected,
@@ -29,9 +30,11 @@ from matching.events import (
     TradeBusted,
 )
 from matching.ids import first_id
+from matching.queries import MAX_ITEMS
 from tests.fixgw.engagement import V42, V44, WRONG_PASSWORD, Stage
 from tests.fixgw.fixtalk import Talk, wire
 from tests.fixgw.venue_in_memory import SOURCE
+from tests.matching.market import BUY, GTC, opened, order, say
 
 
 class Refusal(NamedTuple):
@@ -161,6 +164,18 @@ def _inquiries_not_answered(version: str) -> set[Refusal]:
         watches.begin(Inquiry(b"e", 0, stage.amber.session_id, 0, (1,), b"s", instrument_id=instrument_id))
     stage.send("e", "324=s|55=ALPHA|263=1|")
     ask(INQUIRY_BURST + 1)
+    return refusals(stage.heard) | _not_answered_while_a_day_begins(version)
+
+
+def _not_answered_while_a_day_begins(version: str) -> set[Refusal]:
+    stage = Stage(version).log_on()
+    engine = stage.venue.machines[1].engine = opened()
+    for number in range(4 * MAX_ITEMS + 1):
+        order(engine, f"{number}", BUY, 1, who=stage.amber.session_id, time_in_force=GTC)
+    say(engine, EndDay(1))
+    engine.apply(StartDay(2, b"S000000002", 0), 0, 0)
+    stage.send("AF", "584=m|585=7|")
+    stage.send("H", f"37={first_id(1) + 4 * MAX_ITEMS}|11=a|55=ALPHA|54=1|")
     return refusals(stage.heard)
 
 

@@ -331,12 +331,21 @@ def shown(reports: list[Report]) -> list[tuple[bytes, bool]]:
 
 
 @pytest.mark.parametrize("msg_type", [b"H", b"AF"])
-def test_what_a_shard_refuses_while_a_day_begins_is_to_be_asked_again(msg_type: bytes) -> None:
+def test_what_a_shard_refuses_while_a_day_begins_is_told_in_its_words_and_to_be_asked_again(msg_type: bytes) -> None:
     """It is not that the symbol is not traded yet, as a shard says when it is asked for the status of one."""
     answer = answer_to(inquiry(msg_type))
     [report] = answer.receive(queries.encode(queries.QueryRefused("a day begins")), NOW)
-    assert NO_QUORUM.encode() in report.body
+    assert b"58=not answered: a day begins\x01" in report.body
+    assert (b"380=4\x01" if msg_type == b"AF" else b"103=99\x01") in report.body
     assert answer.question() is None
+
+
+def test_what_the_shard_before_told_is_told_before_the_refusal() -> None:
+    answer = answer_to(inquiry(b"AF"))
+    assert answer.receive(queries.encode(queries.OrdersFound([order(1)], more=False)), NOW) == []
+    told, refused = answer.receive(queries.encode(queries.QueryRefused("a day begins")), NOW)
+    assert shown([told]) == [(b"a1", False)]
+    assert b"58=not answered: a day begins\x01" in refused.body
 
 
 def test_pages_go_on_after_the_last_row_and_the_last_row_waits_for_the_next_page() -> None:
