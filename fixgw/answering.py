@@ -86,7 +86,8 @@ class Answering:
                 reply = await self._ask(*question)
                 reports = answer.receive(reply, time.time_ns())
             except NoQuorum as error:
-                _log.warning("an inquiry of session %d is not answered: %s", inquiry.session_id, error)
+                text = "an inquiry of session %d is not answered: shard %d: %s"
+                _log.warning(text, inquiry.session_id, question[0], error)
                 reports = answer.failed(time.time_ns())
             for portion in portions(reports):
                 if not await self._may_tell(inquiry, connection):

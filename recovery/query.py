@@ -45,13 +45,18 @@ FIRST_PATIENCE = 400_000_000
 """ns for the first round, which a healthy shard needs a few milliseconds for; each next round has twice as long."""
 RETRY_PAUSE = 50_000_000
 """ns between a round that cannot succeed any more and the next: about what a failover needs to make progress."""
+ABSENCE = 1_000_000_000
+"""ns after which a read ends early if at no address of any replica a process listens: a shard that does not run."""
 
-_SLOW = "takes long to make the answer"
+_SLOW = "making the answer takes long"
 _READ_AT_FIRST = (Role.BACKUP, Role.PRIMARY, Role.CATCHING_UP, Role.FENCED)
 
 
 class NoQuorum(Exception):
-    """No majority of the shard's replicas answered in time, or none of them could answer from what is committed."""
+    """No majority of the shard's replicas answered in time, or none of them could answer from what is committed.
+
+    The text says of each replica why; which shard it is, the asker knows.
+    """
 
 
 class TooLong(NoQuorum):
@@ -69,15 +74,15 @@ class Ask(NamedTuple):
 class QuorumRead:
     """One read. Make `asks()` whenever something was fed or a deadline handled; stop at `answer` or `failure`."""
 
-    def __init__(self, shard_id: int, replica_ids: Sequence[int], request: bytes, now: int, timeout: int) -> None:
+    def __init__(self, replica_ids: Sequence[int], request: bytes, now: int, timeout: int) -> None:
         assert replica_ids
         self.answer: Answer | None = None
         self.failure: NoQuorum | None = None
-        self._shard_id = shard_id
         self._replica_ids = sorted(replica_ids)
         self._request = request
         self._timeout = timeout
         self._deadline = now + timeout
+        self._absence_ends = now + ABSENCE
         self._patience = FIRST_PATIENCE
         self._round = 0
         self._round_deadline = now
@@ -92,6 +97,8 @@ class QuorumRead:
         """How often each was asked to read and did not."""
         self._said: dict[int, str] = {}
         """Why each is of no help, for the text of the failure."""
+        self._absent: set[int] = set()
+        """At whose addresses nobody listened in this round."""
         self._asks: list[Ask] = []
         self._begin_round(now)
 
@@ -114,10 +121,12 @@ class QuorumRead:
         elif isinstance(reply, Refused):
             self.failed(ask, reply.text, now)
 
-    def failed(self, ask: Ask, text: str, now: int) -> None:
-        """No answer to `ask` will come; `text` says why."""
+    def failed(self, ask: Ask, text: str, now: int, *, absent: bool = False) -> None:
+        """No answer to `ask` will come; `text` says why. `absent`: no process listens there."""
         if ask.round != self._round or self._done:
             return
+        if absent:
+            self._absent.add(ask.replica_id)
         self._said[ask.replica_id] = text
         self._unheard.discard(ask.replica_id)
         if self._reading == ask.replica_id:
@@ -132,7 +141,7 @@ class QuorumRead:
         self._positions[replica_id] = position
         self._said.pop(replica_id, None)
         if position.recovering:
-            self._said[replica_id] = "is recovering what it may have forgotten"
+            self._said[replica_id] = "recovering what may be forgotten"
         self._go_on(now)
 
     def _go_on(self, now: int) -> None:
@@ -176,12 +185,15 @@ class QuorumRead:
         self._min_tx = self._reading = None
         self._positions.clear()
         self._tried.clear()
+        self._absent.clear()
         self._unheard = set(self._replica_ids)
         self._asks = [Ask(replica_id, self._round, AskPosition()) for replica_id in self._replica_ids]
 
     def _give_up_round(self, now: int) -> None:
         """Nothing can come of it any more. What its patience was is left to the next."""
-        if self._round_deadline > now + RETRY_PAUSE:
+        if now >= self._absence_ends and len(self._absent) == len(self._replica_ids):
+            self.failure = NoQuorum(f"no replica is running; {self._sayings()}")
+        elif self._round_deadline > now + RETRY_PAUSE:
             self._patience = max(FIRST_PATIENCE, self._patience // 2)
             self._round_deadline = now + RETRY_PAUSE
 
@@ -198,7 +210,7 @@ class QuorumRead:
                 self._said[replica_id] = "no answer"
         if self._reading is not None:
             self._let_down[self._reading] += 1
-            lacking = f"has not committed transaction {self._min_tx}"
+            lacking = f"transaction {self._min_tx} is not committed"
             self._said[self._reading] = _SLOW if self._has_commit(self._reading) else lacking
         if now >= self._deadline:
             self.failure = self._failure()
@@ -217,5 +229,16 @@ class QuorumRead:
             kind, text = TooLong, f"no replica has made the answer within {seconds:g} s"
         elif self._min_tx is not None:
             text = f"no replica has committed transaction {self._min_tx} within {seconds:g} s"
-        each = (f"replica {replica_id}: {why}" for replica_id, why in sorted(self._said.items()))
-        return kind("; ".join([f"shard {self._shard_id}: {text}", *each]))
+        return kind(f"{text}; {self._sayings()}")
+
+    def _sayings(self) -> str:
+        """What each replica said, or is said of it; what several have in common once."""
+        saying: dict[str, list[int]] = {}
+        for replica_id, why in sorted(self._said.items()):
+            saying.setdefault(why, []).append(replica_id)
+        return "; ".join(f"{_replicas(replica_ids)}: {why}" for why, replica_ids in saying.items())
+
+
+def _replicas(replica_ids: list[int]) -> str:
+    *others, last = map(str, replica_ids)
+    return f"replicas {', '.join(others)} and {last}" if others else f"replica {last}"

@@ -65,6 +65,10 @@ class SnapshotUnavailable(Exception):
     """No replica has given a snapshot that is new enough; the text says why of each."""
 
 
+class NobodyThere(LinkError):
+    """No process listens at the replica's address."""
+
+
 class Connection:
     """To one replica. `connect` makes it."""
 
@@ -98,21 +102,27 @@ class Connection:
 
 
 async def connect(shard_id: int, replica_id: int | None, address: Address, key: bytes) -> Connection:
-    """The login is done with the first question. Raises LinkError."""
+    """The login is done with the first question. Raises LinkError, NobodyThere where it is that."""
     try:
         with trio.fail_after(CONNECT_SECONDS):
             stream = await trio.open_tcp_stream(address[0], address[1])
     except trio.TooSlowError as error:
         raise LinkError(f"no connection within {CONNECT_SECONDS} s") from error
     except OSError as error:
-        raise LinkError(_reason(error)) from error
+        cause = _cause(error)
+        kind = NobodyThere if isinstance(cause, ConnectionRefusedError) else LinkError
+        raise kind(_reason(cause)) from error
     return Connection(ServiceClient(shard_id, replica_id, key, os.urandom(NONCE_BYTES)), stream)
 
 
-def _reason(error: BaseException) -> str:
-    """What the kernel said: trio tells it below a sentence of its own, and several in a group."""
+def _cause(error: BaseException) -> BaseException:
+    """What the kernel raised: trio tells it below a sentence of its own, and several in a group."""
     while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
         error = error.__cause__ or error.exceptions[0]  # type: ignore[attr-defined]
+    return error
+
+
+def _reason(error: BaseException) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno is not None else str(error)
 
 
@@ -144,7 +154,7 @@ async def quorum_answer(
     shard_id: int, controls: Mapping[int, Address], key: bytes, request: bytes, *, timeout: float
 ) -> Answer:
     """As `quorum_read`, with the transaction after which the state is that was asked."""
-    core = QuorumRead(shard_id, list(controls), request, now_ns(), int(timeout * 1e9))
+    core = QuorumRead(list(controls), request, now_ns(), int(timeout * 1e9))
     return await _Reading(core, shard_id, controls, key).run()
 
 
@@ -203,7 +213,7 @@ class _Reading:
                     connection = await connect(self._shard_id, replica_id, self._controls[replica_id], self._key)
                 reply = await connection.ask(ask.request)
             except LinkError as error:
-                self._core.failed(ask, str(error), now_ns())
+                self._core.failed(ask, str(error), now_ns(), absent=isinstance(error, NobodyThere))
             else:
                 if self._asking.get(replica_id) is scope:
                     self._idle[replica_id], connection = connection, None

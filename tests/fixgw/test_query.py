@@ -179,8 +179,21 @@ async def test_one_replica_of_each_is_not_missed_and_two_are(exchange: Exchange,
     told = capsys.readouterr()
     assert told.out == ""  # not a part of the answer either
     # Between the two stands that replica 1 did not answer either, where the machine is too busy for it.
-    assert told.err.startswith("fixgw: shard s2 has no quorum: shard 2: no answer from 2 of 3 replicas within 0.3 s; ")
-    assert told.err.endswith("replica 2: Connection refused; replica 3: Connection refused\n")
+    assert told.err.startswith("fixgw: shard s2 has no quorum: no answer from 2 of 3 replicas within 0.3 s; ")
+    assert told.err.endswith("replicas 2 and 3: Connection refused\n")
+
+
+async def test_an_exchange_that_does_not_run_is_told_in_one_line_for_each_shard(
+    exchange: Exchange, capsys: Output
+) -> None:
+    for shard in ("s1", "s2"):
+        exchange.stop(shard, 1, 2, 3)
+    assert await exchange.query("digest", "--timeout", "60") == 1
+    assert capsys.readouterr() == (
+        "",
+        "fixgw: shard s1 has no quorum: no replica is running; replicas 1, 2 and 3: Connection refused\n"
+        "fixgw: shard s2 has no quorum: no replica is running; replicas 1, 2 and 3: Connection refused\n",
+    )
 
 
 async def test_positions_tell_why_there_is_no_quorum(exchange: Exchange, capsys: Output) -> None:

@@ -128,8 +128,16 @@ async def test_two_of_three_gone_is_no_quorum_and_says_who(shard):
     await shard.kill(3)
     with pytest.raises(NoQuorum) as failure:
         await shard.read(SHORT)
-    assert str(failure.value).startswith(f"shard 1: no answer from 2 of 3 replicas within {SHORT} s; ")
-    assert "replica 3: Connection refused" in str(failure.value)
+    assert str(failure.value).startswith(f"no answer from 2 of 3 replicas within {SHORT} s; ")
+    assert "replicas 2 and 3: Connection refused" in str(failure.value)
+
+
+async def test_a_shard_of_which_nothing_runs_is_told_soon_and_in_few_words(shard):
+    for number in (1, 2, 3):
+        await shard.kill(number)
+    with trio.fail_after(PLENTY), pytest.raises(NoQuorum) as failure:
+        await shard.read(2 * PLENTY)
+    assert str(failure.value) == "no replica is running; replicas 1, 2 and 3: Connection refused"
 
 
 async def test_one_replica_under_two_names_does_not_count_twice(shard):
@@ -146,7 +154,7 @@ async def test_a_wrong_key_is_told(shard):
 async def test_replicas_that_recover_do_not_make_a_quorum(shard):
     for number in (2, 3):
         shard.replicas[number].recovering = True
-    with pytest.raises(NoQuorum, match="replica 2: is recovering what it may have forgotten"):
+    with pytest.raises(NoQuorum, match="replicas 2 and 3: recovering what may be forgotten"):
         await shard.read(SHORT)
 
 

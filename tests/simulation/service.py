@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from recovery.query import Ask, QuorumRead
 from recovery.replica import Replica, Role
 from recovery.service_frames import Answer, AskPosition, Position, Read, Refused
-from tests.simulation.workload import SHARD
 from tests.simulation.world import MILLI, SECOND
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class ReaderHost:
         self._asked += 1
         question = self.world.rng.choice(self.cluster.workload.questions)
         self._read = self.cluster.witness.read_began((self.address, self._asked), question)
-        self._core = QuorumRead(SHARD, self.cluster.replica_ids, question, self.world.now, READ_TIMEOUT)
+        self._core = QuorumRead(self.cluster.replica_ids, question, self.world.now, READ_TIMEOUT)
         self._go_on(self._core)
 
     def _go_on(self, core: QuorumRead) -> None:
