@@ -25,6 +25,7 @@ from fixgw.dialects import (
 from fixgw.dialects import DIALECTS as DIALECTS
 from fixgw.dialects import Dialect as Dialect
 from fixgw.fields import Refused
+from fixgw.phases import NextOpening, Phases, no_calendar
 from fixgw.rejections import Report as Report
 from fixgw.rejections import cancel_rejection as cancel_rejection
 from fixgw.rejections import rejection as rejection
@@ -151,7 +152,11 @@ class Reporter:
     """
 
     def __init__(
-        self, shard_id: int, dialects: Mapping[int, Dialect], instruments: Mapping[int, TradedInstrument]
+        self,
+        shard_id: int,
+        dialects: Mapping[int, Dialect],
+        instruments: Mapping[int, TradedInstrument],
+        next_opening: NextOpening = no_calendar,
     ) -> None:
         self._event_prefix = b"%d-" % shard_id
         self._trade_prefix = b"%d-T" % shard_id
@@ -162,6 +167,7 @@ class Reporter:
         self.asked_by = 0
         #: What was heard of.
         self.trades = TradeNumbers()
+        self.phases = Phases(next_opening)
         self._dialects = dialects
         self._instruments = instruments
         self._symbols = {each.instrument_id: each.symbol for each in instruments.values()}
@@ -203,6 +209,7 @@ class Reporter:
     def fork(self, seq: int, match_number: int) -> None:
         """The shard's stream is another one from `seq` on; `match_number` is that of the last trade before."""
         self._forks.append((seq, match_number))
+        self.phases.heard.clear()
         self.trades.cut(seq)
 
     def symbol(self, instrument_id: int) -> bytes:
@@ -299,7 +306,11 @@ class Reporter:
         dialect = self._dialects.get(terms.session_id)
         if dialect is None:
             return []
-        refused = Refused(event.reason, self._reason_text(event.reason, terms.instrument_id, terms.price))
+        if event.reason == RejectReason.NOT_IN_THIS_PHASE:
+            text = self.phases.refusal(terms.instrument_id, self.symbol(terms.instrument_id), timestamp)
+        else:
+            text = self._reason_text(event.reason, terms.instrument_id, terms.price)
+        refused = Refused(event.reason, text)
         described = self.described(terms)
         exec_id = b"%b%d%b" % self._event_id(seq)
         return [rejection(dialect, terms.session_id, terms.cl_ord_id, described, refused, exec_id, timestamp)]

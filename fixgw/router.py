@@ -31,6 +31,7 @@ from fixgw.conditions import TradingDays
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
 from fixgw.fields import Refused
 from fixgw.inquiries import NO_MORE_UPDATES, REQUEST_IDS, WITH_UPDATES, Declined, Inquiries, Inquiry
+from fixgw.phases import NextOpening, no_calendar
 from fixgw.rejections import cancel_rejection, mass_cancel_rejection, rejection
 from fixgw.reports import Dialect, Report, Reporter
 from fixgw.sent import SentIndex
@@ -120,7 +121,7 @@ class ShardState:
 
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
-        self.watches = Watches()
+        self.watches = Watches(reporter.phases)
         reporter.makers.update(self.watches.makers)
         self.position = Position()
         #: Where the reader has stood, so that it can go on after a fork.
@@ -156,6 +157,7 @@ class Router:
         instruments: Iterable[TradedInstrument],
         shard_ids: Iterable[int],
         days: TradingDays | None = None,
+        next_opening: NextOpening = no_calendar,
     ) -> None:
         traded = list(instruments)
         self.source_id = source_id
@@ -165,7 +167,9 @@ class Router:
         self.index = SentIndex()
         dialects: Mapping[int, Dialect] = {seat.session_id: seat.dialect for seat in seats}
         by_id = {each.instrument_id: each for each in traded}
-        self.shards = {shard_id: ShardState(Reporter(shard_id, dialects, by_id)) for shard_id in shard_ids}
+        self.shards = {
+            shard_id: ShardState(Reporter(shard_id, dialects, by_id, next_opening)) for shard_id in shard_ids
+        }
         self._numbers: dict[int, SessionNumbers] = {}
         self._record = bytearray()
         self._touched: dict[int, Seat] = {}

@@ -27,6 +27,7 @@ from msgspec import Struct
 from fixgw import values
 from fixgw.dialects import Dialect
 from fixgw.inquiries import Declined, Inquiry, Why
+from fixgw.phases import Phases
 from fixgw.rejections import Report
 from fixgw.timestamps import format_timestamp
 from matching.codes import Phase, TradingState
@@ -93,7 +94,8 @@ class _Watched(Struct, eq=False):
 class Watches:
     """Which sessions are told of which instruments of one shard, and what there is to tell them."""
 
-    def __init__(self) -> None:
+    def __init__(self, phases: Phases) -> None:
+        self._phases = phases
         #: By instrument, by session.
         self._watched: dict[int, dict[int, _Watched]] = {}
         self._changes: list[Status] = []
@@ -175,6 +177,7 @@ class Watches:
         return reports
 
     def _phase_changed(self, event: PhaseChanged, _seq: int, timestamp: int) -> list[Report]:
+        self._phases.heard[event.instrument_id] = event.phase
         if event.instrument_id in self._watched:
             self._changes.append(Status(event.instrument_id, event.phase, timestamp))
         return []
@@ -186,6 +189,10 @@ class Watches:
         return []
 
     def _listed(self, event: InstrumentListed, _seq: int, timestamp: int) -> list[Report]:
+        if event.state == TradingState.HALTED:
+            self._phases.heard[event.instrument_id] = Phase.CLOSED  # or halted, which has a reason of its own
+        else:
+            self._phases.heard.pop(event.instrument_id, None)
         if event.instrument_id in self._watched:
             phase = PHASES_OF[event.state][0]
             self._changes.append(Status(event.instrument_id, phase, timestamp, public_only=True))

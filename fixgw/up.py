@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -32,14 +32,16 @@ from fixgw.ledger import Ledger, run_ledger
 from fixgw.link_key import link_key
 from fixgw.logon import Identity
 from fixgw.overview import next_steps, table
+from fixgw.phases import NextOpening
 from fixgw.reports import DIALECTS
 from fixgw.router import Router, Seat
 from fixgw.session import Session
 from fixgw.throttle import TokenBucket
 from fixgw.translate import TradedInstrument
 from marketdata.publisher import Channel, ChannelPublisher, run_publisher
+from matching.commands import SchedulePhase
 from matching.host import ShardHost, ShardSettings
-from matching.operations import Market
+from matching.operations import Market, next_opening
 from recovery.coordinator import RecordLost, ReplicaSetDiffers
 from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import open_journal
@@ -53,6 +55,8 @@ from recovery.snapshot import SnapshotDamaged
 
 _log: Final = logging.getLogger(__name__)
 
+#: Instruments that are asked about in the same second.
+_OPENINGS_KEPT: Final = 1024
 #: Objects allocated, net, between two looks for garbage in cycles: some hundred orders under way, and then some.
 GC_ALLOCATIONS: Final = 20_000
 #: Of a shard, whose orders stay and are in no cycle when they go: it looks at few at a time, which takes a millisecond
@@ -215,7 +219,19 @@ def make_router(config: Config, settings: GatewaySettings) -> Router:
     key = link_key(config.venue.link_key_file)
     day = config.venue.trading_day
     days = TradingDays(ZoneInfo(day.time_zone), day.rolls_at)
-    return Router(settings.source_id, key, seats, instruments, [shard.id for shard in config.shards], days)
+    shard_ids = [shard.id for shard in config.shards]
+    return Router(settings.source_id, key, seats, instruments, shard_ids, days, _openings(config))
+
+
+def _openings(config: Config) -> NextOpening:
+    """By the calendars; the same second is asked about again and again."""
+    markets = {each.id: _market(config, each.shard) for each in config.instruments}
+
+    @lru_cache(_OPENINGS_KEPT)
+    def opening(instrument_id: int, now: int) -> SchedulePhase | None:
+        return next_opening(markets[instrument_id], instrument_id, now)
+
+    return opening
 
 
 async def run_publishing(

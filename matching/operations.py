@@ -30,8 +30,12 @@ from matching.commands import (
 )
 from matching.engine import Engine
 from matching.instruments import Instrument
+from matching.phases import TAKES_ORDERS
 
 _SECOND: Final = 1_000_000_000
+
+#: Days in which an opening is looked for: more than any holidays have.
+_DAYS_AHEAD: Final = 14
 
 Timetable = Sequence[tuple[time, int]]
 """When phases begin, local time, in the order of the trading day. An empty one: closed all day."""
@@ -175,3 +179,26 @@ def schedule(market: Market, today: TradingDay) -> list[SchedulePhase]:
             at = max(at, _ns(date_of_it, local, market.time_zone))  # phases keep their order when the clocks go forward
             commands.append(SchedulePhase(instrument_id, phase, at))
     return commands
+
+
+def next_opening(market: Market, instrument_id: int, now: int) -> SchedulePhase | None:
+    """The next phase that takes orders, where by its calendar the instrument is in none that does. None: it is in one,
+    or it has no calendar, or no such phase begins in the next days."""
+    calendars = market.calendars
+    calendar = calendars.get(instrument_id, calendars.get(0))
+    if calendar is None:
+        return None
+    alone = market._replace(calendars={instrument_id: calendar})
+    day = market.day(now).day
+    today = date(day // 10_000, day // 100 % 100, day % 100)
+    is_open = False
+    for ahead in range(_DAYS_AHEAD):
+        each = today + timedelta(days=ahead)
+        for begins in schedule(alone, TradingDay(each.year * 10_000 + each.month * 100 + each.day, 0)):
+            if begins.at <= now:
+                is_open = TAKES_ORDERS[begins.phase]
+            elif is_open:
+                return None
+            elif TAKES_ORDERS[begins.phase]:
+                return begins
+    return None

@@ -32,7 +32,7 @@ PURE = {
     "fixgw": """
         answer auth codec conditions config config_checks config_explain config_market config_market_checks
         config_shards config_values dialects dictionary entries fields forks header history inquiries logon
-        market market_overview operator_commands outbound overview primaries query_tables rejections reports
+        market market_overview operator_commands outbound overview phases primaries query_tables rejections reports
         resend restarts router sent session session_events session_state strict_yaml tags throttle timestamps
         trade_numbers trading_status translate values
     """,

@@ -10,11 +10,12 @@ from fixgw.codec import FixMessage, decode
 from fixgw.inquiries import INQUIRY_BURST, MAX_OPEN, Inquiry
 from fixgw.router import ORDER_LIFETIME
 from fixgw.trading_status import MAX_WATCHED
-from matching.codes import CancelReason, OrdStatus, RejectReason, RestatementReason, TradingState
+from matching.codes import CancelReason, OrdStatus, Phase, RejectReason, RestatementReason, TradingState
 from matching.commands import (
     CancelSession,
     DefineSession,
     EndDay,
+    SetPhase,
     SetTradingState,
     SourceLost,
     StartDay,
@@ -109,7 +110,9 @@ def _refused_orders(version: str) -> set[Refusal]:
     stage.operate(SetTradingState(1, TradingState.HALTED, b""))
     stage.order("h1", 1, 10, "10.00")
     stage.replace("a7", "a6", 1, 20, "10.00")
-    stage.operate(SetTradingState(1, TradingState.TRADING, b""))
+    stage.operate(SetPhase(1, Phase.CLOSED, b""))
+    stage.order("h2", 1, 10, "10.00")
+    stage.operate(SetPhase(1, Phase.CONTINUOUS, b""))
     stage.operate(DefineSession(stage.amber.session_id, stage.amber.session_id, SOURCE, 1))
     stage.operate(CancelSession(stage.amber.session_id))
     stage.order("l1", 1, 10, "10.00")

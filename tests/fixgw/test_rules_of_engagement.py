@@ -228,7 +228,7 @@ def test_every_refusal_is_told_and_every_told_one_happens(version: str) -> None:
 #: Modules whose sentences a broker or its operator may see.
 SPEAKING = (
     "acceptor codec conditions connection dialects dictionary fields forks header history inquiries logon outbound "
-    "rejections reports router session "
+    "phases rejections reports router session "
     "trading_status translate"
 )
 #: Sentences that guard what another check catches first, or that speak of our own bugs.

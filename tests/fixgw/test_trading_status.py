@@ -7,6 +7,7 @@ import pytest
 from fixgw import tags
 from fixgw.dialects import DIALECTS
 from fixgw.inquiries import MAX_OPEN, Inquiry
+from fixgw.phases import Phases, no_calendar
 from fixgw.trading_status import MAX_WATCHED, NOT_WATCHED, PHASES_OF, TOO_MANY_WATCHED, Watches
 from matching.codes import Phase, TradingState
 from matching.commands import Command, DefineInstrument, DefineRules, EndDay, SetPhase, SetTradingState, StartDay
@@ -289,7 +290,7 @@ def changes(watches: Watches, *events: Event) -> list[str]:
 
 
 def test_changes_wait_for_the_answer_and_the_last_is_told_after_it() -> None:
-    watches = Watches()
+    watches = Watches(Phases(no_calendar))
     inquiry = asked()
     assert watches.begin(inquiry) is None
     halt, resume = PhaseChanged(1, Phase.HALTED), PhaseChanged(1, Phase.CONTINUOUS)
@@ -300,7 +301,7 @@ def test_changes_wait_for_the_answer_and_the_last_is_told_after_it() -> None:
 
 
 def test_a_change_that_the_answer_told_already_is_not_told_again() -> None:
-    watches = Watches()
+    watches = Watches(Phases(no_calendar))
     inquiry = asked()
     watches.begin(inquiry)
     assert changes(watches, PhaseChanged(1, Phase.HALTED)) == []
@@ -309,7 +310,7 @@ def test_a_change_that_the_answer_told_already_is_not_told_again() -> None:
 
 
 def test_what_was_held_before_a_fork_is_not_told_after_it() -> None:
-    watches = Watches()
+    watches = Watches(Phases(no_calendar))
     inquiry = asked()
     watches.begin(inquiry)
     assert changes(watches, PhaseChanged(1, Phase.HALTED)) == []
@@ -319,7 +320,7 @@ def test_what_was_held_before_a_fork_is_not_told_after_it() -> None:
 
 
 def test_an_answer_to_a_request_that_another_took_the_place_of_begins_nothing() -> None:
-    watches = Watches()
+    watches = Watches(Phases(no_calendar))
     first, second = asked(), asked()
     watches.begin(first)
     watches.begin(second)
@@ -330,7 +331,7 @@ def test_an_answer_to_a_request_that_another_took_the_place_of_begins_nothing() 
 
 
 def test_a_session_watches_so_many_instruments_of_a_shard() -> None:
-    watches = Watches()
+    watches = Watches(Phases(no_calendar))
     for instrument_id in range(1, MAX_WATCHED + 1):
         assert watches.begin(asked(instrument_id)) is None
     assert watches.begin(asked(MAX_WATCHED + 1)) is TOO_MANY_WATCHED
@@ -342,7 +343,7 @@ def test_a_session_watches_so_many_instruments_of_a_shard() -> None:
 
 
 def test_nothing_is_kept_of_instruments_that_nobody_watches() -> None:
-    watches = Watches()
+    watches = Watches(Phases(no_calendar))
     inquiry = asked()
     watches.begin(inquiry)
     watches.left(1)

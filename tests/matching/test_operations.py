@@ -22,7 +22,7 @@ from matching.commands import (
     StartDay,
 )
 from matching.engine import Engine
-from matching.operations import Market, TradingDay, due_commands, feed_session, schedule, trading_day
+from matching.operations import Market, TradingDay, due_commands, feed_session, next_opening, schedule, trading_day
 
 ACME = DefineInstrument(1, b"ACME", 100, 1, 100)
 ZETA = DefineInstrument(2, b"ZETA", 100, 1, 100)
@@ -175,6 +175,28 @@ def test_phases_begin_at_local_times_of_the_trading_day(day: int, begins: list[s
     found = schedule(LONDON, TradingDay(day, 0))
     assert [each.at for each in found] == [ns(text) for text in begins]
     assert [each.phase for each in found] == [Phase.CLOSED, Phase.CONTINUOUS][: len(begins)]
+
+
+@pytest.mark.parametrize(
+    ("now", "opens"),
+    [
+        ("2026-03-27T17:30:00", "2026-03-28T08:00:00"),
+        ("2026-03-28T08:00:00", ""),
+        ("2026-03-28T17:29:59", ""),
+        ("2026-03-28T18:00:00", "2026-03-29T07:00:00"),
+        ("2026-03-30T17:00:00", "2026-04-01T07:00:00"),  # over a day off
+    ],
+)
+def test_the_next_opening_is_the_calendars(now: str, opens: str) -> None:
+    opening = next_opening(LONDON, 1, ns(now))
+    assert opening == (SchedulePhase(1, Phase.CONTINUOUS, ns(opens)) if opens else None)
+
+
+def test_an_instrument_without_a_calendar_or_with_one_of_closed_days_has_no_opening() -> None:
+    assert next_opening(UTC_MARKET, 1, 0) is None
+    closed = UTC_MARKET._replace(calendars={0: lambda _: [(time(8), Phase.PRE_OPEN)], 1: lambda _: []})
+    assert next_opening(closed, 1, 0) is None
+    assert next_opening(closed, 2, 0) == SchedulePhase(2, Phase.PRE_OPEN, 8 * HOUR)
 
 
 def test_a_time_that_the_clocks_skip_comes_before_those_after_it() -> None:
