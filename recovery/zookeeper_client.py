@@ -196,6 +196,7 @@ class ZooKeeperClient:
     def _start_kazoo(self) -> None:
         settings, ended = self._settings, trio.Event()
         self._ended = ended
+        self._stopping = False
         self._handler = _Handler(self._tls, lambda: self.in_trio(ended.set))
         self._kazoo = kazoo = KazooClient(
             hosts=",".join(settings.hosts),
@@ -210,6 +211,7 @@ class ZooKeeperClient:
     async def _stop(self) -> None:
         """Closed as it should be, so that ephemeral znodes go at once; else by force; else not waited for."""
         kazoo, handler = self._kazoo, self._handler
+        self._stopping = True
 
         def stop() -> None:
             force = threading.Timer(STOP_SECONDS, lambda: handler.cut(handler.connection))
@@ -234,7 +236,7 @@ class ZooKeeperClient:
 
     def _note_state(self, kazoo: KazooClient, state: str) -> None:
         """An event that somebody waits for is never replaced: only one that has happened."""
-        if kazoo is not self._kazoo:
+        if kazoo is not self._kazoo or self._stopping:  # it may connect yet, only to be closed
             return
         if state == KazooState.CONNECTED:
             _log.info("ZooKeeper: connected")

@@ -311,6 +311,21 @@ async def test_a_client_whose_thread_ended_is_replaced(clients, monkeypatch, cap
     assert "the ZooKeeper client ended (RuntimeError('xids do not match')); a new one is begun" in caplog.text
 
 
+async def test_a_connection_that_comes_while_it_is_closed_is_not_told_as_lost(clients, monkeypatch, caplog):
+    def connect_and_stop(kazoo):
+        kazoo.stopped = True
+        kazoo.listener(KazooState.CONNECTED)
+        kazoo.listener(KazooState.LOST)
+
+    monkeypatch.setattr(Kazoo, "start_async", lambda _kazoo: None)
+    monkeypatch.setattr(Kazoo, "stop", connect_and_stop)
+    with caplog.at_level(logging.INFO):
+        async with open_zookeeper(SETTINGS):
+            await trio.testing.wait_all_tasks_blocked()
+    assert clients[0].stopped
+    assert caplog.messages == []
+
+
 async def test_a_thread_of_kazoos_may_outlive_the_run(clients):
     zookeeper = await trio.to_thread.run_sync(trio.run, make_and_leave)
     zookeeper.client.in_trio(print)
