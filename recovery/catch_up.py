@@ -92,9 +92,9 @@ class LongAnswers:
     async def _answer(self, stream: trio.SocketStream, host: str) -> None:
         with trio.fail_after(PATIENCE):
             request = await _receive_request(stream)
-        answer = self._retransmitter.receive_long_request(request)
+        answer = self._retransmitter.receive_long_request(request, host)
         for text in self._retransmitter.other_versions.take_untold():
-            _log.error("a long request of %s: %s", host, text)
+            _log.error("a long request: %s", text)
         if answer is None:
             return
         due = trio.current_time()

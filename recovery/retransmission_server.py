@@ -61,7 +61,7 @@ async def answer_requests(
             for data, address in drain_with_addresses(requests):
                 send_to(requests, retransmitter.receive_request(data, address, now_ns()), address)
                 for text in retransmitter.other_versions.take_untold():
-                    _log.error("a request of %s:%d: %s", *address, text)
+                    _log.error("a request: %s", text)
                 await trio.lowlevel.checkpoint()
 
 

@@ -89,26 +89,26 @@ class Retransmitter:
             self.dropped[drop] += 1
         return datagrams
 
-    def receive_long_request(self, data: bytes) -> "LongAnswer | None":
+    def receive_long_request(self, data: bytes, host: str) -> "LongAnswer | None":
         """What a request over TCP is to be answered by; None when it is dropped. Whoever serves it bounds its rate."""
-        answer = self._begin_long_answer(data)
+        answer = self._begin_long_answer(data, host)
         if isinstance(answer, Drop):
             self.dropped[answer] += 1
             return None
         self.answered += 1
         return answer
 
-    def _parse(self, data: bytes) -> Request | Drop:
+    def _parse(self, data: bytes, host: str) -> Request | Drop:
         try:
             return packet.parse_request(data)
         except GarbledPacket:
             return Drop.GARBLED
         except OtherVersion as other:
-            self.other_versions.hear(other)
+            self.other_versions.hear(other, host)
             return Drop.OTHER_VERSION
 
-    def _begin_long_answer(self, data: bytes) -> "LongAnswer | Drop":
-        request = self._parse(data)
+    def _begin_long_answer(self, data: bytes, host: str) -> "LongAnswer | Drop":
+        request = self._parse(data, host)
         if isinstance(request, Drop):
             return request
         kept = self._shards.get(request.shard_id)
@@ -123,7 +123,7 @@ class Retransmitter:
         return LongAnswer(request.shard_id, request.first_seq, kept)
 
     def _answer(self, data: bytes, address: Address, now: int) -> tuple[list[bytes], Drop | None]:
-        request = self._parse(data)
+        request = self._parse(data, address[0])
         if isinstance(request, Drop):
             return [], request
         kept = self._shards.get(request.shard_id)

@@ -237,7 +237,7 @@ async def test_askers_are_bounded_and_one_who_does_not_read_is_closed(source, mo
     monkeypatch.setattr(catch_up, "MAX_ASKERS_PER_HOST", 2)
     monkeypatch.setattr(catch_up, "PATIENCE", 1.0)
     answers = LongAnswers(source.retransmitter)
-    monkeypatch.setattr(source.retransmitter, "receive_long_request", lambda _: Endless())
+    monkeypatch.setattr(source.retransmitter, "receive_long_request", lambda *_: Endless())
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     address = listeners[0].socket.getsockname()
     nursery.start_soon(trio.serve_listeners, answers._serve_one, listeners)
@@ -266,7 +266,7 @@ async def test_one_who_connects_and_says_nothing_is_closed(source, monkeypatch):
 
 
 async def test_an_answer_ends_when_the_history_is_not_proven_any_more(source):
-    answer = source.retransmitter.receive_long_request(request())
+    answer = source.retransmitter.receive_long_request(request(), "127.0.0.1")
     assert answer is not None
     assert answer.next_piece()
     source.shard.primary.epoch = 2

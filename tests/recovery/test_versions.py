@@ -32,7 +32,7 @@ from recovery.retransmission_server import answer_requests
 from recovery.retransmitter import Drop, Retransmitter
 from recovery.service import ServiceClient
 from recovery.stream import read_stream
-from recovery.versions import VERSION, OtherVersion
+from recovery.versions import MAX_TOLD, VERSION, OtherVersion, OtherVersions
 from tests.recovery.adder import Adder
 from tests.recovery.history import feed
 from tests.venue import free_ports
@@ -106,9 +106,32 @@ def test_a_request_of_another_version_is_dropped_and_counted_over_either_protoco
     retransmitter = Retransmitter({})
     other = of_version(REQUEST, OLD, 20)
     assert retransmitter.receive_request(other, LOCAL, 0) == []
-    assert retransmitter.receive_long_request(other) is None
+    assert retransmitter.receive_long_request(other, LOCAL[0]) is None
     assert retransmitter.dropped[Drop.OTHER_VERSION] == 2
     assert len(retransmitter.other_versions.take_untold()) == 1
+
+
+def test_each_who_speaks_another_version_is_named_once() -> None:
+    heard = OtherVersions()
+    for _ in range(2):
+        for replica, version in ((2, OLD), (3, OLD), (3, 9)):
+            heard.hear(OtherVersion(version, "the control messages", f"replica {replica}"))
+    for host in ("10.0.0.1", "10.0.0.2", "10.0.0.1"):
+        heard.hear(OtherVersion(OLD, "requests"), host)
+    assert [text.partition(" of ")[0] for text in heard.take_untold()] == [
+        "replica 2 speaks version 1",
+        "replica 3 speaks version 1",
+        "replica 3 speaks version 9",
+        "a process on 10.0.0.1 speaks version 1",
+        "a process on 10.0.0.2 speaks version 1",
+    ]
+
+
+def test_who_forges_speakers_fills_neither_memory_nor_the_log() -> None:
+    heard = OtherVersions()
+    for replica in range(2 * MAX_TOLD):
+        heard.hear(OtherVersion(OLD, "the control messages", f"replica {replica}"))
+    assert len(heard.take_untold()) == len(heard.heard) == MAX_TOLD
 
 
 def test_who_connects_to_a_process_of_another_version_is_told_so() -> None:
@@ -158,10 +181,9 @@ async def test_a_server_says_once_who_asks_in_another_version(
         nursery.start_soon(partial(answer_requests, retransmitter, requests, over_tcp=False))
         send_to(asker, [of_version(REQUEST, OLD, 20)] * 3, requests.getsockname())
         await until(lambda: retransmitter.dropped[Drop.OTHER_VERSION] == 3)
-        host, port = asker.getsockname()
         nursery.cancel_scope.cancel()
     (text,) = errors(caplog)
-    assert text.startswith(f"a request of {host}:{port}: a process speaks version {OLD} of requests")
+    assert text.startswith(f"a request: a process on 127.0.0.1 speaks version {OLD} of requests")
 
 
 async def test_a_server_says_at_once_who_asks_over_tcp_in_another_version(
@@ -175,7 +197,7 @@ async def test_a_server_says_at_once_who_asks_over_tcp_in_another_version(
             assert await asker.receive_some() == b""
         nursery.cancel_scope.cancel()
     (text,) = errors(caplog)
-    assert text.startswith(f"a long request of 127.0.0.1: a process speaks version {OLD} of requests")
+    assert text.startswith(f"a long request: a process on 127.0.0.1 speaks version {OLD} of requests")
 
 
 @pytest.mark.parametrize("who", ["a process", "replica 2"])
