@@ -3,11 +3,14 @@
 - Every `ask` has an answer within its deadline, or raises CoordinatorUnavailable. What was asked may be done all the
   same, also later: kazoo keeps a request that it could not send, and sends it to the next server. So what is asked must
   do no harm when it comes late, which a compare-and-set does not: its version has moved on by then, or nothing has.
+- Nothing is asked while there is no connection: it is waited for first. What is asked then has the whole deadline for
+  its answer, however long that took: a new leader's first answers are its slowest, and a question that is given up when
+  it has just been sent is asked again only a campaign later.
+- A connection is looked for for ever, in rounds through all servers with short pauses. They do not grow: a shard that
+  has lost its primary with ZooKeeper's leader trades again no sooner than its replicas are connected again.
 - kazoo finds a hung server only when it has nothing to ask: every request counts as a ping, and only a ping's answer is
   waited for. So a server that has left an `ask` unanswered for a whole deadline is hung up on; kazoo then goes to the
   next one.
-- Nothing is asked while there is no connection: it is waited for, within the deadline. It is looked for for ever, with
-  pauses of a second at most.
 - No session is relied upon: kazoo says that one has expired only after it is connected again, however long that takes.
 - kazoo's callbacks come in its own threads and block there whoever comes next: here they only pass on to trio. Its
   `stop` may hang: it is given a second, then the connection is cut under it, then it is left to itself.
@@ -35,12 +38,15 @@ from kazoo.security import make_digest_acl
 
 from recovery.coordinator import CoordinatorUnavailable
 
+RECONNECTED_SECONDS = 1.5
+"""An ensemble that lost its leader has another, and us as its client again, within this; on a busy machine, too."""
 ANSWER_SECONDS = 1.0
-"""An answer takes 2 ms, and an ensemble that lost its leader has another within this."""
+"""An answer takes 2 ms; after a change of the leader, or with a slow disk, some 100."""
 SESSION_SECONDS = 4.0
 """How long ephemeral znodes outlive their process, and a part of it is how soon a silent server is noticed."""
 CONNECT_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 0.1
+"""Between two rounds. One in which all servers refuse takes half a millisecond of the processor."""
 STOP_SECONDS = 1.0
 RESTART_SECONDS = 1.0
 
@@ -144,10 +150,10 @@ class ZooKeeperClient:
 
         An answer is what kazoo's call returns, or one of REFUSALS. Raises CoordinatorUnavailable for all else.
         """
+        await self._wait_connected()
         kazoo, handler = self._kazoo, self._handler
         connection = handler.connection
         with trio.move_on_after(ANSWER_SECONDS):
-            await self._connected.wait()
             session = kazoo.client_id
             results = [request(kazoo) for request in requests]
             for result in results:
@@ -156,8 +162,18 @@ class ZooKeeperClient:
             if kazoo.client_id != session:
                 raise CoordinatorUnavailable("ZooKeeper: the session changed meanwhile")
             return answers
-        handler.cut(connection)  # it had the whole deadline, unless it was made meanwhile
-        raise CoordinatorUnavailable(self._no_answer())
+        handler.cut(connection)  # it had the whole deadline
+        raise CoordinatorUnavailable(self._no_answer(ANSWER_SECONDS))
+
+    async def _wait_connected(self) -> None:
+        """Raises CoordinatorUnavailable."""
+        handler = self._handler
+        attempt = handler.connection
+        with trio.move_on_after(RECONNECTED_SECONDS):
+            await self._connected.wait()
+            return
+        handler.cut(attempt)  # it had the whole deadline, unless another was made meanwhile
+        raise CoordinatorUnavailable(self._no_answer(RECONNECTED_SECONDS))
 
     async def _wait_answered(self, result: AsyncResult) -> None:
         answered = trio.Event()
@@ -176,10 +192,10 @@ class ZooKeeperClient:
             what = f"{type(error).__name__} {error}".strip()
             raise CoordinatorUnavailable(f"ZooKeeper: {what}; what was asked may be done nevertheless") from error
 
-    def _no_answer(self) -> str:
+    def _no_answer(self, seconds: float) -> str:
         state = "connected" if self._connected.is_set() else f"not connected; {self._handler.failure or 'no answer'}"
         hosts = ", ".join(self._settings.hosts)
-        return f"ZooKeeper ({hosts}) did not answer within {ANSWER_SECONDS:g} s ({state})"
+        return f"ZooKeeper ({hosts}) did not answer within {seconds:g} s ({state})"
 
     async def run(self) -> None:
         """Keep a connection, for ever."""
@@ -203,7 +219,7 @@ class ZooKeeperClient:
             timeout=SESSION_SECONDS,
             handler=self._handler,
             logger=_kazoo_log,
-            connection_retry={"max_tries": -1, "delay": 0.1, "backoff": 2, "max_delay": LONGEST_PAUSE_SECONDS},
+            connection_retry={"max_tries": -1, "delay": PAUSE_SECONDS, "backoff": 1, "max_jitter": 0},
             **_credentials(settings),
         )
         kazoo.add_listener(lambda state: self.in_trio(self._note_state, kazoo, state))

@@ -9,11 +9,12 @@ import trio.testing
 from kazoo.exceptions import BadVersionError, ConnectionLoss, NodeExistsError, NoNodeError
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
+from kazoo.retry import ForceRetryError, KazooRetry
 
 from recovery import zookeeper_client
 from recovery.coordinator import Address, CoordinatorUnavailable, Record, announce, raise_epoch
 from recovery.zookeeper import POLL_SECONDS, TlsFiles, ZooKeeper, ZooKeeperSettings, open_zookeeper
-from recovery.zookeeper_client import ANSWER_SECONDS
+from recovery.zookeeper_client import ANSWER_SECONDS, PAUSE_SECONDS, RECONNECTED_SECONDS
 
 SETTINGS = ZooKeeperSettings(("127.0.0.1:1",), "/venue")
 PATH = "/venue/shards/1"
@@ -225,6 +226,48 @@ async def test_without_a_connection_nothing_is_asked(zookeeper, kazoo, znodes, a
         await trio.testing.wait_all_tasks_blocked()
         kazoo.listener(KazooState.CONNECTED)
     assert PATH in znodes.nodes
+
+
+async def test_an_answer_has_the_whole_deadline_however_late_the_connection_came(zookeeper, kazoo, autojump_clock):
+    kazoo.listener(KazooState.SUSPENDED)
+    await trio.testing.wait_all_tasks_blocked()
+    kazoo.hung = True
+
+    async def serve_at_last():
+        await trio.sleep(0.9 * RECONNECTED_SECONDS)
+        kazoo.listener(KazooState.CONNECTED)
+        await trio.sleep(0.9 * ANSWER_SECONDS)
+        for answer in kazoo.kept_back:
+            answer()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_at_last)
+        assert await zookeeper.shard(1).write(Record(epoch=1), 0)
+
+
+async def test_an_attempt_to_connect_that_hangs_is_given_up(zookeeper, kazoo, autojump_clock, monkeypatch):
+    cut = []
+    monkeypatch.setattr(kazoo.handler, "cut", cut.append)
+    kazoo.listener(KazooState.SUSPENDED)
+    await trio.testing.wait_all_tasks_blocked()
+    kazoo.handler.connection = "to a hung server"
+    began = trio.current_time()
+    with pytest.raises(CoordinatorUnavailable, match=r"did not answer within 1.5 s \(not connected"):
+        await zookeeper.shard(1).read()
+    assert trio.current_time() - began == RECONNECTED_SECONDS
+    assert cut == ["to a hung server"]
+
+
+async def test_however_long_the_servers_are_away_the_next_attempt_is_near(kazoo):
+    slept = []
+    retry = KazooRetry(sleep_func=slept.append, **kazoo.options["connection_retry"])
+
+    def attempt():
+        if len(slept) < 100:
+            raise ForceRetryError
+
+    retry(attempt)
+    assert slept == [PAUSE_SECONDS] * 100
 
 
 async def test_answers_of_two_sessions_are_not_put_together(zookeeper, kazoo):
