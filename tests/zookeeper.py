@@ -15,12 +15,22 @@ from typing import NamedTuple
 import pytest
 import trio
 
+from fixgw.up import NICENESS
 from tests.venue import free_ports
 
 # The first names what it needs itself, but for what TLS needs.
 NAMES = ("zookeeper.jar", "slf4j-simple.jar", "netty-codec.jar", "netty-resolver.jar")
 JARS = tuple(Path("/usr/share/java", name) for name in NAMES)
-JAVA_OPTIONS = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+JAVA_OPTIONS = (
+    "-Xmx128m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
+)
+#: As conf/README.md has it: who shares a machine with shards goes with them, where that is permitted, or a busy one has
+#: no primary for as long as its ZooKeeper has no leader.
+PRIORITY = ("nice", "-n", str(NICENESS["shard"]))
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 # A hung leader is given up after syncLimit ticks; a session of 4 s is within what the server allows (2 to 20 ticks).
@@ -66,7 +76,7 @@ class Server:
 
     def start(self) -> None:
         classes = ":".join(map(str, JARS))
-        command = ["java", *JAVA_OPTIONS, "-cp", classes, MAIN, str(self._file)]
+        command = [*PRIORITY, "java", *JAVA_OPTIONS, "-cp", classes, MAIN, str(self._file)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._host.command(command), stdout=log, stderr=log, stdin=subprocess.DEVNULL
