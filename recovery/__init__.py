@@ -6,6 +6,7 @@
     versions                            what another version says is told, and dropped
     packet                              datagrams, heartbeats, requests
     outbox, reader, gaps, past          writing a stream; reading one; asking for the missing; where one stood
+    stall                               waiting in vain, as the operator is told
     store, retransmitter                keeping messages; answering for them
     sources, clock                      at most once; stamps
     command_log, execution              the log of commands; what a shard becomes by it

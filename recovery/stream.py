@@ -16,6 +16,10 @@ from recovery.catch_up import CatchUp
 from recovery.multicast import Address, drain, send_to
 from recovery.reader import Reader
 from recovery.record import Message
+from recovery.stall import Stall
+
+STALL_LOOK_SECONDS = 1.0
+"""Between two looks whether anything is waited for in vain."""
 
 _log = logging.getLogger(__name__)
 
@@ -94,10 +98,20 @@ class _Reading:
                     nursery.start_soon(self._read, self._receiver)
                     nursery.start_soon(self._alarm.run)
                     nursery.start_soon(self._catch_up.run)
+                    nursery.start_soon(self._watch)
         finally:
             _log.info("shard %d: %s", self._reader.shard_id, self._reader.statistics())
         if self._failure is not None:
             raise self._failure
+
+    async def _watch(self) -> None:
+        reader, stall = self._reader, Stall()
+        servers = ", ".join(f"{host}:{port}" for host, port in self._servers) or "nobody is there to be asked"
+        while True:
+            if told := stall.look(reader.missing_seq, reader.commit_seq, now_ns()):
+                level = logging.WARNING if stall.is_on else logging.INFO
+                _log.log(level, "shard %d: %s%s", reader.shard_id, told, f" ({servers})" if stall.is_on else "")
+            await trio.sleep(STALL_LOOK_SECONDS)
 
     async def _read(self, source: socket.socket) -> None:
         await trio.lowlevel.wait_readable(source)

@@ -1,9 +1,12 @@
 """What whoever reads a stream is told beside its messages."""
 
+import logging
 from contextlib import closing
 
 import pytest
+import trio
 
+from recovery import stall, stream
 from recovery.multicast import Destination, Sender, open_receiver
 from recovery.packet import EpochStart
 from recovery.past import Past
@@ -54,3 +57,36 @@ async def test_after_a_fork_nothing_is_read_before_the_reader_was_told_to_go_bac
     assert delivered == []
     reader.go_back()
     assert reader.position == caught.value.fork == Position(start.seq, start.digest)
+
+
+async def test_messages_that_nobody_gives_are_told_with_who_is_asked_and_again_when_they_come(
+    nursery, caplog, monkeypatch
+):
+    monkeypatch.setattr(stall, "STALL", 0)
+    monkeypatch.setattr(stream, "STALL_LOOK_SECONDS", 0.001)
+    history = History()
+    history.add(b"one")
+    history.add(b"two")
+    commit = len(history.messages)
+    delivered: list[object] = []
+
+    async def told(text: str) -> str:
+        with trio.fail_after(10):
+            while not (found := [each.getMessage() for each in caplog.records if text in each.getMessage()]):
+                await trio.lowlevel.checkpoint()
+        (said,) = found
+        return said
+
+    caplog.set_level(logging.INFO)
+    with closing(open_receiver(LOCAL)) as receiver, closing(open_receiver(LOCAL)) as asking:
+        nursery.start_soon(read_stream, Reader(1), receiver, asking, (("127.0.0.1", 9),), delivered.extend)
+        with Sender(Destination((receiver.getsockname(),))) as sender:
+            sender.send_nowait([history.heartbeat(1, commit, EpochStart())])
+            assert (await told("nothing is passed on")).endswith(
+                f": messages 1 to {commit} are missing, and nobody gives them (127.0.0.1:9)"
+            )
+            assert delivered == []
+            sender.send_nowait(history.packets(1, 1, commit, commit))
+            assert (await told("goes on")).startswith("shard 1: goes on: message 1 came after ")
+            assert len(delivered) == commit
+        nursery.cancel_scope.cancel()
