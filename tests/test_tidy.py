@@ -5,7 +5,7 @@ The rules are tables on top; a new module of the four packages fails the first t
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -116,8 +116,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), name_of(path))
 
 
-def each(paths: Iterator[Path]) -> list[object]:
-    return [pytest.param(path, id=name_of(path)) for path in paths]
+def offenders(paths: Iterator[Path], offences: Callable[[Path], object]) -> dict[str, object]:
+    """By file, what each that breaks a rule has of what the rule forbids.
+
+    One test looks at all files: two thousand tests of a file each would cost several times what the looking does.
+    """
+    return {name_of(path): found for path in paths if (found := offences(path))}
 
 
 def imports(path: Path) -> set[str]:
@@ -153,26 +157,33 @@ def is_pure(path: Path) -> bool:
     return name in PURE[package].split()
 
 
-@pytest.mark.parametrize("path", each(modules()))
-def test_every_module_is_declared_pure_or_shell(path: Path) -> None:
+def test_every_module_is_declared_pure_or_shell() -> None:
+    assert not offenders(modules(), undeclared), "declare them in tests/test_tidy.py, as pure or as shell"
+
+
+def undeclared(path: Path) -> bool:
+    """Neither pure nor shell, or both."""
     package, name = declared(path)
-    if name == "__init__":
-        return
-    pure, shell = name in PURE[package].split(), name in SHELL[package].split()
-    assert pure != shell, f"declare {name_of(path)} in tests/test_tidy.py, as pure or as shell"
+    return name != "__init__" and (name in PURE[package].split()) == (name in SHELL[package].split())
 
 
-@pytest.mark.parametrize("path", each(filter(is_pure, modules())))
-def test_a_pure_module_has_no_way_to_block_or_to_read_a_clock(path: Path) -> None:
-    found = imports(path)
-    assert not {name for name in found if name.partition(".")[0] in FORBIDDEN_IN_PURE.split()}
+def test_a_pure_module_has_no_way_to_block_or_to_read_a_clock() -> None:
+    assert not offenders(filter(is_pure, modules()), ways_out)
+
+
+def ways_out(path: Path) -> set[str]:
+    """What a module imports that blocks, reads a clock, or is a shell."""
+    forbidden = FORBIDDEN_IN_PURE.split()
     shells = {f"{package}.{name}" for package in PACKAGES for name in SHELL[package].split()}
-    assert not {name for name in found if ".".join(name.split(".")[:2]) in shells}
+    return {
+        name for name in imports(path) if name.partition(".")[0] in forbidden or ".".join(name.split(".")[:2]) in shells
+    }
 
 
-@pytest.mark.parametrize("path", each(modules()))
-def test_packages_import_only_what_stands_below_them(path: Path) -> None:
-    assert not {name for name in imports(path) if not may_import(name_of(path), name)}
+def test_packages_import_only_what_stands_below_them() -> None:
+    assert not offenders(
+        modules(), lambda path: {each for each in imports(path) if not may_import(name_of(path), each)}
+    )
 
 
 def may_import(importer: str, name: str) -> bool:
@@ -208,11 +219,14 @@ def test_the_table_of_imports_is_the_one_that_is_meant(importer: str, name: str,
     assert may_import(importer, name) == allowed
 
 
-@pytest.mark.parametrize("path", each(python_files()))
-def test_files_and_functions_can_be_read_in_one_go(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
-    if path.relative_to(ROOT).parts[0] != "tests":  # there a long table or set-up may stand in one piece
-        assert not too_long(tree(path))
+def test_files_can_be_read_in_one_go() -> None:
+    assert not offenders(python_files(), lambda path: len(path.read_text().splitlines()) > MAX_FILE_LINES)
+
+
+def test_functions_can_be_read_in_one_go() -> None:
+    # In tests a long table or set-up may stand in one piece.
+    files = (path for path in python_files() if path.relative_to(ROOT).parts[0] != "tests")
+    assert not offenders(files, lambda path: too_long(tree(path)))
 
 
 def too_long(module: ast.AST) -> list[str]:
@@ -220,9 +234,9 @@ def too_long(module: ast.AST) -> list[str]:
     return [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES]
 
 
-@pytest.mark.parametrize("path", each(path for path in modules() if declared(path)[0] == "matching"))
-def test_the_engine_knows_no_float(path: Path) -> None:
-    assert not floats(tree(path))
+def test_the_engine_knows_no_float() -> None:
+    files = (path for path in modules() if declared(path)[0] == "matching")
+    assert not offenders(files, lambda path: floats(tree(path)))
 
 
 def floats(module: ast.AST) -> list[int]:
@@ -236,9 +250,9 @@ def floats(module: ast.AST) -> list[int]:
     )
 
 
-@pytest.mark.parametrize("path", each(python_files()))
-def test_canceled_has_one_l(path: Path) -> None:
-    assert not two_l(tree(path))
+def test_canceled_has_one_l() -> None:
+    files = (path for path in python_files() if TWO_L in path.read_text().lower())  # few: the others are not parsed
+    assert not offenders(files, lambda path: two_l(tree(path)))
 
 
 def two_l(module: ast.AST) -> set[str]:
@@ -252,12 +266,15 @@ def two_l(module: ast.AST) -> set[str]:
     return names - TRIO_SPELLS
 
 
-@pytest.mark.parametrize("path", each(text_files()))
-def test_no_banned_word(path: Path) -> None:
+def test_no_banned_word() -> None:
+    assert not offenders(text_files(), banned_lines)
+
+
+def banned_lines(path: Path) -> dict[int, str]:
     if path.suffix not in TEXT_SUFFIXES or path.name in NOT_OURS:
-        return
+        return {}
     lines = path.read_text().splitlines()
-    assert not [f"{name_of(path)}:{at}: {line}" for at, line in enumerate(lines, 1) if BANNED_WORDS.search(line)]
+    return {at: line for at, line in enumerate(lines, 1) if BANNED_WORDS.search(line)}
 
 
 def test_the_rules_see_what_they_forbid() -> None:
