@@ -16,22 +16,23 @@ SEEDS_OF_A_GROUP = 5
 
 PLAIN = Shape(snapshots=False, readers=0)
 
-# A seed that caught the mutant, to begin with; when the code has moved on, the search goes on from there.
+# The seed that catches the mutant, to begin with; when the code has moved on, the search goes on from there. It costs a
+# second a seed: then write down the one that was found.
 FIRST_SEEDS = {
     "M1": (8, PLAIN),
-    "M3": (2, PLAIN),
+    "M3": (3, PLAIN),
     "M4": (0, PLAIN),
     "M5": (35, PLAIN),
-    "M6": (43, PLAIN),
+    "M6": (47, PLAIN),
     "M8": (0, PLAIN),
     "M10": (1, Shape()),
-    "M12": (35, PLAIN),
-    "M14": (4, Shape()),
+    "M12": (69, PLAIN),
+    "M14": (5, Shape()),
     "regeneration off": (1, PLAIN),
-    "retransmitter above commit": (0, PLAIN),
+    "retransmitter above commit": (3, PLAIN),
     "snapshot without registers": (1, Shape()),
-    "snapshot without sessions": (22, Shape()),
-    "snapshot without sources": (22, Shape()),
+    "snapshot without sessions": (35, Shape()),
+    "snapshot without sources": (35, Shape()),
 }
 MAX_SEEDS = 60
 
@@ -82,7 +83,7 @@ def test_a_replica_that_makes_other_bytes_stops():
 
 def test_a_replica_with_another_state_stops_though_it_says_the_same():
     shape = Shape(drifting=drifting(5, HiddenDrift))
-    failures = (run_seed(seed, shape).failure for seed in range(20))
+    failures = (run_seed(seed, shape).failure for seed in range(5, 5 + MAX_SEEDS))
     assert any(failure.startswith("ReplicaDiverged: shard 1: other states after tx") for failure in failures)
 
 
