@@ -10,6 +10,7 @@ from collections.abc import Callable
 import trio
 
 _ROUNDING = 1_000
+_NEVER = 1 << 63
 
 
 def now_ns() -> int:
@@ -27,23 +28,25 @@ class Alarm:
     def __init__(self, deadline: Callable[[], int | None], ring: Callable[[int], None]) -> None:
         self._deadline = deadline
         self._ring = ring
-        self._scope: trio.CancelScope | None = None
+        self._scope = trio.CancelScope()
+        self._set_for = 0  # what `run` waits for, ns; 0: it looks by itself before it waits
 
     def moved(self) -> None:
         """Plain and cheap: to be called after every batch."""
-        if self._scope is not None and (seconds := self._seconds()) < self._scope.deadline:
-            self._scope.deadline = seconds
-
-    def _seconds(self) -> float:
         deadline = self._deadline()
-        return math.inf if deadline is None else deadline / 1e9
+        if deadline is not None and deadline < self._set_for:
+            self._set_for = deadline
+            self._scope.deadline = deadline / 1e9
 
     async def run(self) -> None:
         while True:
-            seconds = self._seconds()
+            deadline = self._deadline()
+            seconds = math.inf if deadline is None else deadline / 1e9
             if seconds > trio.current_time():
+                self._set_for = _NEVER if deadline is None else deadline
                 with trio.CancelScope(deadline=seconds) as self._scope:
                     await trio.sleep_forever()
+                self._set_for = 0
             else:  # a scope that is over before it begins does the same, for some 50 µs
                 await trio.lowlevel.checkpoint()
             # The deadline may have moved without a word; and a float second is a little more or less than its ns.

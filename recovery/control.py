@@ -149,10 +149,12 @@ _TYPES: tuple[type[Control], ...] = (
     Listening,
 )
 _TYPE_OF: dict[type[Control], int] = {kind: number for number, kind in enumerate(_TYPES, 1)}
+_LAYOUTS: dict[type[Control], Struct] = {Promise: _PROMISE, Pull: _PULL, Ack: _ACK, StateDigest: _DIGEST}
+_MAGIC = CONTROL_MAGIC.to_bytes(2, "big")
 
 
 def is_control(data: bytes) -> bool:
-    return data[:2] == CONTROL_MAGIC.to_bytes(2, "big")
+    return data[:2] == _MAGIC
 
 
 def make_control(shard_id: int, message: Control) -> bytes:
@@ -196,7 +198,7 @@ def parse_control(shard_id: int, data: bytes) -> Control:
 def _parse_fields(kind: type[Control], sender: int, epoch: int, payload: bytes) -> Control:
     if kind is Batch:
         return _parse_batch(sender, epoch, payload)
-    layout = {Promise: _PROMISE, Pull: _PULL, Ack: _ACK, StateDigest: _DIGEST}.get(kind)
+    layout = _LAYOUTS.get(kind)
     if len(payload) != (layout.size if layout else 0):
         raise GarbledControl(f"{kind.__name__} with {len(payload)} bytes of fields")
     if kind is Promise:

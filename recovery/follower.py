@@ -282,7 +282,7 @@ class Follower(Election):
 
     def snapshot_wanted(self) -> int | None:
         """Not None: what we lack is in no log. Get a snapshot of at least this tx of a peer; save and `install` it."""
-        return self._wanted_tx if self._wanted_tx > max(self.history.committed_tx, 0) else None
+        return self._wanted_tx if self._wanted_tx and self._wanted_tx > self.history.committed_tx else None
 
     def snapshot_offered(self) -> int | None:
         """Not None, at a primary, which takes none itself: a peer has a snapshot of this tx.
@@ -290,9 +290,9 @@ class Follower(Election):
         With a copy of it (`snapshot_saved`) the primary's log and journal may begin later, too.
         """
         points, offered = self.stable.points, self._offered
-        if self.role is not Role.PRIMARY or offered.tx > self.commit_tx or not self.stable.log.has(offered):
+        if offered.tx <= (points[-1].tx if points else 0) or self.role is not Role.PRIMARY:
             return None
-        return offered.tx if offered.tx > (points[-1].tx if points else 0) else None
+        return offered.tx if offered.tx <= self.commit_tx and self.stable.log.has(offered) else None
 
     def install(self, snapshot: Snapshot, now: int) -> bool:
         """Go on from a peer's snapshot, which is saved. False: it is not needed (any more). Raises SnapshotDamaged.

@@ -276,12 +276,13 @@ class Journal:
         batch, self._batch = self._batch, []
         while batch:
             data = b"".join(batch)
-            count = len(batch)
-            if self._end + len(data) > self._segment_bytes:
-                count, data = self._fitting(batch)
+            if self._end + len(data) <= self._segment_bytes:
+                self._put(data, len(batch))
+                return
+            count, data = self._fitting(batch)
             if count:
                 self._put(data, count)
-                batch = batch[count:]
+                del batch[:count]
             else:
                 self._rotate()
 

@@ -180,8 +180,8 @@ class Member:
 
     def _collect(self) -> None:
         """What the primary has sequenced is in the log, too."""
-        if self.primary is not None:
-            self.stable.extend([entry for _, entry in self.primary.records_to_write()])
+        if self.primary is not None and (records := self.primary.records_to_write()):
+            self.stable.extend([entry for _, entry in records])
 
     def _probes_lower(self, tx: int) -> bool:
         """Whether to ask at `tx` whether the logs agree: all datagrams of an answer may say that they do not, and one

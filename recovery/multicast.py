@@ -130,8 +130,12 @@ def open_receiver(address: Address, interface: str = "127.0.0.1") -> socket.sock
 def drain(receiver: socket.socket) -> list[bytes]:
     """What has come, at most DRAIN_DATAGRAMS of it."""
     datagrams: list[bytes] = []
-    with suppress(*NOTHING_MORE):
-        datagrams.extend(receiver.recv(MAX_DATAGRAM_BYTES) for _ in range(DRAIN_DATAGRAMS))
+    receive = receiver.recv
+    try:
+        while len(datagrams) < DRAIN_DATAGRAMS:
+            datagrams.append(receive(MAX_DATAGRAM_BYTES))
+    except NOTHING_MORE:
+        pass
     return datagrams
 
 

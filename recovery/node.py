@@ -122,7 +122,8 @@ class ReplicaNode:
         self.snapshots = SnapshotKeeper(
             replica, journal, config.directory / SNAPSHOTS, services, config.key, self.flush
         )
-        #: For the owner: an operator's command was sequenced (tx, kind, body); and a batch has ended.
+        #: For the owner: an operator's command was sequenced (tx, kind, body); and a batch has ended in which this
+        #: replica may have sequenced something, or begun or ceased to lead.
         self.on_operated: Callable[[int, int, bytes], None] = _nothing
         self.on_batch: Callable[[], None] = _nothing
         self._coordinator = coordinator
@@ -139,7 +140,8 @@ class ReplicaNode:
         self._to_raise = trio.Event()
         self._synced = 0  # records
         self._raise_above: int | None = None
-        self._committed = trio.Event()
+        self._writes_at_once = config.durability == "memory" or config.mode == "async"
+        self._committed = trio.lowlevel.ParkingLot()
         self._commit_tx = 0
         self._role = replica.role
         self._role_changed = trio.Event()
@@ -170,7 +172,7 @@ class ReplicaNode:
             self.links.hold(now_ns())
             self.flush()
             if primary.uncommitted >= MAX_UNCOMMITTED:
-                await self._committed.wait()
+                await self._committed.park()
             elif primary.pending:
                 primary.work(self.stamp())
                 self.flush()
@@ -188,7 +190,7 @@ class ReplicaNode:
     async def wait_committed(self, tx: int) -> None:
         """Until everything up to `tx` is committed and applied here."""
         while self.replica.commit_tx < tx:
-            await self._committed.wait()
+            await self._committed.park()
 
     async def wait_role_change(self) -> None:
         await self._role_changed.wait()
@@ -197,24 +199,35 @@ class ReplicaNode:
 
     def flush(self) -> None:
         """End a batch: journal, stream, peers, coordinator, timer."""
-        replica, journal = self.replica, self._journal
+        replica = self.replica
         records = replica.records_to_write()
-        journal.extend(records)
-        if self.config.durability == "memory" or self.config.mode == "async":
-            journal.write_nowait()  # what is released with the packets outlives this process
+        if records:
+            self._journal.extend(records)
+            if self._writes_at_once:
+                self._journal.write_nowait()  # what is released with the packets outlives this process
         if replica.needs_sync or (records and self.config.durability == "disk"):
-            self._to_sync.set()
-            if self.config.durability == "disk" and replica.stable.written - self._synced > MAX_UNSYNCED:
-                raise JournalFailed(f"{self.config.directory}: {MAX_UNSYNCED} records wait for a disk that hangs")
+            self._sync_soon()
         self._send()
         above = replica.epoch_to_raise()
         if above is not None:
             self._raise_above = above
             self._to_raise.set()
-        self._notice()
+        is_news = replica.role is not self._role or replica.primary is not self._leading
+        if is_news:
+            self._notice_role()
+        if replica.commit_tx != self._commit_tx:
+            self._commit_tx = replica.commit_tx
+            if self._committed:
+                self._committed.unpark_all()
         self.snapshots.look()
         self._alarm.moved()
-        self.on_batch()
+        if records or is_news:
+            self.on_batch()
+
+    def _sync_soon(self) -> None:
+        self._to_sync.set()
+        if self.config.durability == "disk" and self.replica.stable.written - self._synced > MAX_UNSYNCED:
+            raise JournalFailed(f"{self.config.directory}: {MAX_UNSYNCED} records wait for a disk that hangs")
 
     def _send(self) -> None:
         unsent = self._unsent
@@ -232,8 +245,8 @@ class ReplicaNode:
                 del unsent[:-MAX_UNSENT]
                 self._room.set()
 
-    def _notice(self) -> None:
-        """Tell those who wait what has changed."""
+    def _notice_role(self) -> None:
+        """Tell those whom it concerns what this replica is now."""
         replica = self.replica
         if replica.primary is not self._leading:
             if self._leading is not None:
@@ -248,14 +261,7 @@ class ReplicaNode:
             self._role = replica.role
             self._role_changed.set()
             self._role_changed = trio.Event()
-            self._wake_waiting()
-        if replica.commit_tx != self._commit_tx:
-            self._commit_tx = replica.commit_tx
-            self._wake_waiting()
-
-    def _wake_waiting(self) -> None:
-        self._committed.set()
-        self._committed = trio.Event()
+            self._committed.unpark_all()
 
     def _log_role(self, role: Role) -> None:
         config, replica = self.config, self.replica

@@ -139,7 +139,10 @@ class Replica(Follower):
         """What holds in every role; then what is this role's."""
         if message.sender not in self.peers:
             return
-        if isinstance(message, Prepare):
+        if isinstance(message, Ack):
+            if self.primary is not None and message.epoch == self.epoch:
+                self._step_ack(message, now)
+        elif isinstance(message, Prepare):
             self._step_prepare(message, now)
         elif isinstance(message, Canvass):
             self._step_canvass(message, now)
@@ -198,17 +201,20 @@ class Replica(Follower):
 
     # Leading
 
+    def _step_ack(self, ack: Ack, now: int) -> None:
+        sender, tx = ack.sender, ack.tx
+        self._answer_times[sender] = now
+        self._acks[sender] = max(self._acks.get(sender, 0), tx)
+        self._advance_commit()
+        if tx < self._tx_at_heartbeat:
+            log = self.stable.log
+            tx_epoch = log.epoch_at(tx) if tx >= log.base.tx else 0
+            self._answer(Pull(sender, self.epoch, tx, tx_epoch), datagrams=1)
+
     def _step_primary(self, message: Control, now: int) -> None:
-        if isinstance(message, Ack | Listening | Pull):
+        if isinstance(message, Listening | Pull):
             self._answer_times[message.sender] = now
-        if isinstance(message, Ack):
-            self._acks[message.sender] = max(self._acks.get(message.sender, 0), message.tx)
-            self._advance_commit()
-            if message.tx < self._tx_at_heartbeat:
-                tx, log = message.tx, self.stable.log
-                tx_epoch = log.epoch_at(tx) if tx >= log.base.tx else 0
-                self._answer(Pull(message.sender, self.epoch, tx, tx_epoch), datagrams=1)
-        elif isinstance(message, Pull):
+        if isinstance(message, Pull):
             self._answer(message, datagrams=MAX_BATCHES)
 
     def _answer(self, pull: Pull, datagrams: int) -> None:
@@ -285,7 +291,8 @@ class Replica(Follower):
         self._settle(now)
         outgoing, self._outgoing = self._outgoing, []
         if self.primary is not None:
-            outgoing += [(STREAM, data) for data in self.primary.datagrams_to_send()]
+            for data in self.primary.datagrams_to_send():
+                outgoing.append((STREAM, data))
         return outgoing
 
     def next_deadline(self) -> int:
