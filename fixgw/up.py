@@ -51,6 +51,7 @@ from recovery.multicast import Destination
 from recovery.node import ReplicaAddresses, ReplicaConfig
 from recovery.record import StreamError
 from recovery.retransmission_server import ServedStream, ServerConfig, ServerNode, run_retransmitter
+from recovery.settings import SettingsDiffer
 from recovery.snapshot import SnapshotDamaged
 
 _log: Final = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ FAILURES: Final = (
     ReplicaDiverged,
     ReplicaSetDiffers,
     RecordLost,
+    SettingsDiffer,
     StateLost,
     SnapshotDamaged,
     LinkForked,

@@ -16,7 +16,7 @@
     view_change, quorum                 one attempt at a change; majorities
     tail                                mode async: what servers have beyond a candidate's log
     stable, history, heard              what must not be forgotten; logs compared; commands off the stream
-    control                             what replicas say to each other
+    control, settings                   what replicas say to each other; what they are configured with
     snapshot, replayed_log              the shard at one transaction; a journal read back beside it
     state_digests                       states compared
     frames, link                        the command link, both ends

@@ -12,13 +12,14 @@ datagram with this field zero.
     sender     u16  replica_id                   5 PROMISE   complete_epoch u32 · last_tx u64 · recovering u8
     epoch      u32                               6 PULL      tx u64 · tx_epoch u32
     checksum   u32                               7 BATCH     tx u64 · tx_epoch u32 · start_tx u64 · last_tx u64 ·
-    reserved   u32  0                                        commit_seq u64 · base_tx u64 · serving u8 ·
-                                                             entries: length u16 · entry
+    settings   u8, u8                                        commit_seq u64 · base_tx u64 · serving u8 ·
+    reserved   u16  0                                        entries: length u16 · entry
                                                  8 ACK       tx u64
                                                  9 WAIT      I have won this epoch, and am applying its log
                                                 10 DIGEST    tx u64 · digest u64, of my state after tx
                                                 11 LISTENING I hear you, and may not acknowledge yet
 
+- settings: the sender's mode and durability (`recovery.settings`); 0: not told.
 - PROMISE: complete_epoch is the last epoch whose log the sender had completely when that epoch began, last_tx the end
   of its durable log; recovering: it may have forgotten a part of what it once acknowledged.
 - PULL: the sender's log ends with `tx`, of `tx_epoch`; it wants what follows. BATCH answers with what follows `tx` in
@@ -36,11 +37,13 @@ from typing import NamedTuple
 from recovery.checksum import crc32c
 from recovery.command_log import ENTRY_PLACE, MAX_ENTRY_BYTES
 from recovery.record import COMMAND_HEADER_BYTES, StreamError
+from recovery.settings import UNTOLD, Settings
 from recovery.versions import VERSION, OtherVersion
 
 CONTROL_MAGIC = 0x4643
 
-_HEADER = Struct(">HBBHHIII")
+_HEADER = Struct(">HBBHHIIBBH")
+_SETTINGS = Struct(">16xBB")
 _PROMISE = Struct(">IQB")
 _PULL = Struct(">QI")
 _BATCH = Struct(">QIQQQQB")
@@ -157,7 +160,7 @@ def is_control(data: bytes) -> bool:
     return data[:2] == _MAGIC
 
 
-def make_control(shard_id: int, message: Control) -> bytes:
+def make_control(shard_id: int, message: Control, settings: Settings = UNTOLD) -> bytes:
     payload = b""
     if isinstance(message, Promise):
         payload = _PROMISE.pack(*message[2:])
@@ -171,17 +174,22 @@ def make_control(shard_id: int, message: Control) -> bytes:
         entries = [part for entry in message.entries for part in (len(entry).to_bytes(2, "big"), entry)]
         payload = _BATCH.pack(*message[2:9]) + b"".join(entries)
     fields = (CONTROL_MAGIC, VERSION, _TYPE_OF[type(message)], shard_id, message.sender, message.epoch)
-    checksum = crc32c(_HEADER.pack(*fields, 0, 0) + payload)
-    data = _HEADER.pack(*fields, checksum, 0) + payload
+    checksum = crc32c(_HEADER.pack(*fields, 0, *settings, 0) + payload)
+    data = _HEADER.pack(*fields, checksum, *settings, 0) + payload
     assert len(data) <= MAX_CONTROL_BYTES
     return data
+
+
+def told_settings(data: bytes) -> Settings:
+    """Of the sender of a control message that was parsed."""
+    return Settings._make(_SETTINGS.unpack_from(data))
 
 
 def parse_control(shard_id: int, data: bytes) -> Control:
     """A checked control message of this shard. Raises GarbledControl, OtherVersion."""
     if len(data) < _HEADER.size:
         raise GarbledControl(f"{len(data)} bytes are no control message")
-    magic, version, number, shard, sender, epoch, checksum, _ = _HEADER.unpack_from(data)
+    magic, version, number, shard, sender, epoch, checksum, *_ = _HEADER.unpack_from(data)
     if magic != CONTROL_MAGIC:
         raise GarbledControl(f"magic {magic:#06x} is not ours")
     if crc32c(data[: _CHECKSUM.start] + bytes(4) + data[_CHECKSUM.stop :]) != checksum:

@@ -12,6 +12,7 @@ from recovery.control import Control, StateDigest, make_control
 from recovery.execution import Execution, StateMachine
 from recovery.history import History, LoadSnapshot, Mode, no_snapshot
 from recovery.outbox import HEARTBEAT_INTERVAL
+from recovery.settings import OthersSettings, settings_of
 from recovery.snapshot import Snapshot
 from recovery.stable import Durability
 from recovery.state_digests import StateDigests
@@ -74,6 +75,7 @@ class Member:
         self.campaign: Campaign | None = None
         self.garbled = 0
         self.other_versions = OtherVersions()
+        self.others_settings = OthersSettings(settings_of(mode, durability))
         self._replica_count = len(replica_ids)
         self._mode = mode
         self._draw = draw
@@ -228,6 +230,6 @@ class Member:
         return self._answered_at if self._is_deaf else self._heard_at
 
     def _tell(self, receivers: Sequence[int], message: Control) -> None:
-        data = make_control(self.shard_id, message)
+        data = make_control(self.shard_id, message, self.others_settings.ours)
         for receiver in receivers:
             self._outgoing.append((receiver, data))

@@ -307,7 +307,7 @@ class ReplicaNode:
         datagrams = [data for data in drain(source) if not replica.says(data)]
         for data in datagrams:
             replica.receive_datagram(data, now)
-        for text in replica.other_versions.take_untold():
+        for text in (*replica.other_versions.take_untold(), *replica.others_settings.take_untold()):
             _log.error("shard %d replica %d: %s", self.config.shard_id, self.config.replica_id, text)
         return bool(datagrams)
 
@@ -441,8 +441,8 @@ async def run_replica(
     """Be a replica of a shard until cancelled: replay the journal, then follow, or lead.
 
     One that is alone has started when it leads, others at once. Raises JournalCorrupted, JournalLocked, JournalLost,
-    ReplicaUnusable, ReplicaDiverged or ReplicaSetDiffers before it has started; JournalFailed or ReplicaDiverged (in a
-    group) after; RecordLost at either time.
+    ReplicaUnusable, ReplicaDiverged or ReplicaSetDiffers before it has started; JournalFailed, ReplicaDiverged or
+    SettingsDiffer (in a group) after; RecordLost at either time.
     """
     check_not_diverged(config.directory)
     try:

@@ -58,6 +58,7 @@ from recovery.control import (
     Wait,
     is_control,
     parse_control,
+    told_settings,
 )
 from recovery.follower import Follower
 from recovery.history import ReplicaDiverged
@@ -123,10 +124,10 @@ class Replica(Follower):
         return self.primary is not None and packet.place(data) == (self.shard_id, self.epoch)
 
     def receive_datagram(self, data: bytes, now: int) -> None:
-        """A packet of the stream, or a control message. Raises ReplicaDiverged."""
+        """A packet of the stream, or a control message. Raises ReplicaDiverged, SettingsDiffer."""
         try:
             if is_control(data):
-                self._step(parse_control(self.shard_id, data), now)
+                self._receive_control(data, now)
             else:
                 self._receive_packet(data, now)
         except (GarbledControl, GarbledPacket, GarbledMessage):
@@ -135,10 +136,19 @@ class Replica(Follower):
             self.garbled += 1
             self.other_versions.hear(other)
 
+    def _receive_control(self, data: bytes, now: int) -> None:
+        message = parse_control(self.shard_id, data)
+        sender = message.sender
+        if sender not in self.peers:
+            return
+        leads = isinstance(message, Wait) and message.epoch >= self.epoch  # it has won this epoch
+        if self.others_settings.agree(sender, told_settings(data), leads=leads):
+            self._step(message, now)
+        elif isinstance(message, Pull) and self.role is Role.PRIMARY:
+            self._tell([sender], Wait(self.replica_id, self.epoch))  # it is not served, and told who we are
+
     def _step(self, message: Control, now: int) -> None:
         """What holds in every role; then what is this role's."""
-        if message.sender not in self.peers:
-            return
         if isinstance(message, Ack):
             if self.primary is not None and message.epoch == self.epoch:
                 self._step_ack(message, now)

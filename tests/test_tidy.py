@@ -19,7 +19,7 @@ PURE = {
     "recovery": """
         checksum clock command_log control election execution follower frames gaps heard history link member
         operated outbox packet past primary query quorum reader record replayed_log replica retransmitter
-        segment service service_frames snapshot sources stable stall state_digests store tail versions view_change
+        segment service service_frames settings snapshot sources stable stall state_digests store tail versions view_change
     """,
     "matching": """
         admission advance amend answers auction book bust circuit codes commands conditions constructors day engine
