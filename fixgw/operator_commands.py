@@ -24,6 +24,7 @@ from matching.commands import (
     SetTradingState,
 )
 from matching.ids import shard_of
+from matching.words import in_words
 
 OPERATED_PHASES: Final[Mapping[str, int]] = {
     **dict(PHASES.items()),
@@ -216,7 +217,10 @@ class Teller:
             case events.CircuitBreakerBreached(level):
                 return f"the circuit breaker is breached at level {level}"
             case _:
-                return str(event)
+                return in_words(event, self._symbol_of)
+
+    def _symbol_of(self, instrument_id: int) -> str:
+        return self._symbols.get(instrument_id, str(instrument_id))
 
     def _symbol(self, instrument_id: int) -> str:
         return self._symbols.get(instrument_id, f"instrument {instrument_id}")

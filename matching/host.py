@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 
 import trio
 
-from matching.commands import Advance, SourceLost
+from matching.commands import Advance, Command, SourceLost
 from matching.engine import Engine
 from matching.operations import Market, TradingDay, due_commands
 from matching.shard import Shard
 from matching.wire import WireError, decode_command, encode
+from matching.words import in_words
 from recovery.alarm import Alarm, now_ns
 from recovery.coordinator import Coordinator
 from recovery.links import NotPrimary
@@ -75,7 +76,7 @@ async def run_shard(
     async with trio.open_nursery() as nursery:
         node: ReplicaNode = await nursery.start(run_replica, settings.replica, coordinator, partial(Shard, shard_id))
         host = ShardHost(shard_id, node)
-        node.on_operated = partial(_tell_operated, shard_id)
+        node.on_operated = partial(_tell_operated, host)
         nursery.start_soon(_Timekeeper(host).run)
         operator = _Operator(settings.market, host)
         started = False
@@ -128,10 +129,11 @@ class _Operator:
         await host.node.settle()
         today = self._today()
         for command in due_commands(host.engine, host.shard_id, self._market, today):
-            _log.info("shard %d: %s", host.shard_id, command)
+            _log.info("shard %d: %s", host.shard_id, _words(host, command))
             await host.node.command(*encode(command))
         for command in due_commands(host.engine, host.shard_id, self._market, today):
-            _log.warning("shard %d: %s is refused now; it is tried again when a day begins", host.shard_id, command)
+            text = "shard %d: refused now, and tried again when a day begins: %s"
+            _log.warning(text, host.shard_id, _words(host, command))
 
 
 class _Timekeeper:
@@ -183,12 +185,22 @@ class _Timekeeper:
             await trio.sleep(CHECK_SECONDS)
 
 
-def _tell_operated(shard_id: int, tx: int, kind: int, body: bytes) -> None:
+def _tell_operated(host: ShardHost, tx: int, kind: int, body: bytes) -> None:
     try:
-        command = str(decode_command(kind, body))
+        command = _words(host, decode_command(kind, body))
     except WireError as error:
         command = f"kind {kind}, {error}"
-    _log.info("shard %d: transaction %d is an operator's: %s", shard_id, tx, command)
+    _log.info("shard %d: transaction %d is an operator's: %s", host.shard_id, tx, command)
+
+
+def _words(host: ShardHost, command: Command) -> str:
+    """With instruments by their symbols, as far as they are listed."""
+
+    def symbol(instrument_id: int) -> str:
+        definition = host.engine.definition(instrument_id)
+        return str(instrument_id) if definition is None else definition.symbol.decode()
+
+    return in_words(command, symbol)
 
 
 async def _tell_lost_sources(host: ShardHost) -> None:

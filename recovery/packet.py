@@ -86,6 +86,9 @@ class EpochStart(NamedTuple):
     seq: int = 1
     digest: int = 0
 
+    def __str__(self) -> str:
+        return f"seq {self.seq} after transaction {self.tx}, chain {self.digest:#010x}"
+
 
 class Request(NamedTuple):
     """A reader's wish to have `count` messages from `first_seq` again."""

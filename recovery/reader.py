@@ -89,6 +89,10 @@ class ReaderStatistics(NamedTuple):
     timeouts: int
     epochs: int
 
+    def __str__(self) -> str:
+        """For the log."""
+        return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in self._asdict().items())
+
 
 class _Transaction(NamedTuple):
     """A collected, unreleased transaction, and where a reader stands after it."""

@@ -100,7 +100,7 @@ class _Reading:
                     nursery.start_soon(self._catch_up.run)
                     nursery.start_soon(self._watch)
         finally:
-            _log.info("shard %d: %s", self._reader.shard_id, self._reader.statistics())
+            _log.info("shard %d: reading ends: %s", self._reader.shard_id, self._reader.statistics())
         if self._failure is not None:
             raise self._failure
 

@@ -19,12 +19,13 @@ PURE = {
     "recovery": """
         checksum clock command_log control election execution follower frames gaps heard history link member
         operated outbox packet past primary query quorum reader record replayed_log replica retransmitter
-        segment service service_frames settings snapshot sources stable stall state_digests store tail versions view_change
+        segment service service_frames settings snapshot sources stable stall state_digests store tail versions
+        view_change
     """,
     "matching": """
         admission advance amend answers auction book bust circuit codes commands conditions constructors day engine
         entry events expiry ids incoming instruments ledger mass_cancel operations order outcomes pegs phases protection
-        queries renewal selfmatch sessions shard snapshot state stops trade uncross walk wire
+        queries renewal selfmatch sessions shard snapshot state stops trade uncross walk wire words
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate
@@ -63,7 +64,7 @@ FORBIDDEN_IN_PURE = (
 
 LANGUAGE = {
     f"matching{name}"
-    for name in ("", ".codes", ".commands", ".events", ".ids", ".instruments", ".ledger", ".queries", ".wire")
+    for name in ("", ".codes", ".commands", ".events", ".ids", ".instruments", ".ledger", ".queries", ".wire", ".words")
 }
 COMPOSITION = ("fixgw/up.py", "fixgw/demo.py", "fixgw/console/")  # may import everything of ours
 

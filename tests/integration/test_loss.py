@@ -25,7 +25,7 @@ REQUESTS_PER_BROKER = 1000
 WINDOW = 5
 
 _VENDOR_COUNT = re.compile(r"(s\d): ([\d,]+) messages")
-_STATISTICS = re.compile(r"ReaderStatistics\(.*gaps_found=(\d+), gaps_filled=(\d+), requests=(\d+)")
+_STATISTICS = re.compile(r"reading ends: .*gaps found (\d+), gaps filled (\d+), requests (\d+)")
 
 
 def relay_streams(venue: Venue) -> dict[Address, Address]:

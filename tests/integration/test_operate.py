@@ -212,5 +212,5 @@ async def test_an_operator_runs_the_market(tmp_path):
             await mass_cancel(floor)
             await is_auctioned(floor, symbol)
             await kill_switch(floor, symbol)
-            assert "is an operator's: SetTradingState(instrument_id=2" in floor.venue.log("shard", "s1")
+            assert "is an operator's: set trading state: instrument BETA" in floor.venue.log("shard", "s1")
             nursery.cancel_scope.cancel()

@@ -12,7 +12,7 @@ import trio.testing
 
 from matching import host
 from matching.codes import OrdType, Phase, Side, TimeInForce
-from matching.commands import DefineInstrument, DefineSession, NewOrder
+from matching.commands import DefineInstrument, DefineRules, DefineSession, NewOrder
 from matching.host import ShardSettings, run_shard
 from matching.operations import Market
 from matching.wire import encode
@@ -49,6 +49,28 @@ class Clock:
     def pass_(self, ns: int) -> None:
         self.wall += ns
         self.passed += ns
+
+
+async def test_what_a_shard_is_told_at_its_start_stands_in_its_log_in_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    rules = DefineRules(1, 500, 0, 0, 0, 0, 0, 0)
+    with open_receiver(("127.0.0.1", 0)) as listener:
+        here = ReplicaAddresses(LOCAL, LOCAL, LOCAL, LOCAL)
+        stream = Destination((listener.getsockname(),))
+        replica = ReplicaConfig(1, 1, {1: here}, tmp_path / "s1", "quorum", "memory", {}, b"", stream)
+        settings = ShardSettings(replica, MARKET._replace(rules=[rules]))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_shard, settings, FileCoordinator(tmp_path / "s1.json"))
+            nursery.cancel_scope.cancel()
+    lines = [each.message for each in caplog.records if each.name == "matching.host"]
+    assert lines[:2] == [
+        "shard 1: define instrument: instrument 1, symbol ACME, tick size 0.01, lot size 1, round lot size 100",
+        "shard 1: define rules: instrument ACME, static band 5 %, dynamic band 0 %, fat finger 0 %, max quantity 0, "
+        "max value 0.00, pause 0 s, reopening 0 s",
+    ]
+    assert lines[2].startswith("shard 1: start day: day 20")
 
 
 async def test_a_day_ends_when_its_time_has_passed_and_not_when_the_clock_jumps(
