@@ -82,11 +82,11 @@ class Links:
         except (JournalFailed, ReplicaDiverged, StateLost, AssertionError):
             raise
         except NotPrimary as error:
-            _log.info("shard %d: link of source %s: %s", self.shard_id, link.source_id, error)
+            _log.info("shard %d: link of %s: %s", self.shard_id, link.who, error)
         except LinkError as error:
-            _log.warning("shard %d: link of source %s: %s", self.shard_id, link.source_id, error)
+            _log.warning("shard %d: link of %s: %s", self.shard_id, link.who, error)
         except Exception:
-            _log.exception("shard %d: link of source %s", self.shard_id, link.source_id)
+            _log.exception("shard %d: link of %s", self.shard_id, link.who)
         finally:
             if link.source_id is None:
                 self._strangers -= 1
@@ -156,6 +156,11 @@ class _Link:
         self._host = links.host
         self._core = core
         self.pump = Pump(core, stream, self._received)
+
+    @property
+    def who(self) -> str:
+        """For the log."""
+        return "a stranger" if self.source_id is None else f"source {self.source_id}"
 
     @property
     def leaving(self) -> bool:

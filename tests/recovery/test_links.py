@@ -43,13 +43,14 @@ async def test_what_ends_the_replica_comes_out_of_a_link(error):
     assert caught.value is error
 
 
-async def test_another_error_ends_its_link_only():
+async def test_another_error_ends_its_link_only(caplog):
     ours, theirs = trio.testing.memory_stream_pair()
     await theirs.send_all(b"x")
     with trio.fail_after(5):
         await Links(FailingHost(KeyError("a bug of a link")), 1, {7: b"key"}).serve(ours)
         while await theirs.receive_some():
             pass  # our first words, and then the end
+    assert caplog.messages == ["shard 1: link of a stranger"]
 
 
 class _TooLate:
