@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.interop.quickfix_broker import BUY, EXECUTION_REPORT, SELL, QuickFixBroker, is_type, report
+from tests.interop.quickfix_broker import BUY, EXECUTION_REPORT, PATIENCE, SELL, QuickFixBroker, is_type, report
 from tests.venue import ROOT, Venue, running
 
 pytestmark = pytest.mark.interop
@@ -116,6 +116,14 @@ def buy(broker, symbol, quantity, price):
     assert (filled[150], filled[151], filled[14]) == (trade(broker, "2"), "0", str(quantity))
     assert filled.get(20) == ("0" if broker.begin_string == "FIX.4.2" else None)
     return order
+
+
+def wait_taken(broker, symbol):
+    """Until the market takes an order: a gateway refuses them after a silence of the shard as long as a slow start."""
+    deadline = time.monotonic() + PATIENCE
+    while broker.wait_for(report(broker.send_order(symbol, BUY, 1, "0.01")))[39] == "8":
+        assert time.monotonic() < deadline, broker.history()
+        time.sleep(0.1)
 
 
 def trade(broker, in_4_2="1"):
@@ -233,6 +241,7 @@ def test_a_fill_missed_while_away_survives_the_shard(venue, desk):
     buy(birch, symbol, 100, "10.00")
     venue.kill("shard", "s1")
     venue.start("shard", "s1")
+    wait_taken(birch, symbol)
     buy(birch, symbol, 100, "10.00")
     amber.start()
     amber.wait_for(report(order, t150="F", t14="100"))
