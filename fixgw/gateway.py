@@ -95,6 +95,8 @@ class Gateway:
         self._written: dict[int, tuple[int, int]] = {}
         #: session_id → the batch in which its open resend was asked for.
         self._resends: dict[int, int] = {}
+        #: Sessions of whose used numbers the operator was told.
+        self._told_used_numbers: set[int] = set()
         self._to_resend = trio.Event()
         self._batch_number = 0
         self._to_disk = self.settings.sync == "disk"
@@ -286,10 +288,22 @@ class Gateway:
         self.router.shards[shard_id].epoch = epoch
         self.router.deliver(shard_id, messages, position, time.time_ns())
         self.flush()
+        if self.router.used_numbers:
+            self._tell_used_numbers()
         if position is not None:
             for portion in portions(self.router.status_reports(shard_id)):
                 self.router.tell(portion, time.time_ns())
                 self.flush()
+
+    def _tell_used_numbers(self) -> None:
+        """Once of each session in a life: it may send much before somebody reads this."""
+        for session_id in self.router.used_numbers - self._told_used_numbers:
+            self._told_used_numbers.add(session_id)
+            _log.error(
+                "session %s: the market has had its numbers before: has this gateway lost its journal? Its broker must "
+                "log on with ResetSeqNumFlag(141)=Y",
+                self.router.seats[session_id].session.identity.target_comp_id.decode(),
+            )
 
     async def _tell_fork(self, shard_id: int, reader: Reader, fork: Position | None) -> None:
         """Tell every session which of its reports are void, and have the stream read on from the fork."""

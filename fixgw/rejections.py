@@ -5,8 +5,33 @@ from typing import Final, NamedTuple
 from fixgw.dialects import MASS_CANCEL_REASONS, OTHER_MASS_CANCEL_REASON, Dialect
 from fixgw.fields import Refused
 from fixgw.timestamps import format_timestamp
-from fixgw.values import EXECUTION_REPORT, ORDER_CANCEL_REJECT, ORDER_MASS_CANCEL_REPORT
+from fixgw.values import (
+    BUSINESS_MESSAGE_REJECT,
+    EXECUTION_REPORT,
+    NEW_ORDER_SINGLE,
+    ORDER_CANCEL_REJECT,
+    ORDER_CANCEL_REPLACE_REQUEST,
+    ORDER_CANCEL_REQUEST,
+    ORDER_MASS_CANCEL_REPORT,
+    ORDER_MASS_CANCEL_REQUEST,
+    BusinessRejectReason,
+)
 from matching.codes import OrdStatus
+from matching.commands import CancelOrder, MassCancel, NewOrder, ReplaceOrder
+from matching.wire import decode
+from recovery.link import Command
+
+USED_NUMBER: Final = (
+    b"not taken: the market has had this MsgSeqNum(34) of yours before; log on with ResetSeqNumFlag(141)=Y, and ask "
+    b"for your orders"
+)
+
+_MSG_TYPES: Final[dict[type, bytes]] = {
+    NewOrder: NEW_ORDER_SINGLE,
+    CancelOrder: ORDER_CANCEL_REQUEST,
+    ReplaceOrder: ORDER_CANCEL_REPLACE_REQUEST,
+    MassCancel: ORDER_MASS_CANCEL_REQUEST,
+}
 
 _REJECTION: Final = b"37=NONE\x0111=%b\x0117=%b\x01%b150=8\x0139=8\x01%b" + b"151=0\x0114=0\x016=0\x0160=%b\x01%b"
 
@@ -69,6 +94,21 @@ def cancel_rejection(
         refused.text.encode(),
     )
     return Report(session_id, ORDER_CANCEL_REJECT, body)
+
+
+def used_number_rejection(command: Command) -> Report:
+    """BusinessMessageReject of a request, as it was forwarded, whose MsgSeqNum(34) the market had before. It says
+    nothing about an order: whoever had the number first may have had the ClOrdID(11), too."""
+    request = decode(command.kind, command.body)
+    assert isinstance(request, NewOrder | CancelOrder | ReplaceOrder | MassCancel), "only these have a session's number"
+    body = b"45=%d\x01372=%b\x01379=%b\x01380=%d\x0158=%b\x01" % (
+        command.session_seq & 0xFFFF_FFFF,
+        _MSG_TYPES[type(request)],
+        request.cl_ord_id,
+        BusinessRejectReason.OTHER,
+        USED_NUMBER,
+    )
+    return Report(command.session_id, BUSINESS_MESSAGE_REJECT, body)
 
 
 def mass_cancel_rejection(

@@ -32,7 +32,7 @@ from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumber
 from fixgw.fields import Refused
 from fixgw.inquiries import NO_MORE_UPDATES, REQUEST_IDS, WITH_UPDATES, Declined, Inquiries, Inquiry
 from fixgw.phases import NextOpening, no_calendar
-from fixgw.rejections import cancel_rejection, mass_cancel_rejection, rejection
+from fixgw.rejections import cancel_rejection, mass_cancel_rejection, rejection, used_number_rejection
 from fixgw.reports import Dialect, Report, Reporter
 from fixgw.sent import SentIndex
 from fixgw.session import Session
@@ -48,7 +48,7 @@ from matching.wire import decode, encode
 from recovery.link import Command as LinkCommand
 from recovery.link import LinkClient
 from recovery.past import Past
-from recovery.record import COMMAND_HEADER, FIRST, Message, Position
+from recovery.record import COMMAND_HEADER, FIRST, NOOP, Message, Position
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
 _REPEATED: Final = (
@@ -141,6 +141,8 @@ class ShardState:
         self.waiting_since = 0
         #: What the journal said was forwarded and not seen to come by; the link's from `begin` on.
         self.forwarded: deque[Forwarded] = deque()
+        #: Commands of messages with PossDupFlag(43)=Y: their first life is answered, if they had one.
+        self.sent_again: set[int] = set()
         #: Sessions whose connection was lost, and whose cancel the link could not take yet.
         self.to_cancel: set[int] = set()
         self.link: LinkClient
@@ -176,6 +178,8 @@ class Router:
         self._moved: set[int] = set()
         self._closes: list[tuple[int, str]] = []
         self._said: dict[int, tuple[int, int]] = {}
+        #: Sessions whose numbers the market had before: this gateway has lost its journal. To be told to the operator.
+        self.used_numbers: set[int] = set()
         self.inquiries = Inquiries(traded, self.shards)
         self._asked: list[Inquiry] = []
         self._translator = translator = Translator({each.symbol: each for each in traded}, days)
@@ -301,6 +305,9 @@ class Router:
             else:
                 shard_id, command = translated
                 refused = self._forward(seat, shard_id, command, event.session_seq, now)
+                if message.fields.get(tags.PossDupFlag) == b"Y" and refused is None:
+                    shard = self.shards[shard_id]
+                    shard.sent_again.add(shard.link.next_source_seq - 1)
         if refused is None:
             return
         if response_to:
@@ -477,6 +484,10 @@ class Router:
                 _, timestamp, source_id, _, source_seq, session_id, _ = COMMAND_HEADER.unpack_from(body)
                 shard.reporter.asked_by = session_id
                 if source_id == self.source_id and source_seq:
+                    if kind == NOOP and seq >= handled_seq:
+                        self._tell_used_number(shard, source_seq, now)
+                    elif shard.sent_again:
+                        shard.sent_again.discard(source_seq)
                     shard.seen_source_seq = source_seq
                     shard.link.seen(source_seq)
                     shard.waiting_since = now
@@ -488,6 +499,19 @@ class Router:
             if shard.reporter.trades.many:
                 shard.reporter.trades.thin(end.next_seq for end in shard.past.up_to(position.next_seq))
         self._moved.add(shard_id)
+
+    def _tell_used_number(self, shard: ShardState, source_seq: int, now: int) -> None:
+        """A command of ours was no news to the market, by its session's number. If it was not sent again as such, the
+        numbers have begun anew here and not there, and nobody else would answer it."""
+        command = shard.link.oldest()
+        sent_again = source_seq in shard.sent_again
+        shard.sent_again.discard(source_seq)
+        if sent_again or command is None or command.source_seq != source_seq:
+            return
+        seat = self.seats.get(command.session_id)
+        if seat is not None and command.session_seq >> 32 == seat.session.run:
+            self._say(seat, used_number_rejection(command), now)
+            self.used_numbers.add(seat.session_id)
 
     def last_trade(self, shard_id: int, fork: Position) -> int:
         """The number of the last trade before a fork, of those that this gateway was told of."""

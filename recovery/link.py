@@ -281,6 +281,13 @@ class LinkClient:
         """The commands up to this one are written down: on another connection they may be sent `at_once`."""
         self._written_seq = max(self._written_seq, source_seq)
 
+    def oldest(self) -> Command | None:
+        """The oldest command that was not seen to come by; None: there is none."""
+        if not self._unseen:
+            return None
+        payload = self._unseen[0][1]
+        return Command._make((*COMMAND_NUMBERS.unpack_from(payload), payload[COMMAND_NUMBERS.size :]))
+
     def seen(self, source_seq: int) -> None:
         """This source's command came by on the stream; so did all before it."""
         unseen = self._unseen

@@ -272,6 +272,16 @@ LOGONS = (
 )  # fmt: skip
 
 
+def _used_numbers(version: str) -> set[Refusal]:
+    """The gateway and the broker have lost their last number, and the market has not."""
+    stage = Stage(version).log_on()
+    stage.order("a1", 1, 10, "10.00")
+    stage.venue.router.seats[stage.amber.session_id].session.next_in_seq -= 1
+    stage.amber.next_out_seq -= 1
+    stage.order("a2", 1, 10, "10.00")
+    return refusals(stage.heard)
+
+
 def _refused_by_the_session(version: str) -> set[Refusal]:
     found: set[Refusal] = set()
     for fault in FAULTS:
@@ -302,4 +312,4 @@ def provoked(version: str) -> set[Refusal]:
     """Everything that is refused with a text, by anything this version can do wrong."""
     found = _refused_orders(version) | _refused_by_the_gateway(version) | _refused_by_the_session(version)
     found |= _inquiries_not_answered(version) | _refused_by_the_market(version) | _refused_mass_cancels(version)
-    return found | {Refusal("5", "", WRONG_PASSWORD)}
+    return found | _used_numbers(version) | {Refusal("5", "", WRONG_PASSWORD)}

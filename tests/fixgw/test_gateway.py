@@ -103,6 +103,27 @@ async def test_a_gateway_that_starts_again_goes_on_where_it_was(exchange: Exchan
         await peer.close()
 
 
+async def test_a_gateway_that_lost_its_journal_says_whose_numbers_were_used_once_for_each_session(
+    exchange: Exchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [amber] = await logged_on(exchange, "BROKER1")
+    for number in range(4):
+        amber.broker.order(f"a{number}", "sell", 1, "100")
+    await amber.until(lambda: len(amber.broker.reports()) == 4)
+    await amber.close()
+    await exchange.stop("g1")
+    exchange.config.directory("gateway", "g1").rename(tmp_path / "gone")
+    await exchange.start("g1")
+    [amber] = await logged_on(exchange, "BROKER1")
+    for number in range(2):
+        amber.broker.order(f"b{number}", "sell", 1, "100")
+    await amber.until(lambda: [each[tags.MsgType] for each in amber.broker.reports()].count(b"j") == 2)
+    told = [each.getMessage() for each in caplog.records if "has had its numbers before" in each.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("session BROKER1: ")
+    await amber.close()
+
+
 async def test_a_resend_goes_on_as_its_peer_reads(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RESEND_BACKLOG_BYTES", 1)
     monkeypatch.setattr(module, "TICK_SECONDS", 0.01)
