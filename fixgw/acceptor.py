@@ -195,7 +195,11 @@ class Acceptor:
         """Whether the session goes on after them."""
         now = time.time_ns()
         receive = self._gateway.router.receive
-        goes_on = all(receive(seat, decoder.decode(raw), now) for raw in messages)
+        goes_on = True
+        for raw in messages:
+            if not receive(seat, decoder.decode(raw), now):
+                goes_on = False
+                break
         self._gateway.flush()
         return goes_on
 

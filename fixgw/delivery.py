@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from fixgw.router import portions
+from fixgw import router
 from recovery.record import Message, Position
 
 #: Takes a portion; where the reader stands after it (None: that is in a later one), and its epoch there.
@@ -30,11 +30,13 @@ class Delivery:
     def give(self, messages: Sequence[Message], position: Position, epoch: int) -> None:
         """A release of the reader, which stands at `position` after it, in `epoch`."""
         at_once = not self._waiting
-        self._waiting.extend((portion, end, epoch) for portion, end in portions(messages, position))
+        if at_once and len(messages) <= router.MAX_PORTION:
+            self._take(messages, position, epoch)
+            return
+        self._waiting.extend((portion, end, epoch) for portion, end in router.portions(messages, position))
         if at_once:
             self._take(*self._waiting.popleft())
-        if self._waiting:
-            self._wake.set()
+        self._wake.set()
 
     async def wait_taken(self) -> None:
         """Until nothing waits. Mostly at once."""

@@ -61,7 +61,7 @@ class SessionNumbers(NamedTuple):
     next_out_seq: int
 
     def encode(self) -> bytes:
-        return _SESSION_NUMBERS.pack(SESSION_NUMBERS, *self)
+        return encode_session_numbers(*self)
 
 
 class Forwarded(NamedTuple):
@@ -123,7 +123,12 @@ class StreamFork(NamedTuple):
 Entry = Incarnation | SessionNumbers | Forwarded | Outbound | StreamPosition | StreamFork
 
 
-# The two entries that every order makes, without the object.
+# The entries that every order makes, without the object.
+
+
+def encode_session_numbers(session_id: int, run: int, next_in_seq: int, next_out_seq: int) -> bytes:
+    """A `SessionNumbers` entry."""
+    return _SESSION_NUMBERS.pack(SESSION_NUMBERS, session_id, run, next_in_seq, next_out_seq)
 
 
 def encode_forwarded(

@@ -63,11 +63,9 @@ class Outgoing(NamedTuple):
 
     number: int
     batch: Batch
-    commands: list[tuple[Connection, bytes]]
+    #: What goes out: commands first.
     sends: list[tuple[Connection, bytes]]
     closes: list[tuple[Connection, str]]
-    #: shard_id → the last command that is forwarded to it, in this batch or one before.
-    forwarded: list[tuple[int, int]]
 
 
 class Gateway:
@@ -161,18 +159,19 @@ class Gateway:
         for session_id in batch.next_out_seqs:
             if seats[session_id].session.resend_wanted() is not None:
                 self._resends.setdefault(session_id, self._batch_number)
-        return Outgoing(
-            self._batch_number,
-            batch,
-            [(peer, data) for shard_id, data in batch.commands if (peer := self._links[shard_id].peer) is not None],
-            [(connections[session_id], data) for session_id, data in batch.sends if session_id in connections],
-            [
-                (connections[session_id], f"{seats[session_id].session.identity.target_comp_id.decode()}: {reason}")
-                for session_id, reason in batch.closes
-                if session_id in connections and not connections[session_id].finishing
-            ],
-            [(shard_id, shard.link.next_source_seq - 1) for shard_id, shard in self.router.shards.items()],
-        )
+        sends: list[tuple[Connection, bytes]] = []
+        for shard_id, data in batch.commands:
+            if (link := self._links[shard_id].peer) is not None:
+                sends.append((link, data))
+        for session_id, data in batch.sends:
+            if (peer := connections.get(session_id)) is not None:
+                sends.append((peer, data))
+        closes: list[tuple[Connection, str]] = []
+        for session_id, reason in batch.closes:
+            peer = connections.get(session_id)
+            if peer is not None and not peer.finishing:
+                closes.append((peer, f"{seats[session_id].session.identity.target_comp_id.decode()}: {reason}"))
+        return Outgoing(self._batch_number, batch, sends, closes)
 
     async def wait_room(self) -> None:
         """Until the disk has caught up so far that a peer's next messages may be taken. Mostly at once."""
@@ -193,11 +192,9 @@ class Gateway:
 
     def _release(self, outgoing: Outgoing) -> None:
         """The batch is written down: let it out."""
-        _, batch, commands, sends, closes, forwarded = outgoing
-        for shard_id, source_seq in forwarded:
+        _, batch, sends, closes = outgoing
+        for shard_id, source_seq in batch.forwarded.items():
             self.router.shards[shard_id].link.written(source_seq)
-        for peer, data in commands:
-            peer.send(data)
         for peer, data in sends:
             peer.send(data)
         for peer, reason in closes:
@@ -290,8 +287,8 @@ class Gateway:
         self.flush()
         if self.router.used_numbers:
             self._tell_used_numbers()
-        if position is not None:
-            for portion in portions(self.router.status_reports(shard_id)):
+        if position is not None and (reports := self.router.status_reports(shard_id)):
+            for portion in portions(reports):
                 self.router.tell(portion, time.time_ns())
                 self.flush()
 

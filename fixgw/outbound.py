@@ -82,6 +82,8 @@ class Outbound:
 
     def drain(self) -> bytes:
         """Everything in line, which is then empty."""
+        if not self._output:
+            return b""
         data = b"".join(self._output)
         self._output.clear()
         return data

@@ -104,6 +104,8 @@ class Batch(Struct, frozen=True):
     record: bytes
     #: (shard_id, bytes) for links.
     commands: list[tuple[int, bytes]]
+    #: shard_id → the last command in the record that is forwarded to it, over the link there is or a later one.
+    forwarded: dict[int, int]
     #: (session_id, bytes) for sockets.
     sends: list[tuple[int, bytes]]
     #: (session_id, reason): close these connections after sending.
@@ -176,6 +178,7 @@ class Router:
         self._record = bytearray()
         self._touched: dict[int, Seat] = {}
         self._moved: set[int] = set()
+        self._forwarded: dict[int, int] = {}
         self._closes: list[tuple[int, str]] = []
         self._said: dict[int, tuple[int, int]] = {}
         #: Sessions whose numbers the market had before: this gateway has lost its journal. To be told to the operator.
@@ -354,6 +357,7 @@ class Router:
                 shard.waiting_since = now
             kind, body = encode(CancelSession(shard.to_cancel.pop()))
             source_seq = shard.link.forward(0, 0, kind, body, now)
+            self._forwarded[shard_id] = source_seq
             self._record += entries.encode_forwarded(shard_id, source_seq, 0, 0, kind, body)
 
     def _forward(self, seat: Seat, shard_id: int, command: Command, session_seq: int, now: int) -> Refused | None:
@@ -373,6 +377,7 @@ class Router:
             return Refused(0, "the market does not answer now: too many requests wait for it")
         kind, body = encode(command)
         source_seq = link.forward(seat.session_id, session_seq, kind, body, now)
+        self._forwarded[shard_id] = source_seq
         self._record += entries.encode_forwarded(shard_id, source_seq, seat.session_id, session_seq, kind, body)
         return None
 
@@ -441,7 +446,8 @@ class Router:
 
     def status_reports(self, shard_id: int) -> list[Report]:
         """What sessions are to be told of the shard's instruments after a release was delivered whole."""
-        return self.shards[shard_id].watches.take(lambda session_id: self.seats[session_id].dialect)
+        watches = self.shards[shard_id].watches
+        return watches.take(lambda session_id: self.seats[session_id].dialect) if watches.changed else []
 
     def tell(self, reports: Iterable[Report], now: int) -> None:
         """Say what comes of an answer. Leaves a batch."""
@@ -556,29 +562,29 @@ class Router:
 
     def take_batch(self) -> Batch:
         """What came of the input since the last call. The caller writes `record` down and tells `written`."""
-        sends = []
-        for session_id, seat in self._touched.items():
+        record, touched, moved = self._record, self._touched, self._moved
+        sends, next_out_seqs = [], {}
+        for session_id, seat in touched.items():
             session = seat.session
-            self._record += SessionNumbers(session_id, session.run, session.next_in_seq, session.next_out_seq).encode()
-            data = session.data_to_send()
-            if data:
+            run, next_out_seq = session.run, session.next_out_seq
+            record += entries.encode_session_numbers(session_id, run, session.next_in_seq, next_out_seq)
+            next_out_seqs[session_id] = run, next_out_seq
+            if data := session.data_to_send():
                 sends.append((session_id, data))
-        for shard_id in sorted(self._moved):
+        for shard_id in sorted(moved):
             shard = self.shards[shard_id]
             match_number = shard.reporter.trades.before(shard.position.next_seq)
             numbers = (shard.epoch, shard.seen_source_seq, shard.handled_seq, match_number)
-            self._record += StreamPosition(shard_id, *shard.position, *numbers).encode()
+            record += StreamPosition(shard_id, *shard.position, *numbers).encode()
         commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
-        next_out_seqs = {
-            session_id: (seat.session.run, seat.session.next_out_seq) for session_id, seat in self._touched.items()
-        }
-        batch = Batch(bytes(self._record), commands, sends, self._closes, next_out_seqs, self._said, self._asked)
-        self._record = bytearray()
-        self._touched = {}
-        self._moved = set()
-        self._closes = []
-        self._said = {}
-        self._asked = []
+        batch = Batch(
+            bytes(record), commands, self._forwarded, sends, self._closes, next_out_seqs, self._said, self._asked
+        )
+        record.clear()
+        touched.clear()
+        moved.clear()
+        self._forwarded, self._said = {}, {}
+        self._closes, self._asked = [], []
         return batch
 
     def written(self, record_number: int, batch: Batch) -> None:

@@ -164,6 +164,11 @@ class Watches:
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to `take`."""
+        return bool(self._changes)
+
     def take(self, dialects: Callable[[int], Dialect]) -> list[Report]:
         """What comes of the changes since the last call. `dialects` gives a session's."""
         changes, self._changes = self._changes, []

@@ -162,12 +162,12 @@ def is_control(data: bytes) -> bool:
 
 def make_control(shard_id: int, message: Control, settings: Settings = UNTOLD) -> bytes:
     payload = b""
-    if isinstance(message, Promise):
+    if isinstance(message, Ack):
+        payload = _ACK.pack(message.tx)
+    elif isinstance(message, Promise):
         payload = _PROMISE.pack(*message[2:])
     elif isinstance(message, Pull):
         payload = _PULL.pack(*message[2:])
-    elif isinstance(message, Ack):
-        payload = _ACK.pack(message.tx)
     elif isinstance(message, StateDigest):
         payload = _DIGEST.pack(message.tx, message.digest)
     elif isinstance(message, Batch):

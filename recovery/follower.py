@@ -201,16 +201,20 @@ class Follower(Election):
 
     def _acknowledge(self) -> None:
         """Tell the primary how much of its log is safe here, if it is its log that we have, and this is news."""
-        if self._may_acknowledge() and self.stable.safe_tx != self._told_tx:
-            self._answer_heartbeat()
+        if self.stable.safe_tx != self._told_tx and self._may_acknowledge():
+            self._tell_ack()
 
     def _answer_heartbeat(self) -> None:
         """Also where there is no news: a primary that no majority answers is deaf."""
-        answer: Ack | Listening = Listening(self.replica_id, self.epoch)
         if self._may_acknowledge():
-            self._told_tx = self.stable.safe_tx
-            answer = Ack(self.replica_id, self.epoch, self._told_tx)
-        self._tell([self._owner] if self._owner else self.peers, answer)
+            self._tell_ack()
+        else:
+            self._tell([self._owner] if self._owner else self.peers, Listening(self.replica_id, self.epoch))
+
+    def _tell_ack(self) -> None:
+        self._told_tx = self.stable.safe_tx
+        ack = Ack(self.replica_id, self.epoch, self._told_tx)
+        self._tell([self._owner] if self._owner else self.peers, ack)
 
     def _may_acknowledge(self) -> bool:
         return self.role is Role.BACKUP and self.stable.safe_complete == self.stable.safe_promise == self.epoch

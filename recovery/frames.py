@@ -85,6 +85,8 @@ class Frames:
         return bool(self._to_send)
 
     def data_to_send(self) -> bytes:
+        if not self._to_send:
+            return b""
         data = b"".join(self._to_send)
         self._to_send.clear()
         return data

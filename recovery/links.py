@@ -179,8 +179,8 @@ class _Link:
         try:
             for number, event in enumerate(core.receive_data(data, now), 1):
                 if isinstance(event, Command):
-                    assert core.login is not None
-                    await self._submit(core.login, event)
+                    primary = host.leading()
+                    self._submit(primary if primary.ready else await host.settle(), event)
                 else:
                     await self._log_in(event, now)
                 if number % MAX_BATCH == 0:
@@ -208,13 +208,11 @@ class _Link:
         self._links.logged_in(login.source_id, self.pump)
         self._core.accept(last, now)
 
-    async def _submit(self, login: Login, command: Command) -> None:
+    def _submit(self, primary: Primary, command: Command) -> None:
         """Raises LinkError when this source may not go on from here."""
-        host = self._host
-        primary = host.leading()
-        if not primary.ready:
-            primary = await host.settle()
-        verdict = primary.submit(login.source_id, login.incarnation, *command, host.stamp())
+        login = self._core.login
+        assert login is not None
+        verdict = primary.submit(login.source_id, login.incarnation, *command, self._host.stamp())
         if verdict is TAKE:
             return
         if verdict is Verdict.GAP:

@@ -207,12 +207,15 @@ class Member:
         """
         was_deaf = self._is_deaf
         self._heard_at = now
-        if unanswered is not None:
-            late = now - self._told_at - HEARTBEAT_INTERVAL
-            if late > HEARTBEAT_INTERVAL:  # nothing came that we could have answered: that is no sign of deafness
-                unanswered = max(0, unanswered - late)
-            self._told_at = now
-            self._answered_at = max(self._answered_at, now - unanswered)
+        if unanswered is None:  # most of the stream, and it tells no more than that
+            if not was_deaf:
+                self._silent_at = now + SILENCE + self._spread
+            return
+        late = now - self._told_at - HEARTBEAT_INTERVAL
+        if late > HEARTBEAT_INTERVAL:  # nothing came that we could have answered: that is no sign of deafness
+            unanswered = max(0, unanswered - late)
+        self._told_at = now
+        self._answered_at = max(self._answered_at, now - unanswered)
         if not (was_deaf and self._is_deaf):
             self._silent_at = self._missed_since + SILENCE + self._spread
 

@@ -302,14 +302,14 @@ class ReplicaNode:
                 self.flush()
 
     def _take(self, source: socket.socket, now: int) -> bool:
-        """Gives whether there was anything but our own words."""
+        """Gives whether there was anything to be done about it: not for our own words, say."""
         replica = self.replica
-        datagrams = [data for data in drain(source) if not replica.says(data)]
-        for data in datagrams:
-            replica.receive_datagram(data, now)
+        something = False
+        for data in [data for data in drain(source) if not replica.says(data)]:
+            something = replica.receive_datagram(data, now) or something
         for text in (*replica.other_versions.take_untold(), *replica.others_settings.take_untold()):
             _log.error("shard %d replica %d: %s", self.config.shard_id, self.config.replica_id, text)
-        return bool(datagrams)
+        return something
 
     async def _sync(self) -> None:
         """Group commit: whatever was written while the disk was busy is synced together."""

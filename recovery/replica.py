@@ -123,36 +123,39 @@ class Replica(Follower):
         """Whether this is of our own stream, come back to us: it may be left out."""
         return self.primary is not None and packet.place(data) == (self.shard_id, self.epoch)
 
-    def receive_datagram(self, data: bytes, now: int) -> None:
-        """A packet of the stream, or a control message. Raises ReplicaDiverged, SettingsDiffer."""
+    def receive_datagram(self, data: bytes, now: int) -> bool:
+        """A packet of the stream, or a control message. Raises ReplicaDiverged, SettingsDiffer.
+
+        False: there is nothing to be done about it, as about an acknowledgement that more than a majority have given.
+        """
         try:
             if is_control(data):
-                self._receive_control(data, now)
-            else:
-                self._receive_packet(data, now)
+                return self._receive_control(data, now)
+            self._receive_packet(data, now)
         except (GarbledControl, GarbledPacket, GarbledMessage):
             self.garbled += 1
         except OtherVersion as other:
             self.garbled += 1
             self.other_versions.hear(other)
+        return True
 
-    def _receive_control(self, data: bytes, now: int) -> None:
+    def _receive_control(self, data: bytes, now: int) -> bool:
         message = parse_control(self.shard_id, data)
         sender = message.sender
         if sender not in self.peers:
-            return
+            return False
         leads = isinstance(message, Wait) and message.epoch >= self.epoch  # it has won this epoch
         if self.others_settings.agree(sender, told_settings(data), leads=leads):
+            if isinstance(message, Ack):
+                return self._step_ack(message, now)
             self._step(message, now)
         elif isinstance(message, Pull) and self.role is Role.PRIMARY:
             self._tell([sender], Wait(self.replica_id, self.epoch))  # it is not served, and told who we are
+        return True
 
     def _step(self, message: Control, now: int) -> None:
         """What holds in every role; then what is this role's."""
-        if isinstance(message, Ack):
-            if self.primary is not None and message.epoch == self.epoch:
-                self._step_ack(message, now)
-        elif isinstance(message, Prepare):
+        if isinstance(message, Prepare):
             self._step_prepare(message, now)
         elif isinstance(message, Canvass):
             self._step_canvass(message, now)
@@ -211,15 +214,20 @@ class Replica(Follower):
 
     # Leading
 
-    def _step_ack(self, ack: Ack, now: int) -> None:
-        sender, tx = ack.sender, ack.tx
+    def _step_ack(self, ack: Ack, now: int) -> bool:
+        """Gives whether anything comes of it: a commit, or an answer to one who is late."""
+        sender, epoch, tx = ack
+        if self.primary is None or epoch != self.epoch:
+            return False
         self._answer_times[sender] = now
         self._acks[sender] = max(self._acks.get(sender, 0), tx)
-        self._advance_commit()
-        if tx < self._tx_at_heartbeat:
-            log = self.stable.log
-            tx_epoch = log.epoch_at(tx) if tx >= log.base.tx else 0
-            self._answer(Pull(sender, self.epoch, tx, tx_epoch), datagrams=1)
+        advanced = self._advance_commit()
+        if tx >= self._tx_at_heartbeat:
+            return advanced
+        log = self.stable.log
+        tx_epoch = log.epoch_at(tx) if tx >= log.base.tx else 0
+        self._answer(Pull(sender, epoch, tx, tx_epoch), datagrams=1)
+        return True
 
     def _step_primary(self, message: Control, now: int) -> None:
         if isinstance(message, Listening | Pull):
@@ -237,13 +245,14 @@ class Replica(Follower):
         for batch in self.history.batches(self.replica_id, pull, start_tx, serving=serving, datagrams=datagrams):
             self._tell([pull.sender], batch)
 
-    def _advance_commit(self) -> None:
-        assert self.primary is not None
-        if not self.primary.uncommitted:
-            return
-        tx = self._committed_tx()
-        if tx > self.commit_tx:
-            self.primary.committed(tx)
+    def _advance_commit(self) -> bool:
+        """Whether anything more is committed now."""
+        primary = self.primary
+        assert primary is not None
+        if not primary.uncommitted or (tx := self._committed_tx()) <= self.commit_tx:
+            return False
+        primary.committed(tx)
+        return True
 
     def _committed_tx(self) -> int:
         """What a majority holds safely, ourselves included; in mode "async", all there is."""
@@ -311,7 +320,11 @@ class Replica(Follower):
         deadline = self._silent_at
         if self.campaign is not None:
             deadline = min(self.campaign.deadline, self.campaign.resend_at)
-        return min(at for at in (deadline, self._pull_at, self._apply_at) if at is not None)
+        if self._pull_at is not None and self._pull_at < deadline:
+            deadline = self._pull_at
+        if self._apply_at is not None and self._apply_at < deadline:
+            deadline = self._apply_at
+        return deadline
 
     def handle_deadline(self, now: int) -> None:
         if self.primary is not None:

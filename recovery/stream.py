@@ -27,20 +27,6 @@ _log = logging.getLogger(__name__)
 OnEpoch = Callable[[int, int], None]
 
 
-def _watch_epoch(reader: Reader, on_epoch: OnEpoch | None) -> Callable[[], None]:
-    """Looks whether the reader has heard a higher epoch, or whose the present one is, and tells."""
-    told = reader.epoch, reader.owner
-
-    def look() -> None:
-        nonlocal told
-        if told != (reader.epoch, reader.owner):
-            told = reader.epoch, reader.owner
-            if on_epoch is not None:
-                on_epoch(*told)
-
-    return look
-
-
 async def _at_once() -> None:
     """Whoever deals with what is delivered as it comes."""
 
@@ -83,9 +69,10 @@ class _Reading:
         self._servers = servers
         self._deliver = deliver
         self._ready = ready
-        self._look_for_epoch = _watch_epoch(reader, on_epoch)
+        self._on_epoch = on_epoch
+        self._told_epoch, self._told_owner = reader.epoch, reader.owner
         self._alarm = Alarm(reader.next_deadline, self._ring)
-        self._catch_up = CatchUp(reader, servers, lambda packets: self._take(lambda: packets), self._alarm.moved)
+        self._catch_up = CatchUp(reader, servers, self._take, self._alarm.moved)
         self._scope = trio.CancelScope()
         self._failure: Exception | None = None
 
@@ -115,48 +102,50 @@ class _Reading:
 
     async def _read(self, source: socket.socket) -> None:
         await trio.lowlevel.wait_readable(source)
-        while self._receive(source):
+        while self._take(source):
             await self._ready()
             await trio.lowlevel.wait_readable(source)
 
     def _ring(self, now: int) -> None:
         # While we were busy the answer may have come: look before asking again.
-        if self._receive(self._request_socket) and self._receive(self._receiver):
+        if self._take(self._request_socket) and self._take(self._receiver):
             self._reader.handle_deadline(now)
             self._send_requests()
 
-    def _receive(self, source: socket.socket) -> bool:
-        return self._take(lambda: drain(source))
-
-    def _take(self, datagrams: Callable[[], list[bytes]]) -> bool:
-        """False: reading has failed, and ends."""
+    def _take(self, datagrams: list[bytes] | socket.socket) -> bool:
+        """These, or what a socket has. False: reading has failed, and ends."""
         if self._failure is not None:
             return False  # woken together with the one that failed: after a fork the reader is not to be fed
         try:
-            self._read_batch(datagrams())
+            self._read_batch(drain(datagrams) if isinstance(datagrams, socket.socket) else datagrams)
         except Exception as error:
             self._failure = error
             self._scope.cancel()
         return self._failure is None
 
     def _read_batch(self, datagrams: list[bytes]) -> None:
+        reader = self._reader
         now = now_ns()
         released: list[Message] = []
         try:
             for data in datagrams:
-                released += self._reader.receive_datagram(data, now)
+                released += reader.receive_datagram(data, now)
         finally:  # what was released before a fork was found is as good as ever; and a fork shows a higher epoch
-            self._look_for_epoch()
-            self._tell_of_other_versions()
+            if reader.epoch != self._told_epoch or reader.owner != self._told_owner:
+                self._tell_epoch()
+            for text in reader.other_versions.take_untold():
+                _log.error("shard %d: %s", reader.shard_id, text)
             if released:
                 self._deliver(released)
         self._send_requests()
         self._alarm.moved()
         self._catch_up.look()
 
-    def _tell_of_other_versions(self) -> None:
-        for text in self._reader.other_versions.take_untold():
-            _log.error("shard %d: %s", self._reader.shard_id, text)
+    def _tell_epoch(self) -> None:
+        """The reader has heard a higher epoch, or whose the present one is."""
+        self._told_epoch, self._told_owner = self._reader.epoch, self._reader.owner
+        if self._on_epoch is not None:
+            self._on_epoch(self._told_epoch, self._told_owner)
 
     def _send_requests(self) -> None:
         for server, request in self._reader.datagrams_to_send():

@@ -347,6 +347,16 @@ def test_an_order_is_written_with_its_number_before_it_is_forwarded() -> None:
     assert batch.sends == []
 
 
+def test_a_batch_tells_of_the_commands_in_its_own_record_alone() -> None:
+    venue = Venue()
+    amber, _ = trading(venue)
+    before = len(venue.gateway.batches)
+    for number in range(1, 4):
+        amber.order(f"a{number}", "buy", 1, "1", symbol="OMEGA" if number == 2 else "ALPHA")
+        venue.step("to_gateway", 1)
+    assert [batch.forwarded for batch in venue.gateway.batches[before:]] == [{1: 1}, {}, {1: 2}]
+
+
 def test_a_refusal_is_written_before_it_is_said() -> None:
     venue = Venue()
     amber, _ = trading(venue)

@@ -34,7 +34,7 @@ from recovery.packet import (
 )
 from recovery.replica import MAJORITY_TIMEOUT, STREAM, Replica, Role
 from recovery.view_change import CANVASS_TIMEOUT, FIRST_TRY, RESEND_INTERVAL, Phase
-from tests.recovery.adder import Adder
+from tests.recovery.adder import ADD, Adder
 
 MILLI = 1_000_000
 SPREAD = 7 * MILLI
@@ -312,6 +312,29 @@ def test_a_primary_says_for_how_long_no_majority_has_answered():
             answer = (Ack(3, 1, 0), Listening(2, 1), Pull(3, 1, 0, 0))[turn]
             primary.replica.receive_datagram(make_control(1, answer), now + 2 * MILLI)
     assert told == [each * MILLI for each in (0, 48, 48, 48, 98, 148, 198, 248)]
+
+
+def test_an_acknowledgement_that_nobody_waited_for_is_counted_and_nothing_more():
+    primary = Primary(replica_ids=(1, 2, 3, 4, 5))
+    replica = primary.replica
+    assert replica.primary is not None
+    replica.primary.command(ADD, b"1", 0)
+    replica.records_to_write()
+    replica.synced(replica.stable.written, 0)
+
+    def acknowledge(sender: int, epoch: int, tx: int) -> bool:
+        return replica.receive_datagram(make_control(1, Ack(sender, epoch, tx)), HEARTBEAT_INTERVAL)
+
+    assert [acknowledge(2, 1, 1), replica.commit_tx] == [False, 0]
+    assert [acknowledge(2, 1, 1), acknowledge(3, 2, 1), acknowledge(9, 1, 1), replica.commit_tx] == [False] * 3 + [0]
+    assert [acknowledge(3, 1, 1), replica.commit_tx] == [True, 1]
+    assert [data for _, data in replica.datagrams_to_send(HEARTBEAT_INTERVAL)]
+    assert not acknowledge(4, 1, 1)
+    assert replica.datagrams_to_send(HEARTBEAT_INTERVAL) == []
+    primary.beat(2 * HEARTBEAT_INTERVAL)
+    assert acknowledge(5, 1, 0)  # it is late, and given what it lacks
+    assert [target for target, _ in replica.datagrams_to_send(2 * HEARTBEAT_INTERVAL)] == [5]
+    assert replica.receive_datagram(make_control(1, Listening(5, 1)), 2 * HEARTBEAT_INTERVAL)
 
 
 def test_a_primary_on_a_busy_machine_is_not_the_less_deaf():

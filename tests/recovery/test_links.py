@@ -1,3 +1,5 @@
+import struct
+
 import pytest
 import trio
 import trio.testing
@@ -88,6 +90,24 @@ async def test_what_ends_the_replica_is_not_hidden_by_an_end_of_the_link_at_the_
     pump = Pump(link, ours, received)
     with trio.fail_after(5), pytest.raises(ReplicaDiverged):
         await pump.run()
+
+
+async def test_a_connection_that_its_peer_resets_is_a_link_that_ends():
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        peer = await trio.open_tcp_stream(*listener.socket.getsockname())
+        stream = await listener.accept()
+    said: list[bytes] = []
+
+    async def received(data: bytes, now: int) -> None:
+        said.append(data)
+        peer.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await peer.aclose()  # which resets it, since it is not to linger
+
+    await peer.send_all(b"x")
+    with trio.fail_after(5), pytest.raises(LinkError, match="connection lost"):
+        await Pump(_TooLate(), stream, received).run()
+    assert said == [b"x"]
 
 
 class SlowHost:
