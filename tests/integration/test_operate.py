@@ -22,7 +22,7 @@ from tests.venue import ROOT, Venue, running
 SESSIONS = (("BROKER1", "FIX.4.4"), ("BROKER2", "FIX.4.4"))
 BUY, SELL = b"1", b"2"
 #: Seconds from the writing of the file until a symbol opens by its own calendar; a slow machine uses a later one.
-OPENINGS = {"ALPHA": 10, "DELTA": 20, "OMEGA": 45}
+OPENINGS = {"ALPHA": 10, "DELTA": 20, "OMEGA": 45, "SIGMA": 120}
 #: That it takes at most to join the auction.
 JOINING = 4
 
@@ -96,7 +96,8 @@ def written(at: datetime) -> str:
 def open_floor(directory: Path) -> Iterator[Floor]:
     """The symbols of OPENINGS are in their opening auctions; the others have no calendar."""
     venue = Venue(directory, sessions=SESSIONS)
-    venue.config["instruments"].append(venue.config["instruments"][0] | {"symbol": "OMEGA", "id": 5})
+    alpha = venue.config["instruments"][0]
+    venue.config["instruments"] += [alpha | {"symbol": "OMEGA", "id": 5}, alpha | {"symbol": "SIGMA", "id": 6}]
     now = datetime.now(UTC).replace(microsecond=0)
     opens_at = {symbol: now + timedelta(seconds=seconds) for symbol, seconds in OPENINGS.items()}
     rolls_at = (now - timedelta(hours=12)).strftime("%H:%M")
