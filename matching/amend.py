@@ -28,7 +28,7 @@ participant replaces belongs to that session from then on; the one that had it i
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import astuple, replace
 
@@ -49,7 +49,7 @@ from matching.events import (
 from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.incoming import would_trade
 from matching.instruments import CONTINUOUS, Instrument
-from matching.order import Order
+from matching.order import Boxed, Order
 from matching.outcomes import ClosedOrder
 from matching.state import Session, State, Sweep
 from matching.trade import BUY, CANCELED, GOOD_TILL_DATE, LIMIT, SELL, rest, stir
@@ -60,18 +60,18 @@ REJECTED: Final = int(OrdStatus.REJECTED)
 REQUESTED: Final = int(CancelReason.REQUESTED)
 TAKEN_OVER: Final = int(RestatementReason.TAKEN_OVER)
 
-#: All fields at once, see `entry`; so is what is `Any`.
-_cancel_fields: Final[Callable[[CancelOrder], tuple[int, Any, int, int, int, bytes, bytes]]] = astuple
+#: All fields at once, see `entry`.
+_cancel_fields: Final[Callable[[CancelOrder], tuple[int, Boxed, int, int, int, bytes, bytes]]] = astuple
 _replace_fields: Final[
     Callable[
         [ReplaceOrder],
-        tuple[int, Any, int, int, int, Any, Any, int, int, bytes, bytes, bytes, Conditions | None],
+        tuple[int, Boxed, int, int, int, Boxed, Boxed, int, int, bytes, bytes, bytes, Conditions | None],
     ]
 ] = astuple
 _terms_fields: Final[
     Callable[
         [OrderTerms],
-        tuple[Any, Any, Any, Any, Any, int, int, int, int, bytes, Any, Conditions | None],
+        tuple[Boxed, Boxed, Boxed, Boxed, Boxed, int, int, int, int, bytes, bytes, Conditions | None],
     ]
 ] = astuple
 
@@ -112,10 +112,9 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         order = named
         instrument = state.instruments.by_id[instrument_id]
         orders = order.session.orders
-        orig_cl_ord_id = order.terms.cl_ord_id
+        orig_cl_ord_id = order.cl_ord_id
     leave(order)
-    terms: Any = order.terms
-    closed_id = terms.order_id
+    terms, closed_id = order.terms, order.order_id
     cum_qty, cum_notional = order.cum_qty, order.cum_notional
     if cum_qty:
         state.remember(closed_id, closed_order(terms, CANCELED, cum_qty, cum_notional))
@@ -213,10 +212,10 @@ def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
 
 
 def _reduced(
-    order: Order, session: Session, terms: OrderTerms, order_id: Any, cl_ord_id: bytes, canceled_qty: int, seq: int
+    order: Order, session: Session, terms: OrderTerms, order_id: Boxed, cl_ord_id: bytes, canceled_qty: int, seq: int
 ) -> OrderReduced:
     """The order stays where it is and takes its new terms. The public learns of what was displayed."""
-    orig_cl_ord_id = order.terms.cl_ord_id
+    orig_cl_ord_id = order.cl_ord_id
     level = order.level
     if order.hidden_qty:
         hidden_qty = min(canceled_qty, order.hidden_qty)
@@ -227,6 +226,7 @@ def _reduced(
     order.displayed_qty -= canceled_qty
     level.quantity -= canceled_qty
     order.terms = terms
+    order.cl_ord_id = cl_ord_id
     order.session = session
     session.orders[cl_ord_id] = order
     session.cl_ord_ids[cl_ord_id] = order_id
@@ -265,7 +265,7 @@ def _requeue(
             state, session, side, rank, price, terms, order_id, cl_ord_id, leaves_qty, cum_qty, cum_notional
         )
     replaced = order_replaced(
-        terms, order.terms.cl_ord_id, order.order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional
+        terms, order.cl_ord_id, order.order_ref, order_ref, seq, cum_qty, leaves_qty, cum_notional
     )
     events.append(replaced)
     if order_ref:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from sortedcontainers import SortedList
 
 from matching.ids import MAX_PRICE
-from matching.order import PriceLevel
+from matching.order import Boxed, PriceLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,10 @@ MOVED: Final = 128
 #: The ranks on a page agree in all but so many bits: 81 prices a cent apart, 8,192 at most.
 PAGE_BITS: Final = 13
 
+#: Constants for compiled code, as in `constructors`.
+_insort: Final = insort
+_bisect_left: Final = bisect_left
+
 
 class BookSide:
     """The bids or the asks of one instrument."""
@@ -56,74 +60,77 @@ class BookSide:
         #: Sum over the levels: 0 says that there is nothing but what is displayed.
         self.hidden: int = 0
         #: Empty only if `far` is; every rank in it is higher than those in `far`.
-        self.near: list[int] = []
+        self.near: list[Boxed] = []
         #: Number of a page → the ranks on it, of which there are some.
-        self.far: dict[int, list[int]] = {}
+        self.far: dict[int, list[Boxed]] = {}
         #: Their numbers.
         self.pages = SortedList()
         self.levels: dict[int, PriceLevel] = {}
 
-    def open(self, rank: int, price: int) -> PriceLevel:
-        """A new level, which is to get its first order now."""
+    def open(self, key: Boxed, price: Boxed) -> PriceLevel:
+        """A new level, which is to get its first order now. `key`: its rank."""
+        rank: int = key
         level = PriceLevel()
         level.side = self
         level.price = price
         level.rank = rank
+        level.key = key
         level.quantity = 0
         level.hidden = 0
         level.first = None
         level.last = None
-        self.levels[rank] = level
+        self.levels[key] = level
         best = self.best
         if best is None:
             self.best = level
             return level
-        behind = rank
+        near = self.near
         if rank > best.rank:
             self.best = level
-            behind = best.rank
-        if self.far and behind < self.near[0]:
-            self._put_far(behind)
+            near.append(best.key)
+        elif self.far and rank < near[0]:
+            self._put_far(key)
+            return level
         else:
-            insort(self.near, behind)
-            if len(self.near) > MAX_NEAR:
-                for each in self.near[:MOVED]:
-                    self._put_far(each)
-                del self.near[:MOVED]
+            _insort(near, key)
+        if len(near) > MAX_NEAR:
+            for each in near[:MOVED]:
+                self._put_far(each)
+            del near[:MOVED]
         return level
 
-    def _put_far(self, rank: int) -> None:
+    def _put_far(self, rank: Boxed) -> None:
         number = rank >> PAGE_BITS
         page = self.far.get(number)
         if page is None:
             self.far[number] = [rank]
             self.pages.add(number)
         else:
-            insort(page, rank)
+            _insort(page, rank)
 
-    def _drop_far(self, rank: int) -> None:
+    def _drop_far(self, rank: Boxed) -> None:
         number = rank >> PAGE_BITS
         page = self.far[number]
         if len(page) > 1:
-            del page[bisect_left(page, rank)]
+            del page[_bisect_left(page, rank)]
         else:
             del self.far[number]
             self.pages.remove(number)
 
     def close(self, level: PriceLevel) -> None:
         """Drop a level that has lost its last order."""
-        rank = level.rank
+        key = level.key
         near = self.near
-        del self.levels[rank]
+        del self.levels[key]
         if not near:
             self.best = None
             return
         if level is self.best:
             self.best = self.levels[near.pop()]
-        elif rank < near[0]:
-            self._drop_far(rank)
+        elif key < near[0]:
+            self._drop_far(key)
         else:
-            del near[bisect_left(near, rank)]
+            del near[_bisect_left(near, key)]
         if not near and self.far:
             self.near = self.far.pop(self.pages.pop())
 
@@ -216,7 +223,7 @@ class OrderBook:
         return self.bids.best is None and self.asks.best is None
 
 
-def join(order: Order, side: BookSide, rank: int, price: int) -> None:
+def join(order: Order, side: BookSide, rank: Boxed, price: Boxed) -> None:
     """Let an order stand last in the queue of a rank."""
     level = side.levels.get(rank)
     if level is None:

@@ -24,7 +24,7 @@ calls nobody. Every other order goes through `_enter_with_care`, which also find
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import astuple
 
@@ -38,17 +38,16 @@ from matching.events import Event, OrderAccepted, OrderRejected, OrderTerms
 from matching.ids import MAX_PRICE, MAX_QUANTITY
 from matching.incoming import STOP_LIMIT, come_in, side_of, would_trade
 from matching.instruments import CONTINUOUS, HALTED, Instrument
+from matching.order import Boxed
 from matching.phases import TAKES_ORDERS
 from matching.protection import order_fault
 from matching.state import Session, State, Sweep
 from matching.trade import BUY, DAY, FOK, IOC, LIMIT, MARKET, SELL, rest, settle, trade
 
-#: All fields of the command at once: one after the other they cost compiled code several times as much. What is `Any`
-#: is handed on more often than it is looked at; such a number compiled code does not take out of its object, only to
-#: make a new object of it for each that it is handed on to.
-_fields: Final[Callable[[NewOrder], tuple[int, Any, int, int, int, Any, Any, int, bytes, bytes, Conditions | None]]] = (
-    astuple
-)
+#: All fields of the command at once: one after the other they cost compiled code several times as much.
+_fields: Final[
+    Callable[[NewOrder], tuple[int, Boxed, int, int, int, Boxed, Boxed, int, bytes, bytes, Conditions | None]]
+] = astuple
 
 #: They need a price.
 _LIMITED: Final = (LIMIT, STOP_LIMIT)
@@ -91,7 +90,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         or (expires_at and expires_at < timestamp)
     ):
         return _enter_with_care(state, command, timestamp, session_id, session, seq)
-    order_id: Any
+    order_id: Boxed
     state.last_order_id = order_id = state.last_order_id + 1
     terms = order_terms(
         order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, limit, order_qty, cl_ord_id,
@@ -107,7 +106,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     best = own.opposite.best
     if best is None or best.rank + rank < 0:
         if time_in_force == DAY:
-            order_ref = rest(state, session, own, rank, price, terms, order_id, cl_ord_id, quantity, 0, 0)
+            order_ref = rest(state, session, own, rank, limit, terms, order_id, cl_ord_id, quantity, 0, 0)
             booked = order_booked(order_ref, order_id, participant_id, instrument_id, side, limit, order_qty)
             return [order_accepted(terms, seq), booked]
         return [order_accepted(terms, seq), settle(state, session, own, terms, quantity, 0, 0)]

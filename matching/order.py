@@ -12,12 +12,17 @@ these set every field. In the interpreter that halves the cost of a new order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from matching.book import BookSide
     from matching.events import OrderTerms
     from matching.state import Session
+
+#: An `int` that is handed on more often than it is reckoned with. Compiled code keeps an `int` outside of any object
+#: and makes a new one each time that it is handed on: to an event, a list, a dictionary. Of a `Boxed` one it keeps the
+#: object.
+Boxed: TypeAlias = Any
 
 
 class Order:
@@ -26,21 +31,26 @@ class Order:
     __slots__ = (
         "ahead",
         "behind",
+        "cl_ord_id",
         "cum_notional",
         "cum_qty",
         "displayed_qty",
         "hidden_qty",
         "level",
+        "order_id",
         "order_ref",
         "session",
         "terms",
     )
 
     terms: OrderTerms
+    #: These two are the terms', once more: to compiled code a field of its own classes is much nearer.
+    order_id: Boxed
+    cl_ord_id: bytes
     #: Whose ClOrdIDs it stands in.
     session: Session
     #: The ITCH order reference number under which the feed knows it; 0: nothing of it is displayed.
-    order_ref: int
+    order_ref: Boxed
     #: What the public sees of it, and what comes into view when that is used up. Off the book all of it is hidden.
     displayed_qty: int
     hidden_qty: int
@@ -60,12 +70,14 @@ class Order:
 class PriceLevel:
     """The orders at one price of one side, first come first served. It exists as long as it has an order."""
 
-    __slots__ = ("first", "hidden", "last", "price", "quantity", "rank", "side")
+    __slots__ = ("first", "hidden", "key", "last", "price", "quantity", "rank", "side")
 
     side: BookSide
-    price: int
+    price: Boxed
     #: The better a price, the higher its rank: the price itself for bids, its negative for asks.
     rank: int
+    #: The rank as the object under which the side finds the level again.
+    key: Boxed
     #: Sum of the orders' `displayed_qty`.
     quantity: int
     #: Sum of their `hidden_qty`.

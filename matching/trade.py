@@ -9,14 +9,14 @@ it costs little. Where pegged orders, reserves, price bands or self-match preven
 does the same with more care. It also goes on with an order that would trade more often than one transaction may say.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from matching.book import BookSide, join, leave, unlink
 from matching.codes import CancelReason, OrdStatus, OrdType, Side, TimeInForce
 from matching.constructors import closed_order, order_booked, order_canceled, order_executed, trade_of
 from matching.events import Event, OrderBooked, OrderCanceled, OrderTerms
 from matching.instruments import Instrument
-from matching.order import Order
+from matching.order import Boxed, Order
 from matching.state import Cascade, Session, State, Sweep
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
@@ -40,37 +40,37 @@ MARKET_REMAINDER: Final = int(CancelReason.MARKET_REMAINDER)
 
 def trade(
     state: State, events: list[Event], instrument: Instrument, session: Session, side: BookSide, lowest: int,
-    terms: OrderTerms, leaves_qty: int, cl_ord_id: bytes, timestamp: Any,
+    terms: OrderTerms, leaves_qty: int, cl_ord_id: bytes, timestamp: Boxed,
 ) -> None:  # fmt: skip
     """Let the order that was accepted last trade, then rest or be canceled. `lowest`: the lowest rank of the other side
-    with which it agrees. What is `Any` is so for the reason in `entry`."""
+    with which it agrees."""
     opposite = side.opposite
     level = opposite.best
     assert level is not None, "there is somebody to trade with"
-    first_price, resting = level.price, level.first
-    cum_qty, cum_notional, participant = 0, 0, session.participant
-    accepted, first_id = state.accepted, state.last_order_id + 1 - len(state.accepted)
-    match_number: Any
-    resting_cum: Any
-    resting_notional: Any
+    first_price, resting, participant, accepted = level.price, level.first, session.participant, state.accepted
+    cum_qty, cum_notional, first_id, trades = 0, 0, state.last_order_id + 1 - len(accepted), participant.trades
+    match_number: Boxed
     for _ in range(state.max_events - 1 - len(events)):  # one is left for what becomes of the rest
         assert resting is not None
         price, resting_leaves = level.price, resting.displayed_qty
+        at: int = price
         quantity = resting_leaves if resting_leaves < leaves_qty else leaves_qty
-        notional, resting_leaves = price * quantity, resting_leaves - quantity
-        resting_cum, resting_notional = resting.cum_qty + quantity, resting.cum_notional + notional
+        traded_qty: Boxed = quantity
+        notional, resting_leaves = at * quantity, resting_leaves - quantity
+        resting_cum: Boxed = resting.cum_qty + quantity
+        resting_notional: Boxed = resting.cum_notional + notional
         leaves_qty, cum_qty, cum_notional = leaves_qty - quantity, cum_qty + quantity, cum_notional + notional
         state.last_match_number = match_number = state.last_match_number + 1
         resting_terms, resting_session = resting.terms, resting.session
         resting_participant = resting_session.participant
         resting_participant.seq = resting_seq = resting_participant.seq + 1
         participant.seq = seq = participant.seq + 1
-        traded = trade_of(match_number, timestamp, price, quantity, resting_terms, terms)
-        participant.trades.append(traded)
+        traded = trade_of(match_number, timestamp, price, traded_qty, resting_terms, terms)
+        trades.append(traded)
         if resting_participant is not participant:
             resting_participant.trades.append(traded)
         events.append(order_executed(
-            match_number, price, quantity, resting_terms, resting.order_ref, resting_seq, resting_cum, resting_leaves,
+            match_number, price, traded_qty, resting_terms, resting.order_ref, resting_seq, resting_cum, resting_leaves,
             resting_notional, terms, seq, cum_qty, leaves_qty, cum_notional,
         ))  # fmt: skip
         level.quantity -= quantity
@@ -78,13 +78,13 @@ def trade(
             resting.displayed_qty = resting_leaves
             resting.cum_qty, resting.cum_notional = resting_cum, resting_notional
             break
-        del resting_session.orders[resting_terms.cl_ord_id]
+        del resting_session.orders[resting.cl_ord_id]
         closed = closed_order(resting_terms, FILLED, resting_cum, resting_notional)
-        place = resting_terms.order_id - first_id  # as `State.remember`, without the call
-        if place >= 0:
-            accepted[place] = closed
+        resting_id: int = resting.order_id
+        if resting_id >= first_id:  # as `State.remember`, without the call
+            accepted[resting_id - first_id] = closed
         else:
-            state.carried[resting_terms.order_id] = closed
+            state.carried[resting_id] = closed
         level.first = resting = resting.behind
         if resting is not None:
             resting.ahead = None
@@ -148,20 +148,23 @@ def rest(
     state: State,
     session: Session,
     side: BookSide,
-    rank: int,
-    price: int,
+    rank: Boxed,
+    price: Boxed,
     terms: OrderTerms,
-    order_id: Any,
+    order_id: Boxed,
     cl_ord_id: bytes,
     leaves_qty: int,
     cum_qty: int,
     cum_notional: int,
-) -> int:
+) -> Boxed:
     """Put what is left of an order on the book, last in the queue of its price. Gives its new `order_ref`. `rank`,
     `price`, `order_id`, `cl_ord_id`: the terms', of which who comes here has them at hand."""
+    order_ref: Boxed
     state.last_order_ref = order_ref = state.last_order_ref + 1
     order = Order()
     order.terms = terms
+    order.order_id = order_id
+    order.cl_ord_id = cl_ord_id
     order.session = session
     order.order_ref = order_ref
     order.displayed_qty = leaves_qty
@@ -201,15 +204,16 @@ def place(
     """Let an order stand last in any queue, with any part of it in view."""
     order = Order()
     order.terms = terms
+    order.order_id = order_id = terms.order_id
+    order.cl_ord_id = cl_ord_id = terms.cl_ord_id
     order.session = session
     order.order_ref = order_ref
     order.displayed_qty = displayed_qty
     order.hidden_qty = hidden_qty
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
-    cl_ord_id = terms.cl_ord_id
     session.orders[cl_ord_id] = order
-    session.cl_ord_ids[cl_ord_id] = terms.order_id
+    session.cl_ord_ids[cl_ord_id] = order_id
     join(order, side, rank, price)
     return order
 
@@ -317,10 +321,8 @@ def conclude(state: State, session: Session, terms: OrderTerms, status: int, cum
 def close(state: State, order: Order, status: int) -> int:
     """Take an order off the book and keep only what became of it. Gives its id."""
     leave(order)
-    session = order.session
-    terms = order.terms
-    order_id = terms.order_id
-    del session.orders[terms.cl_ord_id]
+    order_id: int = order.order_id
+    del order.session.orders[order.cl_ord_id]
     if order.cum_qty or status != CANCELED:
-        state.remember(order_id, closed_order(terms, status, order.cum_qty, order.cum_notional))
+        state.remember(order_id, closed_order(order.terms, status, order.cum_qty, order.cum_notional))
     return order_id

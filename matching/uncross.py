@@ -117,7 +117,7 @@ def _taken(order: Order, price: int, quantity: int) -> int:
     was displayed."""
     order.cum_qty += quantity
     order.cum_notional += price * quantity
-    order_ref = order.order_ref
+    order_ref: int = order.order_ref
     if order.displayed_qty:
         order.displayed_qty -= quantity
         order.level.quantity -= quantity

@@ -35,6 +35,7 @@ class Ladder:
     def check(self) -> None:
         ranks = sorted(self.orders, reverse=True)
         assert [level.rank for level in self.side.queues()] == ranks
+        assert all(self.side.levels[level.key] is level for level in self.side.queues())
         assert (None if self.side.best is None else self.side.best.rank) == (ranks[0] if ranks else None)
         assert len(self.side.near) <= max(MAX_NEAR, 1 << PAGE_BITS)
         assert len(self.side.pages) == len(self.side.far)

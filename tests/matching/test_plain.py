@@ -94,6 +94,8 @@ def test_the_short_way_and_the_careful_one_say_the_same(seed: int) -> None:
         assert events == careful.apply(command, NOW, session_id), command
         reasons |= {event.reason for event in events if isinstance(event, OrderRejected | CancelRejected)}
     assert [order.order_ref for order in short.orders()] == [order.order_ref for order in careful.orders()]
+    for order in short.orders():
+        assert (order.order_id, order.cl_ord_id) == (order.terms.order_id, order.terms.cl_ord_id)
     assert len(reasons) >= 14
 
 

@@ -236,10 +236,11 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         "Joining": "instrument_id next_order_id",
         "Listing": "ids started_at",
         "Moving": "ids phase reason",
-        "Order": "ahead behind cum_notional cum_qty displayed_qty hidden_qty level order_ref session terms",
+        "Order": "ahead behind cl_ord_id cum_notional cum_qty displayed_qty hidden_qty level order_id order_ref "
+        "session terms",
         "OrderBook": "asks bids",
         "Participant": "avoided_group self_match self_match_group seq sessions trades",
-        "PriceLevel": "first hidden last price quantity rank side",
+        "PriceLevel": "first hidden key last price quantity rank side",
         "Renewal": "ids next_order_id",
         "Session": "blocked cl_ord_ids orders participant participant_id",
         "State": "accepted blocks carried day definitions due former garbage instruments last_day last_match_number "
