@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from recovery import view_change
-from recovery.control import Ack, Batch, Control, Prepare, Promise
+from recovery.control import Ack, Batch, Prepare, Promise
 from recovery.execution import StateMachine
 from recovery.history import History
 from recovery.query import Ask, QuorumRead
@@ -51,10 +51,8 @@ def _cut_to_commit(self: Replica, epoch: int, now: int) -> None:
     self.history.cut(min(self.last_tx, self.commit_tx))
 
 
-def _count_every_ack(self: Replica, message: Control, now: int) -> None:
-    if isinstance(message, Ack) and self.role is Role.PRIMARY:
-        message = message._replace(epoch=self.epoch)
-    _step(self, message, now)
+def _count_every_ack(self: Replica, ack: Ack, now: int) -> bool:
+    return _step_ack(self, ack._replace(epoch=self.epoch), now)
 
 
 def _promise_and_go_on(self: Replica, prepare: Prepare, now: int) -> None:
@@ -128,7 +126,7 @@ _position = QuorumRead._position
 _tables = Sources.tables
 _snapshot = Tape.snapshot
 _step_batch = Replica._step_batch
-_step = Replica._step
+_step_ack = Replica._step_ack
 _step_prepare = Replica._step_prepare
 _become_catching_up = Replica.become_catching_up
 _become_primary = Replica.become_primary
@@ -155,7 +153,7 @@ MUTANTS = {
             "the end of the log is cut at the first word of an epoch",
             ((Replica, "become_catching_up", _cut_to_commit),),
         ),
-        Mutant("M7", "acknowledgements of older epochs count", ((Replica, "_step", _count_every_ack),)),
+        Mutant("M7", "acknowledgements of older epochs count", ((Replica, "_step_ack", _count_every_ack),)),
         Mutant("M8", "committed before a majority has it", ((Replica, "_committed_tx", lambda self: self.last_tx),)),
         Mutant("M9", "who believes to lead is read from", ((QuorumRead, "_position", _ask_who_believes),)),
         Mutant("M10", "a read does not wait for the commit", ((service, "may_answer", lambda replica, tx: True),)),
