@@ -149,7 +149,7 @@ class Replica(Follower):
             if isinstance(message, Ack):
                 return self._step_ack(message, now)
             self._step(message, now)
-        elif isinstance(message, Pull) and self.role is Role.PRIMARY:
+        elif self.role is Role.PRIMARY and (isinstance(message, Pull) or message.epoch > self.epoch):
             self._tell([sender], Wait(self.replica_id, self.epoch))  # it is not served, and told who we are
         return True
 

@@ -3,7 +3,7 @@
 A replica that commits by another rule, or calls safe what another does not, must not count for a majority. So each says
 in its control messages how it is configured; what one of another configuration says is dropped, as if it had not come,
 and told. A majority that is configured alike goes on, or elects; who hears of its primary that it is configured
-otherwise is the odd one, and ends (`SettingsDiffer`).
+otherwise ends (`SettingsDiffer`). It is the odd one, but for mode "async", in which a primary leads alone, too.
 """
 
 from typing import Final, NamedTuple
@@ -52,7 +52,7 @@ class OthersSettings:
             return True
         text = f"replica {sender} has {theirs}, this one {self.ours}: all of a shard must be configured alike"
         if leads:
-            raise SettingsDiffer(f"{text}; it leads, so a majority is as it is")
+            raise SettingsDiffer(f"{text}; it leads, so this one ends")
         if self._told.get(sender) != theirs:
             self._told[sender] = theirs
             self._untold.append(text)

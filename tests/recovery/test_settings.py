@@ -92,3 +92,19 @@ def test_a_former_primary_that_comes_back_with_other_settings_ends_nobody():
     cluster.run(2000 * MILLI)
     assert cluster.replicas[rest].others_settings.take_untold()
     assert Role.PRIMARY not in {cluster.replicas[each].role for each in (rest, former)}
+
+
+def test_one_that_has_promised_a_later_epoch_than_the_primarys_says_itself_what_is_wrong():
+    """As each with durability "memory" has that starts again. It follows nobody, so nobody can tell it to end."""
+    cluster = Cluster()
+    cluster.run(1000 * MILLI)
+    leader = cluster.leader
+    odd = next(each for each in cluster.ids if each != leader.replica_id)
+    replica = Replica(1, odd, list(cluster.ids), Adder, mode="quorum", durability="memory", draw=lambda _: 0)
+    cluster.replicas[odd] = replica
+    replica.start(cluster.now, forgot=True, highest_epoch=leader.epoch)
+    cluster.run(1000 * MILLI)
+    assert replica.role is Role.FENCED
+    (text,) = replica.others_settings.take_untold()
+    assert text.startswith(f"replica {leader.replica_id} has mode quorum and durability disk, this one mode quorum and")
+    assert cluster.leader is leader
