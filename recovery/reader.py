@@ -155,9 +155,9 @@ class Reader:
         return self.epoch if self._proven else 0
 
     @property
-    def missing_seq(self) -> int:
-        """The first number that is committed and has not come; 0 where there is none."""
-        return self._next if self._next <= self.commit_seq else 0
+    def next_seq(self) -> int:
+        """The first number that has not come."""
+        return self._next
 
     def receive_datagram(self, data: bytes, now: int) -> list[Message]:
         """Take one datagram; gives the messages it releases. Raises StreamForked or StreamDiverged.

@@ -13,20 +13,19 @@ class Stall:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._missing = 0
+        self._next_seq = 0
         self._since = 0
 
-    def look(self, missing: int, commit_seq: int, now: int) -> str:
-        """What has begun or is over; mostly nothing. `missing`: the number waited for, or 0 where nothing is missing
-        up to `commit_seq`."""
-        if missing == self._missing:
-            if not missing or self.is_on or now < self._since + STALL:
-                return ""
-            self.is_on = True
-            return f"nothing is passed on: messages {missing} to {commit_seq} are missing, and nobody gives them"
-        waited_for, waited = self._missing, now - self._since
-        self._missing, self._since = missing, now
-        if not self.is_on:
+    def look(self, next_seq: int, commit_seq: int, now: int) -> str:
+        """What has begun or is over; mostly nothing. `next_seq`: the first number that has not come. What is
+        committed goes up to `commit_seq`, as far as is known: in a new epoch not at all at first, which ends no wait."""
+        if next_seq > self._next_seq:
+            came, waited, was_on = self._next_seq, now - self._since, self.is_on
+            self._next_seq, self._since, self.is_on = next_seq, now, False
+            return f"goes on: message {came} came after {waited // 1_000_000_000} s" if was_on else ""
+        if next_seq > commit_seq and not self.is_on:
+            self._since = now
+        if self.is_on or now < self._since + STALL:
             return ""
-        self.is_on = False
-        return f"goes on: message {waited_for} came after {waited // 1_000_000_000} s"
+        self.is_on = True
+        return f"nothing is passed on: messages {next_seq} to {commit_seq} are missing, and nobody gives them"

@@ -95,7 +95,7 @@ class _Reading:
         reader, stall = self._reader, Stall()
         servers = ", ".join(f"{host}:{port}" for host, port in self._servers) or "nobody is there to be asked"
         while True:
-            if told := stall.look(reader.missing_seq, reader.commit_seq, now_ns()):
+            if told := stall.look(reader.next_seq, reader.commit_seq, now_ns()):
                 level = logging.WARNING if stall.is_on else logging.INFO
                 _log.log(level, "shard %d: %s%s", reader.shard_id, told, f" ({servers})" if stall.is_on else "")
             await trio.sleep(STALL_LOOK_SECONDS)
