@@ -1,8 +1,8 @@
 """Why an order is not taken in its instrument's phase, in words. Pure.
 
 A refusal says that the phase was the reason, and not which phase it was. This gateway knows which since it has heard of
-a change in the shard's stream: after a restart not before the next one. What comes next stands in the instrument's
-calendar; an operator may do otherwise, so the text says whose word it is.
+a change in the shard's stream: after a restart not before the next one, and when a day begins only if it is closed.
+What comes next stands in the instrument's calendar; an operator may do otherwise, so the text says whose word it is.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,9 @@
 """Whether an instrument trades: SecurityStatus(f), which SecurityStatusRequest(e) asks for.
 
-A gateway keeps no phase of any instrument, so there is nothing that its restart, or a fork of a shard's stream, could
-make wrong: the answer to a request is read from a majority of the shard's replicas, like that of any inquiry
-(`fixgw.answer`). What changes after it is taken from the shard's stream, as long as the connection lasts that asked.
+No answer is made of the phases that a gateway has heard of (`fixgw.phases`: for the texts of refusals), so there is
+nothing that its restart, or a fork of a shard's stream, could make wrong: it is read from a majority of the shard's
+replicas, like that of any inquiry (`fixgw.answer`). What changes after it is taken from the shard's stream, as long as
+the connection lasts that asked.
 
     request taken ─► begin       the replicas answer ─► answered        connection lost, or 263=2 ─► left, end
                        │ changes are held: the last  │ changes are told
