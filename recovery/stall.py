@@ -18,7 +18,7 @@ class Stall:
 
     def look(self, next_seq: int, commit_seq: int, now: int) -> str:
         """What has begun or is over; mostly nothing. `next_seq`: the first number that has not come. What is
-        committed goes up to `commit_seq`, as far as is known: in a new epoch not at all at first, which ends no wait."""
+        committed goes up to `commit_seq`, as far as is known: in a new epoch nothing at first, which ends no wait."""
         if next_seq > self._next_seq:
             came, waited, was_on = self._next_seq, now - self._since, self.is_on
             self._next_seq, self._since, self.is_on = next_seq, now, False
