@@ -31,7 +31,7 @@ FIRST_TRY = 100_000_000
 """ns that who canvasses first has until it is heard of as a candidate: two that have the epoch raised at once hold each
 other up. A coordinator takes tens of ms on a busy machine."""
 RAISE_TIMEOUT = 2_000_000_000
-"""ns to wait for the coordinator, whose own failover takes up to a second."""
+"""ns to wait for the coordinator: its own failover takes half a second, and up to two where it gets no processor."""
 CAMPAIGN_TIMEOUT = 400_000_000
 """ns to gather promises and the log; then another attempt, with another epoch, may have more luck."""
 
