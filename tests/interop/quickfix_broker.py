@@ -120,6 +120,7 @@ class QuickFixBroker:
         self.received: list[Message] = []
         self.sent: list[Message] = []
         self.logged_on = False
+        self._ends = 0
         self._changed = threading.Condition()
         self._session_id: Any = None
         self._initiator: Any = None
@@ -167,27 +168,25 @@ class QuickFixBroker:
         self._parts = (application, store, settings, log)
         self._initiator.start()
 
-    def log_out(self) -> None:
-        """Ask QuickFIX to log out, which it does within a second; `stop` waits for it."""
-        if self.logged_on:
-            quickfix.Session.lookupSession(self._session_id).logout()
-
     def stop(self, *, rudely: bool = False) -> None:
         """Log out and disconnect; rudely: disconnect without a Logout. Numbers stay in the file store."""
         if self._initiator is None:
             return
-        if self.logged_on:
-            if rudely:  # stopping the initiator would log out; a session that is disconnected already cannot
-                quickfix.Session.lookupSession(self._session_id).disconnect()
-            else:
-                self.log_out()
-            self.wait_until(lambda: not self.logged_on, "the end of the session")
-        self._initiator.stop(True)
-        self._session_id = None
-        self._initiator = None
-        gc.collect()  # the initiator's sessions close their stores and logs, so these go after it
-        self._parts = ()
-        self._note_logged_on(False)
+        ends = self._ends  # counted, for QuickFIX may be logged on again before this thread looks
+        try:
+            if self.logged_on:
+                session = quickfix.Session.lookupSession(self._session_id)
+                session.logout()  # QuickFIX's own thread says so within a second, and connects no more
+                if rudely:
+                    session.disconnect()  # which leaves it nobody to say it to
+                self.wait_until(lambda: self._ends > ends, "the end of the session")
+        finally:  # an initiator that is collected while its thread runs ends the process
+            self._initiator.stop(True)
+            self._session_id = None
+            self._initiator = None
+            gc.collect()  # the initiator's sessions close their stores and logs, so these go after it
+            self._parts = ()
+            self._note_logged_on(False)
 
     @property
     def next_numbers(self) -> tuple[int, int]:
@@ -271,4 +270,5 @@ class QuickFixBroker:
     def _note_logged_on(self, logged_on: bool) -> None:
         with self._changed:
             self.logged_on = logged_on
+            self._ends += not logged_on
             self._changed.notify_all()
