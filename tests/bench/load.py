@@ -19,6 +19,7 @@ from argparse import ArgumentParser
 from datetime import UTC, datetime
 
 _REPORT = re.compile(rb"\x0111=(\d+)\x01[^\n]*?\x01150=(.)\x01")
+_REFUSAL = re.compile(rb"\x01150=8\x01[^\n]*?\x0158=([^\x01]*)\x01|\x0158=([^\x01]*)\x01[^\n]*?\x01150=8\x01")
 _SETTLE_SECONDS = 20.0
 
 
@@ -41,6 +42,8 @@ class Load:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._seq = 1
         self._tail = b""
+        self._refused = 0
+        self._first_refusal = ""
         logon = b"98=0\x01108=60\x01141=Y\x01553=%b\x01554=%b\x01" % (username.encode(), password.encode())
         self._socket.sendall(self._message(b"A", logon))
         if b"\x0135=A\x01" not in self._socket.recv(65536):
@@ -78,7 +81,7 @@ class Load:
         """Send `orders` orders with at most `window` of them unanswered. Times are seconds."""
         sent_at = [0.0] * orders
         round_trips: list[float] = []
-        sent = acked = reports = rejected = 0
+        sent = acked = reports = 0
         selector = selectors.DefaultSelector()
         selector.register(self._socket, selectors.EVENT_READ)
         begin = time.perf_counter()
@@ -93,22 +96,20 @@ class Load:
                 self._socket.sendall(data)
                 sent += room
             if not selector.select(1.0) and time.perf_counter() > deadline:
-                raise SystemExit(f"only {reports} of {2 * orders} reports came")
+                raise SystemExit(self._missing(reports, orders))
             now = time.perf_counter()
             for number, exec_type in self._reports(self._socket.recv(1 << 18)):
                 reports += 1
                 if exec_type == b"0":
                     acked += 1
                     round_trips.append(now - sent_at[int(number) - first])
-                elif exec_type == b"8":
-                    rejected += 1
         seconds = time.perf_counter() - begin
-        return _result(round_trips, seconds, rejected)
+        return self._result(round_trips, seconds)
 
     def offer(self, orders: int, rate: int, first: int, symbols: list[bytes]) -> dict[str, object]:
         """Send `orders` orders, `rate` a second. Times are seconds."""
         round_trips: list[float] = []
-        sent = reports = rejected = 0
+        sent = reports = 0
         begin = time.perf_counter()
         deadline = begin + orders / rate + _SETTLE_SECONDS
         while reports < 2 * orders:
@@ -121,16 +122,14 @@ class Load:
             # Not epoll, which counts in milliseconds.
             if not select.select([self._socket], [], [], max(patience, 0.0))[0]:
                 if now > deadline:
-                    raise SystemExit(f"only {reports} of {2 * orders} reports came")
+                    raise SystemExit(self._missing(reports, orders))
                 continue
             now = time.perf_counter()
             for number, exec_type in self._reports(self._socket.recv(1 << 18)):
                 reports += 1
                 if exec_type == b"0":
                     round_trips.append(now - begin - (int(number) - first) / rate)
-                elif exec_type == b"8":
-                    rejected += 1
-        return _result(round_trips, time.perf_counter() - begin, rejected)
+        return self._result(round_trips, time.perf_counter() - begin)
 
     def _reports(self, data: bytes) -> list[tuple[bytes, bytes]]:
         if not data:
@@ -141,19 +140,31 @@ class Load:
             end = data.rfind(b"\x0110=", 0, end)
         cut = end + 8 if end >= 0 else 0
         self._tail = data[cut:]
-        return _REPORT.findall(data[:cut].replace(b"\x018=FIX", b"\n\x018=FIX"))
+        messages = data[:cut].replace(b"\x018=FIX", b"\n\x018=FIX")
+        if b"\x01150=8\x01" in messages:
+            texts = [first or second for first, second in _REFUSAL.findall(messages)]
+            self._refused += messages.count(b"\x01150=8\x01")
+            self._first_refusal = self._first_refusal or b"".join(texts[:1]).decode()
+        return _REPORT.findall(messages)
 
+    def _missing(self, reports: int, orders: int) -> str:
+        """One that is refused has one report, and none has the order that would have traded with it."""
+        return f"only {reports} of {2 * orders} reports came; {self._refusals()}"
 
-def _result(round_trips: list[float], seconds: float, rejected: int) -> dict[str, object]:
-    if rejected:
-        raise SystemExit(f"{rejected} orders were rejected")
-    round_trips.sort()
-    return {
-        "seconds": seconds,
-        "orders": len(round_trips),
-        "p50_us": round_trips[len(round_trips) // 2] * 1e6,
-        "p99_us": round_trips[len(round_trips) * 99 // 100] * 1e6,
-    }
+    def _refusals(self) -> str:
+        text = f", the first with {self._first_refusal!r}" if self._first_refusal else ""
+        return f"{self._refused} orders were refused{text}"
+
+    def _result(self, round_trips: list[float], seconds: float) -> dict[str, object]:
+        if self._refused:
+            raise SystemExit(self._refusals())
+        round_trips.sort()
+        return {
+            "seconds": seconds,
+            "orders": len(round_trips),
+            "p50_us": round_trips[len(round_trips) // 2] * 1e6,
+            "p99_us": round_trips[len(round_trips) * 99 // 100] * 1e6,
+        }
 
 
 def main() -> None:
