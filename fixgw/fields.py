@@ -40,17 +40,22 @@ class Refusal(Exception):
 @lru_cache(_NUMBERS_KEPT)
 def parse_price(text: bytes) -> int:
     """A FIX price as an integer of 1/10,000. Raises ValueError saying what is wrong."""
-    whole, _, fraction = text.partition(b".")
-    digits = whole + fraction
-    if not digits.isdigit():
-        raise ValueError("is not a positive decimal number")
-    kept, rest = fraction[:_DECIMALS], fraction[_DECIMALS:]
-    if rest.strip(b"0"):
-        raise ValueError(f"has more than {_DECIMALS} decimals")
-    price = int(whole or b"0") * PRICE_SCALE + int(kept.ljust(_DECIMALS, b"0"))
+    price = _scaled(text, "is not a positive decimal number")
     if not 0 < price <= MAX_PRICE:
         raise ValueError(f"is not above 0 and at most {MAX_PRICE // PRICE_SCALE}")
     return price
+
+
+def _scaled(text: bytes, otherwise: str) -> int:
+    """A decimal number without a sign as an integer of 1/10,000. Raises ValueError: `otherwise` if it is none."""
+    whole, _, fraction = text.partition(b".")
+    digits = whole + fraction
+    if not digits.isdigit():
+        raise ValueError(otherwise)
+    kept, rest = fraction[:_DECIMALS], fraction[_DECIMALS:]
+    if rest.strip(b"0"):
+        raise ValueError(f"has more than {_DECIMALS} decimals")
+    return int(whole or b"0") * PRICE_SCALE + int(kept.ljust(_DECIMALS, b"0"))
 
 
 @lru_cache(_NUMBERS_KEPT)
@@ -68,9 +73,10 @@ def parse_quantity(text: bytes) -> int:
 def parse_offset(text: bytes) -> int:
     """A price offset, signed, as an integer of 1/10,000. Raises ValueError saying what is wrong."""
     digits = text.removeprefix(b"-")
-    if not digits.strip(b"0."):
-        return 0
-    offset = parse_price(digits)
+    offset = _scaled(digits, "is not a decimal number")
+    if offset > MAX_PRICE:
+        limit = MAX_PRICE // PRICE_SCALE
+        raise ValueError(f"is not from -{limit} to {limit}")
     return offset if digits == text else -offset
 
 

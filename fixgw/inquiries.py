@@ -27,6 +27,7 @@ from typing import Final
 from msgspec import Struct
 
 from fixgw import tags, values
+from fixgw.fields import shown
 from fixgw.throttle import TokenBucket
 from fixgw.translate import TradedInstrument
 from matching.ids import CL_ORD_ID_LENGTH, shard_of
@@ -181,8 +182,7 @@ class Inquiries:
         if too_long is not None:
             return inquiry, too_long
         if symbol and instrument is None:
-            shown = symbol.decode("ascii", "backslashreplace")
-            return inquiry, Declined(Why.UNKNOWN_SYMBOL, f"Symbol(55) {shown} is not traded here")
+            return inquiry, Declined(Why.UNKNOWN_SYMBOL, f"Symbol(55) {shown(symbol)} is not traded here")
         return inquiry, _CHECKS[msg_type](inquiry, fields)
 
     def _shards(self, instrument: TradedInstrument | None, order_id: int) -> tuple[int, ...]:
@@ -206,7 +206,7 @@ def _number(text: bytes) -> int:
 
 
 def _check_status(inquiry: Inquiry, _fields: Mapping[int, bytes]) -> Declined | None:
-    return UNKNOWN_ORDER if len(inquiry.cl_ord_id) > CL_ORD_ID_LENGTH else None
+    return UNKNOWN_ORDER if not inquiry.order_id and len(inquiry.cl_ord_id) > CL_ORD_ID_LENGTH else None
 
 
 def _check_mass_status(inquiry: Inquiry, _fields: Mapping[int, bytes]) -> Declined | None:
@@ -224,6 +224,8 @@ def _check_trades(inquiry: Inquiry, fields: Mapping[int, bytes]) -> Declined | N
     if fields.get(tags.SubscriptionRequestType, SNAPSHOT) != SNAPSHOT:
         text = "SubscriptionRequestType(263) must be 0 (snapshot): fills come as ExecutionReports by themselves"
         return Declined(Why.UNSUPPORTED, text)
+    if tags.OrderID in fields and not inquiry.order_id:  # as if it was not there, all fills would be told
+        return Declined(Why.UNKNOWN_ORDER, f"OrderID(37) {shown(fields[tags.OrderID])} is not an order's number")
     return None
 
 

@@ -74,7 +74,8 @@ def refusals(messages: Iterable[FixMessage]) -> set[Refusal]:
 BAD_ORDERS = (
     "55=OMEGA", "44=-1", "44=10.12345", "44=200001", "44=10.005", "38=10.5", "38=0", "54=5", "40=7", "59=5",
     "11=a-name-longer-than-twenty", "1=an-account-longer-than-16", "55=GAMMA|38=15",
-    "18=6 G", "18=1", "99=-1", "111=0", "211=0.00001|18=R|40=P", "432=99991231|59=6", "40=1|59=1",
+    "18=6 G", "18=1", "99=-1", "111=0", "211=0.00001|18=R|40=P", "211=200001|18=R|40=P",
+    "432=99991231|59=6", "40=1|59=1",
 )  # fmt: skip
 GOOD_ORDER = {"21": "1", "55": "ALPHA", "54": "1", "60": "NOW", "38": "10", "40": "2", "44": "10.00", "59": "0"}
 
@@ -161,6 +162,7 @@ def _inquiries_not_answered(version: str) -> set[Refusal]:
     stage.send("AF", "584=m|585=8|")
     stage.send("AD", "568=t|569=3|")
     stage.send("AD", "568=t|569=1|263=1|")
+    stage.send("AD", "568=t|569=1|37=none|")
     stage.send("e", "324=s|55=ALPHA|263=2|")
     watches = stage.venue.router.shards[1].watches
     for instrument_id in range(2, MAX_WATCHED + 2):

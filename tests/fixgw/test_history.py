@@ -84,7 +84,8 @@ def test_by_its_order_id_an_order_is_told_to_its_own_firm_only() -> None:
     amber.order("a1", "buy", 100, "10", symbol="GAMMA")
     venue.settle()
     order_id = amber.reports()[-1][tags.OrderID].decode()
-    assert told(venue, amber, "H", f"11=x|37={order_id}|{ASKED}") == ["8 11=a1 150=I 39=0 151=100 14=0"]
+    for other in ("x", "a-name-longer-than-twenty"):
+        assert told(venue, amber, "H", f"11={other}|37={order_id}|{ASKED}") == ["8 11=a1 150=I 39=0 151=100 14=0"]
     assert told(venue, birch, "H", f"11=x|37={order_id}|{ASKED}")[0].endswith(UNKNOWN)
 
 
@@ -172,6 +173,8 @@ def test_the_fills_of_the_firm_each_from_its_own_side() -> None:
         ("568=t|569=2|", "AQ 749=8 58=TradeRequestType(569) is neither"),
         ("568=t|569=0|263=1|", "AQ 749=8 58=SubscriptionRequestType(263) must be 0"),
         ("568=t|569=0|55=OMEGA|", "AQ 749=1 58=Symbol(55) OMEGA is not traded here"),
+        ("568=t|569=1|37=x|", "AQ 749=99 58=OrderID(37) x is not an order's number"),
+        ("568=t|569=1|37=0|", "AQ 749=99 58=OrderID(37) 0 is not an order's number"),
     ],
 )
 def test_a_trade_request_that_makes_no_sense(asked: str, answer: str) -> None:
