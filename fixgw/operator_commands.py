@@ -11,7 +11,7 @@ from fixgw.config_shards import Shard
 from fixgw.market import PHASES
 from fixgw.reports import format_price
 from matching import events
-from matching.codes import CancelReason, Phase, RefusalReason, RejectReason, Side, TradingState
+from matching.codes import CancelReason, Phase, RefusalReason, RejectReason, RestatementReason, Side, TradingState
 from matching.commands import (
     BreachCircuitBreaker,
     BustTrade,
@@ -168,7 +168,9 @@ def refusal(told: Iterable[events.Event]) -> str | None:
     return None
 
 
-def _name(codes: type[RefusalReason | RejectReason | CancelReason | Phase | TradingState], code: int) -> str:
+def _name(
+    codes: type[RefusalReason | RejectReason | CancelReason | RestatementReason | Phase | TradingState], code: int
+) -> str:
     return codes(code).name.lower().replace("_", " ") if code in codes._value2member_map_ else f"code {code}"
 
 
@@ -193,9 +195,16 @@ class Teller:
                 because = f", reason {code.decode('ascii', 'replace').rstrip()}" if code.rstrip() else ""
                 return f"{self._symbol(instrument_id)}: the public sees {_name(TradingState, state)}{because}"
             case events.OrderCanceled():
-                whose = self._participants.get(event.terms.participant_id, f"firm {event.terms.participant_id}")
-                symbol, reason = self._symbol(event.terms.instrument_id), _name(CancelReason, event.reason)
-                return f"{symbol}: order {event.terms.order_id} of {whose}: {event.canceled_qty} canceled ({reason})"
+                return (
+                    f"{self._order(event.terms)}: {event.canceled_qty} canceled ({_name(CancelReason, event.reason)})"
+                )
+            case events.OrderTriggered():
+                return f"{self._order(event.terms)}: its stop price was reached"
+            case events.OrderRestated():
+                return f"{self._order(event.terms)}: {event.leaves_qty} open ({_name(RestatementReason, event.reason)})"
+            case events.OrderBooked():
+                shown = f"{event.quantity} at {format_price(event.price).decode()}"
+                return f"{self._symbol(event.instrument_id)}: order {event.order_id} displays {shown}"
             case events.MassCancelDone():
                 return f"{event.canceled} order{'' if event.canceled == 1 else 's'} canceled"
             case events.EntryBlockChanged(participant_id, session_id, blocked):
@@ -211,6 +220,14 @@ class Teller:
             case events.AuctionExecuted():
                 traded = f"{event.quantity} at {format_price(event.price).decode()}"
                 return f"trade {event.match_number}: {traded}; {self._sides(event.buy, event.sell)}"
+            case events.OrderExecuted():
+                traded = f"{event.quantity} at {format_price(event.price).decode()}"
+                buys = event.incoming.side == Side.BUY
+                sides = (event.incoming, event.resting) if buys else (event.resting, event.incoming)
+                return f"trade {event.match_number}: {traded}; {self._sides(*sides)}"
+            case events.CollarSet():
+                lower, upper = (format_price(each).decode() for each in (event.lower_price, event.upper_price))
+                return f"{self._symbol(event.instrument_id)}: the auction is to end from {lower} to {upper}"
             case events.CircuitBreakerSet():
                 levels = ", ".join(map(_level, (event.level_1, event.level_2, event.level_3)))
                 return f"the circuit breaker's levels are {levels}"
@@ -225,8 +242,12 @@ class Teller:
     def _symbol(self, instrument_id: int) -> str:
         return self._symbols.get(instrument_id, f"instrument {instrument_id}")
 
-    def _sides(self, buy: events.OrderTerms, sell: events.OrderTerms) -> str:
-        def whose(terms: events.OrderTerms) -> str:
-            return self._participants.get(terms.participant_id, f"firm {terms.participant_id}")
+    def _whose(self, terms: events.OrderTerms) -> str:
+        return self._participants.get(terms.participant_id, f"firm {terms.participant_id}")
 
-        return f"bought by {whose(buy)}, order {buy.order_id}, sold by {whose(sell)}, order {sell.order_id}"
+    def _order(self, terms: events.OrderTerms) -> str:
+        return f"{self._symbol(terms.instrument_id)}: order {terms.order_id} of {self._whose(terms)}"
+
+    def _sides(self, buy: events.OrderTerms, sell: events.OrderTerms) -> str:
+        bought, sold = self._whose(buy), self._whose(sell)
+        return f"bought by {bought}, order {buy.order_id}, sold by {sold}, order {sell.order_id}"

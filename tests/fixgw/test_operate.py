@@ -12,12 +12,14 @@ import trio
 from fixgw import cli, config, market
 from fixgw.link_key import link_key
 from fixgw.operate import UNTOLD
-from fixgw.operator_commands import plan
-from matching.codes import OrdType, Phase, Side, TimeInForce, TradingState
+from fixgw.operator_commands import Teller, plan
+from matching import events
+from matching.codes import OrdType, Phase, RestatementReason, Side, TimeInForce, TradingState
 from matching.commands import (
     BreachCircuitBreaker,
     BustTrade,
     Command,
+    Conditions,
     Continue,
     MassCancel,
     NewOrder,
@@ -196,6 +198,41 @@ async def test_what_is_canceled_is_told_shard_by_shard(exchange: Exchange, capsy
     ]
     lines = await said(exchange, capsys, "cancel --all")
     assert [line for line in lines if line.startswith("  ")] == ["  0 orders canceled", "  0 orders canceled"]
+
+
+async def test_what_an_uncross_sets_off_is_told(exchange: Exchange, capsys: Output) -> None:
+    """Its price elects a stop, which trades with a reserve's first part; the next one is displayed."""
+    await said(exchange, capsys, "phase ALPHA closing_auction")
+    apply = exchange.replicas["s1"].engine.apply
+    stop, reserve = Conditions(stop_price=100_500), Conditions(display_qty=50)
+    for session, side, ord_type, price, quantity, conditions in (
+        (1, Side.BUY, OrdType.LIMIT, 100_500, 200, None),  # meets the 200 that are left of the day's first sell
+        (1, Side.BUY, OrdType.STOP, 0, 50, stop),
+        (2, Side.SELL, OrdType.LIMIT, 101_000, 90, reserve),
+    ):
+        order = (ord_type, TimeInForce.DAY, price, quantity, 0, b"B%d" % price, b"", conditions)
+        apply(NewOrder(session, 1, side, *order), 1, session)
+    apply(SetReferencePrice(1, 100_500), 1, 0)
+    _, *changes = await said(exchange, capsys, "phase ALPHA continuous")
+    resting, auctioned, stopped, reserved = (first_id(1) + number for number in range(1, 5))
+    assert changes == [
+        f"  trade {first_id(1) + 1}: 200 at 10.05; bought by FIRM1, order {auctioned}, sold by FIRM2, order {resting}",
+        "  ALPHA: the auction traded 200 at 10.05",
+        "  ALPHA: continuous",
+        "  ALPHA: the public sees trading",
+        f"  ALPHA: order {stopped} of FIRM1: its stop price was reached",
+        f"  trade {first_id(1) + 3}: 50 at 10.10; bought by FIRM1, order {stopped}, sold by FIRM2, order {reserved}",
+        f"  ALPHA: order {reserved} displays 40 at 10.10",
+    ]
+
+
+def test_what_else_may_come_of_it_is_told(tmp_path: Path) -> None:
+    teller = Teller(config.load(Venue(tmp_path).file))
+    terms = events.OrderTerms(7, 1, 1, 1, Side.SELL, OrdType.LIMIT, TimeInForce.DAY, 100_000, 300, b"A", b"")
+    restated = events.OrderRestated(terms, 1, 100, RestatementReason.SELF_MATCH_DECREMENT, 1, 0, 200, 0)
+    assert teller.tell(restated) == "ALPHA: order 7 of FIRM1: 200 open (self match decrement)"
+    collar = events.CollarSet(1, 100_000, 105_000, 95_000, 0)
+    assert teller.tell(collar) == "ALPHA: the auction is to end from 9.50 to 10.50"
 
 
 async def test_the_levels_of_the_circuit_breaker_are_told_as_they_were_said(exchange: Exchange, capsys: Output) -> None:
