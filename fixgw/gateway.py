@@ -24,8 +24,9 @@ from fixgw.delivery import Delivery
 from fixgw.forks import VoidReportSearch, news
 from fixgw.history import portions
 from fixgw.interface import interface_of
-from fixgw.router import PAUSE_ALONE, Batch, Router
+from fixgw.router import Batch, Router
 from fixgw.shard_link import ShardLink
+from fixgw.shard_state import PAUSE_ALONE
 from recovery.coordinator import Coordinator
 from recovery.journal import Journal
 from recovery.multicast import open_receiver

@@ -26,6 +26,7 @@ from msgspec.structs import astuple
 
 from fixgw import entries, history, tags, values
 from fixgw.answer import Answer
+from fixgw.awake import AwakeClock
 from fixgw.codec import FixMessage
 from fixgw.conditions import TradingDays
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
@@ -38,16 +39,15 @@ from fixgw.sent import SentIndex
 from fixgw.session import Session
 from fixgw.session_events import Application, Disconnect, Event, Rejected
 from fixgw.session_state import State
+from fixgw.shard_state import ShardState
 from fixgw.throttle import TokenBucket
 from fixgw.timestamps import SECOND
-from fixgw.trading_status import Watches
 from fixgw.translate import TradedInstrument, Translator
 from matching.codes import OrdStatus
 from matching.commands import CancelSession, Command
 from matching.wire import decode, encode
 from recovery.link import Command as LinkCommand
 from recovery.link import LinkClient
-from recovery.past import Past
 from recovery.record import COMMAND_HEADER, FIRST, NOOP, Message, Position
 
 #: Fields of an order that a rejection by the gateway itself repeats as they came.
@@ -66,13 +66,6 @@ _CANCEL: Final = 1
 _REPLACE: Final = 2
 
 OVER_LIMIT: Final = Refused(0, "rate limit exceeded")
-
-#: A pause of a shard shorter than this (ns) is no reason to refuse a request: it waits for the link, or goes over it. A
-#: change of the primary takes half of it.
-PAUSE: Final = 1 * SECOND
-
-#: The same for a shard that has one replica: there is nobody to take over, but it may be started again.
-PAUSE_ALONE: Final = 5 * SECOND
 
 #: An order or replace that a shard numbers later than this (ns) after it came here is refused by the shard: the broker
 #: has long stopped reckoning with it. By the clocks of two machines, so it leaves several seconds for their difference.
@@ -118,38 +111,6 @@ class Batch(Struct, frozen=True):
     inquiries: list[Inquiry]
 
 
-class ShardState:
-    """What the router knows of one shard."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-        self.watches = Watches(reporter.phases)
-        reporter.makers.update(self.watches.makers)
-        self.position = Position()
-        #: Where the reader has stood, so that it can go on after a fork.
-        self.past = Past()
-        #: The reader's `proven_epoch` there.
-        self.epoch = 0
-        #: Everything below it is handled; in the middle of a large release this is more than the position says.
-        self.handled_seq = 1
-        #: Of the transaction that the last handled message belongs to.
-        self.timestamp = 0
-        self.seen_source_seq = 0
-        #: How long it may take or confirm nothing before requests for it are refused (ns).
-        self.pause = PAUSE
-        #: Since when there is no link; 0 while there is one.
-        self.lost_at = 0
-        #: When the oldest of the commands that have not come by was forwarded, or the last one before it came by.
-        self.waiting_since = 0
-        #: What the journal said was forwarded and not seen to come by; the link's from `begin` on.
-        self.forwarded: deque[Forwarded] = deque()
-        #: Commands of messages with PossDupFlag(43)=Y: their first life is answered, if they had one.
-        self.sent_again: set[int] = set()
-        #: Sessions whose connection was lost, and whose cancel the link could not take yet.
-        self.to_cancel: set[int] = set()
-        self.link: LinkClient
-
-
 class Router:
     """One gateway's core. `incarnation` is this life's number, known once `restore` is done."""
 
@@ -174,6 +135,7 @@ class Router:
         self.shards = {
             shard_id: ShardState(Reporter(shard_id, dialects, by_id, next_opening)) for shard_id in shard_ids
         }
+        self._awake = AwakeClock()
         self._numbers: dict[int, SessionNumbers] = {}
         self._record = bytearray()
         self._touched: dict[int, Seat] = {}
@@ -237,6 +199,7 @@ class Router:
         The incarnation takes the clock's seconds where that is more: it grows even if the stored one was lost, and a
         shard that knows a later one would take no command of ours any more.
         """
+        self._awake.tick(now)
         self.incarnation = max(self.incarnation, now // SECOND)
         self._record += Incarnation(self.incarnation).encode()
         for session_id, numbers in self._numbers.items():
@@ -254,7 +217,7 @@ class Router:
                 next_source_seq=unseen[-1].source_seq + 1 if unseen else shard.seen_source_seq + 1,
                 unseen=[LinkCommand(*each[1:]) for each in unseen],
             )
-            shard.lost_at = shard.waiting_since = now
+            shard.lost_at = shard.waiting_since = self._awake.at(now)
             shard.forwarded = deque()
             shard.to_cancel = {seat.session_id for seat in self.seats.values() if seat.cancel_on_disconnect}
 
@@ -262,7 +225,7 @@ class Router:
 
     def link_lost(self, shard_id: int, now: int) -> None:
         """There is no link to the shard until `link_opened`."""
-        self.shards[shard_id].lost_at = now
+        self.shards[shard_id].lost_at = self._awake.at(now)
 
     def link_opened(self, shard_id: int) -> None:
         """A primary has accepted our link."""
@@ -354,7 +317,7 @@ class Router:
         shard = self.shards[shard_id]
         while shard.to_cancel and shard.link.room:
             if not shard.link.unseen:
-                shard.waiting_since = now
+                shard.waiting_since = self._awake.at(now)
             kind, body = encode(CancelSession(shard.to_cancel.pop()))
             source_seq = shard.link.forward(0, 0, kind, body, now)
             self._forwarded[shard_id] = source_seq
@@ -367,12 +330,11 @@ class Router:
             self._forward_cancels(shard_id, now)
         if not link.ready:
             return Refused(0, "the market is not reachable yet: this gateway has just started")
-        if shard.lost_at and now - shard.lost_at > shard.pause:
-            return Refused(0, f"the market pauses: shard {shard_id} has no primary now; nothing was sent to it")
+        awake = self._awake.at(now)
+        if missing := shard.missing(awake):
+            return Refused(0, f"the market pauses: shard {shard_id} {missing} now; nothing was sent to it")
         if not link.unseen:
-            shard.waiting_since = now
-        elif now - shard.waiting_since > shard.pause:
-            return Refused(0, f"the market pauses: shard {shard_id} confirms nothing now; nothing was sent to it")
+            shard.waiting_since = awake
         if not link.room:
             return Refused(0, "the market does not answer now: too many requests wait for it")
         kind, body = encode(command)
@@ -477,7 +439,7 @@ class Router:
         """
         shard = self.shards[shard_id]
         makers, say, seats = shard.reporter.makers, self._say, self.seats
-        handled_seq, timestamp = shard.handled_seq, shard.timestamp
+        handled_seq, timestamp, awake = shard.handled_seq, shard.timestamp, self._awake.at(now)
         for seq, kind, flags, body in map(astuple, messages):
             make = makers.get(kind)
             if make is not None:
@@ -496,7 +458,7 @@ class Router:
                         shard.sent_again.discard(source_seq)
                     shard.seen_source_seq = source_seq
                     shard.link.seen(source_seq)
-                    shard.waiting_since = now
+                    shard.waiting_since = awake
         shard.timestamp = timestamp
         if messages:
             shard.handled_seq = max(handled_seq, messages[-1].seq + 1)
@@ -539,6 +501,7 @@ class Router:
 
     def handle_deadline(self, now: int) -> None:
         """Timers of all sessions that are due: heartbeats, test requests, time-outs. And cancels that had to wait."""
+        self._awake.tick(now)
         for shard_id in self.shards:
             self._forward_cancels(shard_id, now)
         for seat in self.seats.values():

@@ -31,11 +31,11 @@ PURE = {
         book capture feed gaps itch moldudp64 receiver requests translate
     """,
     "fixgw": """
-        answer auth codec conditions config config_checks config_explain config_market config_market_checks
+        answer auth awake codec conditions config config_checks config_explain config_market config_market_checks
         config_shards config_values dialects dictionary entries fields forks header history inquiries logon
         market market_overview operator_commands outbound overview phases primaries query_tables rejections reports
-        resend restarts router sent session session_events session_state strict_yaml tags throttle timestamps
-        trade_numbers trading_status translate values
+        resend restarts router sent session session_events session_state shard_state strict_yaml tags throttle
+        timestamps trade_numbers trading_status translate values
     """,
 }
 # A shell does the reading, sending, sleeping and telling for a core.

@@ -196,7 +196,7 @@ def _refused_by_the_gateway(version: str) -> set[Refusal]:
     link = router.shards[1].link
 
     def order_and_cancel(name: str) -> None:
-        stage.venue.now += 5_000_000_000
+        stage.venue.listen(5)
         stage.order(f"{name}1", 1, 10, "10.00")
         stage.cancel(f"{name}2", "a1", 1)
         stage.send("q", f"11={name}3|530=1|55=ALPHA|60=NOW|")

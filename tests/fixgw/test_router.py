@@ -1,13 +1,11 @@
 """The router with everything around it but sockets: who is told what, under which number, and what is written first."""
 
-from collections import deque
-
 import pytest
 
 from fixgw import entries, tags
 from fixgw.codec import Framer, decode
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamPosition
-from fixgw.router import ORDER_LIFETIME, PAUSE, Batch
+from fixgw.router import ORDER_LIFETIME, Batch
 from fixgw.session_state import State
 from fixgw.timestamps import SECOND, format_timestamp
 from matching.events import OrderAccepted
@@ -219,60 +217,6 @@ def test_before_the_first_login_to_a_shard_its_orders_are_refused_and_others_tra
         "8 11=a1 150=8 39=8 151=0 14=0 103=99 58=the market is not reachable yet: this gateway has just started",
         "8 11=a2 150=0 39=0 151=10 14=0",
     ]
-
-
-def test_an_order_for_a_shard_that_pauses_waits_and_one_for_a_lost_shard_is_refused() -> None:
-    venue = Venue()
-    amber, _ = trading(venue)
-    venue.kill_shard(1)
-    amber.order("a1", "buy", 1, "1")
-    venue.settle()
-    assert amber.take() == []
-    venue.wait(PAUSE / SECOND + 0.1)
-    amber.order("a2", "buy", 1, "1")
-    venue.settle()
-    assert amber.take() == [
-        "8 11=a2 150=8 39=8 151=0 14=0 103=99 58=the market pauses: shard 1 has no primary now; nothing was sent to it"
-    ]
-    venue.start_shard(1)
-    venue.settle()
-    amber.order("a3", "buy", 1, "1")
-    venue.settle()
-    assert amber.take() == ["8 11=a1 150=0 39=0 151=1 14=0", "8 11=a3 150=0 39=0 151=1 14=0"]
-
-
-def test_while_a_shard_confirms_nothing_no_more_is_forwarded_to_it_and_what_was_goes_on() -> None:
-    venue = Venue()
-    amber, _ = trading(venue)
-    amber.order("a1", "buy", 1, "1")
-    venue.step("to_gateway", amber.session_id)
-    held, venue.up[1] = venue.up[1], deque()
-    venue.now += PAUSE
-    amber.order("a2", "buy", 1, "1")
-    venue.step("to_gateway", amber.session_id)
-    assert amber.take() == []
-    venue.now += 1
-    amber.order("a3", "buy", 1, "1")
-    venue.step("to_gateway", amber.session_id)
-    venue.step("to_broker", amber.session_id)
-    [refusal] = amber.take()
-    assert refusal.startswith("8 11=a3 150=8 39=8 ")
-    assert refusal.endswith(" 58=the market pauses: shard 1 confirms nothing now; nothing was sent to it")
-    venue.up[1].extendleft(reversed(held))
-    venue.settle()
-    amber.order("a4", "buy", 1, "1")
-    venue.settle()
-    assert [line[:7] for line in amber.take()] == ["8 11=a1", "8 11=a2", "8 11=a4"]
-
-
-def test_a_shard_that_was_asked_nothing_for_long_is_not_waited_for() -> None:
-    venue = Venue()
-    amber, _ = trading(venue)
-    for name in ("a1", "a2"):
-        venue.wait(2 * PAUSE / SECOND)
-        amber.order(name, "buy", 1, "1")
-        venue.settle()
-        assert amber.take()[-1] == f"8 11={name} 150=0 39=0 151=1 14=0"
 
 
 @pytest.mark.parametrize(("late", "taken"), [(0, True), (1, False)])

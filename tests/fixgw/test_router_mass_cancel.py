@@ -51,7 +51,7 @@ def test_a_shard_that_is_away_is_answered_for() -> None:
     amber.order("a1", "buy", 10, "1")
     venue.settle()
     venue.router.link_lost(2, venue.now)
-    venue.now += 10_000_000_000
+    venue.listen(10)
     amber.send("q", "11=m1|530=7|60=NOW|")
     venue.settle()
     assert answers(amber) == [("1", "7", "1"), ("2", "0", "-")]

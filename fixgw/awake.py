@@ -1,0 +1,28 @@
+"""Time in which this process was there to listen. Pure.
+
+A machine that freezes, and a process that is stopped or starved, hears nothing meanwhile; what it was told is still to
+be read when it goes on. Whoever measures another's silence must not count that time, or it takes its own sleep for the
+other's: so it measures by an `AwakeClock`, which stands still beyond `LONGEST_TICK` after each tick.
+"""
+
+from typing import Final
+
+#: Between two ticks of a process that is awake (ns): a tick is due each tenth of a second, and may be late.
+LONGEST_TICK: Final = 300_000_000
+
+
+class AwakeClock:
+    """Of a process that calls `tick` from a timer, with whatever clock: times are ns."""
+
+    def __init__(self) -> None:
+        self._ticked_at = 0
+        self._slept = 0
+
+    def tick(self, now: int) -> None:
+        """The timer is served."""
+        self._slept += max(now - self._ticked_at - LONGEST_TICK, 0)
+        self._ticked_at = now
+
+    def at(self, now: int) -> int:
+        """The time by this clock: only the difference of two such times has a meaning."""
+        return min(now, self._ticked_at + LONGEST_TICK) - self._slept
