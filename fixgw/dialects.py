@@ -163,7 +163,7 @@ REASON_TEXTS: Final = {
     _R.TOO_LATE: "the order is no longer open",
     _R.UNKNOWN_ORDER: "OrigClOrdID(41) names no order of this session",
     _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40), TimeInForce(59) or ExecInst(18) is not the order's",
-    _R.QUANTITY_ALREADY_EXECUTED: "OrderQty(38) is not above what has been executed already",
+    _R.QUANTITY_ALREADY_EXECUTED: "OrderQty(38) is not above what was executed or taken away already",
     _R.UNSUPPORTED_INSTRUCTION: "ExecInst(18) is not served, or not with this OrdType(40) and TimeInForce(59)",
     _R.BAD_STOP_PRICE: "StopPx(99) is missing, off tick, out of range, or not for this OrdType(40)",
     _R.BAD_DISPLAY_QUANTITY: (
