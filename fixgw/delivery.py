@@ -7,12 +7,16 @@ that is done the stream is left in its socket (`wait_taken`).
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import trio
 
-from fixgw import router
 from recovery.record import Message, Position
+
+#: Messages delivered at a time, as one batch: some two milliseconds' work, after which others have a turn. A reader
+#: that has caught up may release 65,000; after a change of the primary it is thousands.
+MAX_PORTION: Final = 128
 
 #: Takes a portion; where the reader stands after it (None: that is in a later one), and its epoch there.
 Take = Callable[[Sequence[Message], Position | None, int], None]
@@ -30,10 +34,10 @@ class Delivery:
     def give(self, messages: Sequence[Message], position: Position, epoch: int) -> None:
         """A release of the reader, which stands at `position` after it, in `epoch`."""
         at_once = not self._waiting
-        if at_once and len(messages) <= router.MAX_PORTION:
+        if at_once and len(messages) <= MAX_PORTION:
             self._take(messages, position, epoch)
             return
-        self._waiting.extend((portion, end, epoch) for portion, end in router.portions(messages, position))
+        self._waiting.extend((portion, end, epoch) for portion, end in portions(messages, position))
         if at_once:
             self._take(*self._waiting.popleft())
         self._wake.set()
@@ -53,3 +57,10 @@ class Delivery:
                 self._take(*self._waiting.popleft())
             self._taken.set()
             self._taken = trio.Event()
+
+
+def portions(messages: Sequence[Message], position: Position) -> Iterator[tuple[Sequence[Message], Position | None]]:
+    """A reader's release, cut for `Router.deliver` so that each portion makes a record that a journal takes."""
+    for start in range(0, len(messages), MAX_PORTION):
+        end = start + MAX_PORTION
+        yield messages[start:end], position if end >= len(messages) else None

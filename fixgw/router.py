@@ -18,7 +18,7 @@ is canceled even if it is back already.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -57,10 +57,6 @@ _REPEATED: Final = (
 )
 
 _REPEATED_OF_MASS_CANCEL: Final = (tags.ClOrdID, tags.Symbol, tags.Side)
-
-#: Messages delivered at a time, as one batch: some two milliseconds' work, after which others have a turn. A reader
-#: that has caught up may release 65,000; after a change of the primary it is thousands.
-MAX_PORTION: Final = 128
 
 _CANCEL: Final = 1
 _REPLACE: Final = 2
@@ -433,7 +429,7 @@ class Router:
     # --- from shards --------------------------------------------------------------------------------------------------
 
     def deliver(self, shard_id: int, messages: Sequence[Message], position: Position | None, now: int) -> None:
-        """The next committed messages of one shard: a whole release of its reader, or a portion of one (`portions`).
+        """The next committed messages of one shard: a whole release of its reader, or a portion of one (`delivery`).
 
         `position` is where the reader stands after them, None if that is in a later portion.
         """
@@ -554,10 +550,3 @@ class Router:
         """The batch's record has this number in the journal: what it says can be found there again."""
         for session_id, (run, msg_seq_num) in batch.said.items():
             self.index.add(session_id, run, msg_seq_num, record_number)
-
-
-def portions(messages: Sequence[Message], position: Position) -> Iterator[tuple[Sequence[Message], Position | None]]:
-    """A reader's release, cut for `Router.deliver` so that each portion makes a record that a journal takes."""
-    for start in range(0, len(messages), MAX_PORTION):
-        end = start + MAX_PORTION
-        yield messages[start:end], position if end >= len(messages) else None

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from fixgw import router
+from fixgw import delivery as module
 from fixgw.delivery import Delivery
 from recovery.record import Message, Position
 
@@ -18,7 +18,7 @@ def messages(count: int, first: int = 1) -> list[Message]:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[int], Position | None, int]]:
-    monkeypatch.setattr(router, "MAX_PORTION", 2)
+    monkeypatch.setattr(module, "MAX_PORTION", 2)
     return []
 
 

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from fixgw import router, tags
+from fixgw import delivery, tags
 from fixgw.reports import DIALECTS, Reporter
 from fixgw.timestamps import SECOND
 from matching.commands import NewOrder
@@ -324,7 +324,7 @@ def check(history: History) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_dies_nothing_is_lost_and_nothing_is_twice(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router, "MAX_PORTION", 1 + seed % 5)  # so that it also dies in the middle of a release
+    monkeypatch.setattr(delivery, "MAX_PORTION", 1 + seed % 5)  # so that it also dies in the middle of a release
     history = History(seed)
     history.live(600)
     history.heal()

@@ -1,11 +1,10 @@
 """What a fork makes of match numbers: the last trade before each place where the stream may fork."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixgw import trade_numbers
 from fixgw.trade_numbers import TradeNumbers
+from recovery.past import MAX_ENDS
 
 
 def trades(*seqs: int) -> TradeNumbers:
@@ -39,7 +38,8 @@ def test_thinned_out_it_says_the_same_of_every_end(seqs: set[int], ends: set[int
     assert len(found._seqs) <= len(ends) + 1
 
 
-def test_there_are_many_only_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trade_numbers, "_MAX_TRADES", 3)
-    assert not trades(1, 2).many
-    assert trades(1, 2, 3).many
+def test_there_are_many_only_after_a_while() -> None:
+    found = trades(*range(1, 4 * MAX_ENDS))
+    assert not found.many
+    found.add(4 * MAX_ENDS, 1)
+    assert found.many

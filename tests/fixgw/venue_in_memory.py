@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from fixgw import history
 from fixgw.codec import Framer, decode
+from fixgw.delivery import portions
 from fixgw.logon import Identity
 from fixgw.reports import DIALECTS
-from fixgw.router import Batch, Router, Seat, portions
+from fixgw.router import Batch, Router, Seat
 from fixgw.session import Session
 from fixgw.session_state import State
 from fixgw.throttle import TokenBucket
