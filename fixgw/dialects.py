@@ -151,7 +151,7 @@ REASON_TEXTS: Final = {
     _R.UNKNOWN_INSTRUMENT: "Symbol(55) is not traded here",
     _R.MARKET_CLOSED: "the market is closed",
     _R.INSTRUMENT_HALTED: "trading in this instrument is halted; cancels are accepted",
-    _R.DUPLICATE_CL_ORD_ID: "ClOrdID(11) was used before on this session today",
+    _R.DUPLICATE_CL_ORD_ID: "ClOrdID(11) was used on this session today, or by an order that is still open",
     _R.PRICE_NOT_ON_TICK: "Price(44) is not a multiple of the tick size {tick}",
     _R.PRICE_OUT_OF_RANGE: "Price(44) is out of range",
     _R.QUANTITY_NOT_ON_LOT: "OrderQty(38) is not a multiple of the lot size {lot}",
