@@ -156,7 +156,7 @@ async def test_every_reader_ends_with_everything_in_order(tmp_path):
 
     # And all that although each of the links lost its share, and each reader found and filled gaps.
     for count in relay.counts:
-        assert count["received"] > 300, count
+        assert count["received"] > 150, count  # the less often a process has its turn, the more a datagram carries
         expected = LOSS * count["received"]
         assert count["dropped"] > 0, count
         assert abs(count["dropped"] - expected) < 5 * math.sqrt(expected), count  # of a Poisson distribution

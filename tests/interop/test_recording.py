@@ -55,7 +55,9 @@ def captured(file: Path, ports: set[int]):
         yield False
         return
     wanted = " or ".join(f"udp dst port {port}" for port in sorted(ports))
-    command = [dumpcap, "-i", "lo", "-q", "-f", wanted, "-w", str(file)]
+    # Room for what comes while dumpcap waits for a processor: the kernel begins a block of it several times a second,
+    # and a block has room for some whole packets, however long these may be.
+    command = [dumpcap, "-i", "lo", "-q", "-B", "64", "-s", "4096", "-f", wanted, "-w", str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         # It names the file when it captures, and ends with a reason when it may not.
