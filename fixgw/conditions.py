@@ -9,7 +9,8 @@
     ExpireTime(126) or ExpireDate(432)  expire_at
 
 Whether they make sense together is the market's to say. What is refused here is what it cannot be asked for: a number
-that is none, and any other ExecInst(18), for an order must not be taken as if it had asked for less.
+that is none, any other ExecInst(18), and the fields of `_UNSERVED`, for an order must not be taken as if it had asked
+for less.
 
 An ExpireDate(432) is a trading day, and the order lives to its end. A trading day bears the date on which it begins,
 and ends where the next begins (`matching.operations`).
@@ -25,9 +26,14 @@ from fixgw.timestamps import SECOND, parse_timestamp
 from matching.codes import ExecInst, Peg, RejectReason
 from matching.commands import Conditions
 
+#: What would make another order of it: later, hidden otherwise, at a better price than it says, not priced in currency.
+#: As long as it says what it is anyway (PriceType(423) 2, per unit) no harm is done.
+_UNSERVED: Final = {tags.EffectiveTime: b"", tags.MaxShow: b"", tags.DiscretionInst: b"", tags.PriceType: b"2"}
+
 #: An order has conditions if it has one of these.
 CONDITIONAL: Final = frozenset(
     (
+        *_UNSERVED,
         tags.ExecInst,
         tags.StopPx,
         tags.MinQty,
@@ -70,6 +76,9 @@ class TradingDays:
 
 def conditions(message: Fields, days: TradingDays) -> Conditions | None:
     """What an order with any of the `CONDITIONAL` fields asks for. Raises Refusal."""
+    for tag, harmless in _UNSERVED.items():
+        if message.get(tag, harmless) != harmless:
+            raise Refusal(RejectReason.UNSUPPORTED_INSTRUCTION, f"{tags.label(tag)} is not served: leave it out")
     exec_inst, peg = _instructions(message)
     if message.get(tags.PegOffsetType, _PRICE_OFFSET) != _PRICE_OFFSET:
         raise Refusal(RejectReason.BAD_PEG, "PegOffsetType(836) is not 0 (price)")

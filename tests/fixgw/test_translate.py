@@ -83,6 +83,10 @@ def test_a_replace(translator: Translator) -> None:
         ("18=6 G", RejectReason.UNSUPPORTED_INSTRUCTION, "ExecInst(18) G (all or none) is not served"),
         ("18=1", RejectReason.UNSUPPORTED_INSTRUCTION, "ExecInst(18) 1 is none of 6 (post only), R, P, M (pegs)"),
         ("18=R M", RejectReason.UNSUPPORTED_INSTRUCTION, "ExecInst(18) R M is none of"),
+        ("168=20261122-16:30:00", RejectReason.UNSUPPORTED_INSTRUCTION, "EffectiveTime(168) is not served"),
+        ("210=100", RejectReason.UNSUPPORTED_INSTRUCTION, "MaxShow(210) is not served: leave it out"),
+        ("388=0", RejectReason.UNSUPPORTED_INSTRUCTION, "DiscretionInst(388) is not served"),
+        ("423=1", RejectReason.UNSUPPORTED_INSTRUCTION, "PriceType(423) is not served"),
         ("18=R|211=--1", RejectReason.BAD_PEG, "PegOffsetValue(211) --1 is not a decimal number"),
         ("18=R|211=-200000.01", RejectReason.BAD_PEG, "PegOffsetValue(211) -200000.01 is not from -200000 to 200000"),
         ("18=R|211=0.00001", RejectReason.BAD_PEG, "PegOffsetValue(211) 0.00001 has more than 4 decimals"),
@@ -124,6 +128,7 @@ def asked(text: str, translator: Translator) -> Conditions | None:
     ("text", "expected"),
     [
         ("40=2|44=1", None),
+        ("40=2|44=1|423=2", None),
         ("40=3|99=9.5", Conditions(stop_price=95_000)),
         ("40=2|44=1|111=100", Conditions(display_qty=100)),
         ("40=2|44=1|1138=50|111=100", Conditions(display_qty=50)),
