@@ -179,6 +179,13 @@ def _level(level: int) -> str:
     return f"{Decimal(level).scaleb(-8).normalize():f}"
 
 
+#: Whether the block was a session's → what is told when it is lifted. Orders are taken again when there is no other.
+_LIFTED: Final = {
+    False: "the firm's block is lifted, not those of its sessions if there are any",
+    True: "the session's block is lifted, not the firm's if there is one",
+}
+
+
 class Teller:
     """Says events in words; ids as the configuration calls them."""
 
@@ -210,7 +217,7 @@ class Teller:
             case events.EntryBlockChanged(participant_id, session_id, blocked):
                 whose = self._participants.get(participant_id, f"firm {participant_id}")
                 where = f" at {self._sessions.get(session_id, session_id)}" if session_id else ""
-                return f"{whose}{where}: orders are {'refused' if blocked else 'taken again'}"
+                return f"{whose}{where}: {'orders are refused' if blocked else _LIFTED[bool(session_id)]}"
             case events.TradeBusted():
                 traded = f"{event.quantity} at {format_price(event.price).decode()}"
                 return f"trade {event.match_number}: {traded} is undone; {self._sides(event.buy, event.sell)}"

@@ -196,6 +196,10 @@ async def test_what_is_canceled_is_told_shard_by_shard(exchange: Exchange, capsy
         "  FIRM2: orders are refused",
         f"  GAMMA: order {first_id(2) + 1} of FIRM2: 200 canceled (kill switch)",
     ]
+    (_, _, lifted, *_) = await said(exchange, capsys, "unblock FIRM2")
+    assert lifted == "  FIRM2: the firm's block is lifted, not those of its sessions if there are any"
+    (_, _, lifted, *_) = await said(exchange, capsys, "unblock FIRM2 --session BROKER2")
+    assert lifted == "  FIRM2 at BROKER2: the session's block is lifted, not the firm's if there is one"
     lines = await said(exchange, capsys, "cancel --all")
     assert [line for line in lines if line.startswith("  ")] == ["  0 orders canceled", "  0 orders canceled"]
 
