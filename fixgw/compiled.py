@@ -24,9 +24,27 @@ PACKAGES: Final = ("fixgw", "matching", "marketdata", "recovery")
 BESIDE: Final = ("conf", "examples")
 """What the packages look for beside themselves: the demo needs both."""
 
-#: What a shard spends its time in. Not among them: definitions of messages and of what is remembered, which are machine
-#: code already (msgspec), `wire`, whose functions are made at import, and everything that is asked seldom.
+#: What a shard and a gateway spend their time in. Not among them: definitions of messages and of what is remembered,
+#: which are machine code already (msgspec), `wire`, whose functions are made at import, what waits (`async`), whose
+#: time is trio's, and everything that is asked seldom.
 MODULES: Final = (
+    "fixgw/awake.py",
+    "fixgw/codec.py",
+    "fixgw/dictionary.py",
+    "fixgw/entries.py",
+    "fixgw/fields.py",
+    "fixgw/header.py",
+    "fixgw/logon.py",
+    "fixgw/outbound.py",
+    "fixgw/reports.py",
+    "fixgw/router.py",
+    "fixgw/sent.py",
+    "fixgw/session.py",
+    "fixgw/shard_state.py",
+    "fixgw/throttle.py",
+    "fixgw/timestamps.py",
+    "fixgw/trade_numbers.py",
+    "fixgw/translate.py",
     "matching/admission.py",
     "matching/amend.py",
     "matching/auction.py",

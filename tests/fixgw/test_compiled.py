@@ -16,7 +16,13 @@ OF_RECOVERY = (
     *("command_log", "follower", "heard", "links", "node", "outbox", "packet", "primary", "record", "replayed_log"),
     *("segment", "sources", "stable", "store"),
 )
-TESTS = ("tests/matching", "tests/marketdata", *(f"tests/recovery/test_{name}.py" for name in OF_RECOVERY))
+#: Of `interop`'s those with a venue of ours.
+OF_INTEROP = ("quickfix", "recording")
+TESTS = (
+    *("tests/matching", "tests/marketdata", "tests/fixgw"),
+    *(f"tests/interop/test_{name}.py" for name in OF_INTEROP),
+    *(f"tests/recovery/test_{name}.py" for name in OF_RECOVERY),
+)
 
 
 @pytest.mark.parametrize("module", MODULES)
