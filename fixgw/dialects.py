@@ -162,7 +162,9 @@ REASON_TEXTS: Final = {
     _R.COMMAND_EXPIRED: "the request reached the market too late",
     _R.TOO_LATE: "the order is no longer open",
     _R.UNKNOWN_ORDER: "OrigClOrdID(41) names no order of this session",
-    _R.TERMS_MISMATCH: "Symbol(55), Side(54), OrdType(40), TimeInForce(59) or ExecInst(18) is not the order's",
+    _R.TERMS_MISMATCH: (
+        "Symbol(55), Side(54), OrdType(40), TimeInForce(59), ExecInst(18) or MinQty(110) is not the order's"
+    ),
     _R.QUANTITY_ALREADY_EXECUTED: "OrderQty(38) is not above what was executed or taken away already",
     _R.UNSUPPORTED_INSTRUCTION: "ExecInst(18) is not served, or not with this OrdType(40) and TimeInForce(59)",
     _R.BAD_STOP_PRICE: "StopPx(99) is missing, off tick, out of range, or not for this OrdType(40)",
@@ -174,7 +176,10 @@ REASON_TEXTS: Final = {
         "MinQty(110) is above OrderQty(38), not a multiple of the lot size {lot}, or not for such an order"
     ),
     _R.BAD_EXPIRE_TIME: "ExpireDate(432) or ExpireTime(126) is missing, has passed, or is not for this TimeInForce(59)",
-    _R.BAD_PEG: "40=P and ExecInst(18) R, P or M go together; with M there is no offset",
+    _R.BAD_PEG: (
+        "40=P and ExecInst(18) R, P or M go together, without MaxFloor(111), with M without PegOffsetValue(211); "
+        "or too many such orders wait"
+    ),
     _R.NOT_IN_THIS_PHASE: "the market is in a phase that takes no such order",
     _R.QUANTITY_ABOVE_MAXIMUM: "OrderQty(38) is above the most that an order may have",
     _R.VALUE_ABOVE_MAXIMUM: "price times OrderQty(38) is above the most that an order may be worth",
