@@ -4,8 +4,8 @@ import pytest
 
 from recovery import follower
 from recovery.command_log import COMMAND_RECORD, Point, entry_tx, make_entry, read_entry
-from recovery.control import Batch, Pull, StateDigest, Wait, is_control, make_control, parse_control
-from recovery.history import MAX_APPLIED, History, ReplicaDiverged
+from recovery.control import Batch, Control, Pull, StateDigest, Wait, is_control, make_control, parse_control
+from recovery.history import MAX_APPLIED, ReplicaDiverged
 from recovery.replayed_log import LogIncomplete
 from recovery.replica import MAJORITY_TIMEOUT, MAX_CATCH_UP, STREAM, Replica, Role
 from recovery.snapshot import Snapshot, SnapshotDamaged, decode_snapshot, encode_snapshot
@@ -29,6 +29,7 @@ class Cluster:
         self.holding = False
         self.epoch = 0
         self.said: list[tuple[int, int, bytes]] = []
+        self.told: list[tuple[int, int, bytes]] = []  # all that one replica said to another, whether it arrived or not
         self.replicas = {each: self.make(each) for each in self.ids}
         for replica in self.replicas.values():
             replica.start(self.now)
@@ -72,6 +73,8 @@ class Cluster:
             replica.synced(replica.stable.written, self.now)
             said += replica.datagrams_to_send(self.now)
         for target, data in said:
+            if target in self.ids:
+                self.told.append((each, target, data))
             for other in self.ids if target == STREAM else [target]:
                 if other != each and other in self.ids and not {each, other} & self.down:
                     self.said.append((each, other, data))
@@ -95,6 +98,10 @@ class Cluster:
                     self.turn(target)
                 if not self.said:
                     break
+
+    def told_by(self, each: int) -> list[tuple[int, Control]]:
+        """(to whom, what), since `told` was cleared."""
+        return [(target, parse_control(1, data)) for source, target, data in self.told if source == each]
 
     @property
     def leader(self) -> Replica:
@@ -290,23 +297,19 @@ def test_a_candidate_with_much_to_apply_keeps_the_others_patient(monkeypatch):
         cluster.restart(each)
     assert all(each.commit_tx == 0 for each in cluster.replicas.values())
     winner = cluster.replicas[1]
-    parts: list[int] = []
-    apply_some = History.apply_some
 
-    def counted(history: History) -> bool:
-        parts.append(history.unapplied)
-        cluster.now += 50 * MILLI  # it takes its time
-        return apply_some(history)
+    class Slow(Adder):
+        def apply(self, *command) -> list[tuple[int, bytes]]:
+            cluster.now += 50 * MILLI // MAX_APPLIED
+            return super().apply(*command)
 
-    monkeypatch.setattr(History, "apply_some", counted)
-    told: list[object] = []
-    tell = winner._tell
-    monkeypatch.setattr(winner, "_tell", lambda to, message: (told.append(message), tell(to, message)))
+    winner.execution.state_machine = Slow()
+    cluster.told.clear()
     winner._begin_campaign(Phase.RAISING, cluster.now)
     cluster.run(400 * MILLI)
     assert winner.role is Role.PRIMARY
-    assert parts == [4 * MAX_APPLIED, 3 * MAX_APPLIED, 2 * MAX_APPLIED]
-    assert any(isinstance(message, Wait) for message in told)
+    waits = [to for to, message in cluster.told_by(1) if isinstance(message, Wait)]
+    assert waits == [2, 3, 2, 3]  # after each part but the third: what is left then is applied in one go
     cluster.run(300 * MILLI)
     assert cluster.leader is winner
     assert cluster.settled()
@@ -339,15 +342,17 @@ def test_another_state_after_the_same_transaction_stops_the_replica():
     assert max(first, second) == second
 
 
-def test_who_finds_that_it_has_diverged_does_not_lead(monkeypatch):
+def test_who_finds_that_it_has_diverged_does_not_lead():
+    class Other(Adder):
+        def apply(self, *command) -> list[tuple[int, bytes]]:
+            return super().apply(*command)[:1]
+
     cluster = started()
-    leader, winner = cluster.leader, cluster.replicas[backups(cluster)[0]]
-
-    def apply_all(_: History) -> None:
-        raise ReplicaDiverged("before tx 1")
-
-    monkeypatch.setattr(History, "apply_all", apply_all)
-    cluster.down = {leader.replica_id}
+    cluster.add(3)
+    cluster.down = {cluster.leader.replica_id}
+    winner = cluster.restart(backups(cluster)[0])
+    assert winner.history.unapplied == 3
+    winner.execution.state_machine = Other()
     winner._begin_campaign(Phase.RAISING, cluster.now)
     with pytest.raises(ReplicaDiverged):
         cluster.run(500 * MILLI)

@@ -18,17 +18,10 @@ def test_who_is_far_behind_asks_a_backup(monkeypatch):
     for _ in range(10):
         cluster.add(400)
     cluster.down = set()
-    asked: list[int] = []
-    pulled = cluster.replicas[gone]._tell
-
-    def tell(receivers, message) -> None:
-        if isinstance(message, Pull):
-            asked.extend(receivers)
-        pulled(receivers, message)
-
-    monkeypatch.setattr(cluster.replicas[gone], "_tell", tell)
+    cluster.told.clear()
     cluster.run(300 * MILLI)
     assert cluster.settled()
+    asked = [to for to, message in cluster.told_by(gone) if isinstance(message, Pull)]
     assert asked.count(other) > asked.count(cluster.leader.replica_id)
 
 

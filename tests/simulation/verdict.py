@@ -96,11 +96,16 @@ def _judge_replicas(cluster: "Cluster", stream: Sequence[bytes], again: Executio
             raise Violation(f"R{host.replica_id} has another log than R{cluster.members[0].replica_id}")
         if replica.execution.state_machine.digest() != again.state_machine.digest():
             raise Violation(f"R{host.replica_id} has another state than its commands make")
-        if vars(replica.execution.sources) != vars(again.sources):
+        if _fields(replica.execution.sources) != _fields(again.sources):
             raise Violation(f"R{host.replica_id} has another table of sources than its commands make")
         epochs = [entry_epoch(entry) for entry in _entries(replica, replica)]
         if epochs != sorted(epochs):
             raise Violation(f"epochs of R{host.replica_id}'s log go down")
+
+
+def _fields(thing: object) -> dict[str, object]:
+    """All that an object consists of: one of a compiled class has no `__dict__`."""
+    return {name: getattr(thing, name) for name in getattr(thing, "__mypyc_attrs__", None) or vars(thing)}
 
 
 def _entries(replica: Replica, other: Replica) -> list[bytes]:
