@@ -105,7 +105,7 @@ class StreamPosition(NamedTuple):
     match_number: int = 0
 
     def encode(self) -> bytes:
-        return _STREAM_POSITION.pack(STREAM_POSITION, *self)
+        return encode_stream_position(*self)
 
 
 class StreamFork(NamedTuple):
@@ -141,6 +141,15 @@ def encode_forwarded(
 def encode_outbound(session_id: int, run: int, msg_seq_num: int, message: bytes) -> bytes:
     """An `Outbound` entry."""
     return _OUTBOUND.pack(OUTBOUND, session_id, run, msg_seq_num, len(message)) + message
+
+
+def encode_stream_position(
+    shard_id: int, next_seq: int, digest: int, epoch: int, seen_source_seq: int, handled_seq: int, match_number: int
+) -> bytes:
+    """A `StreamPosition` entry."""
+    return _STREAM_POSITION.pack(
+        STREAM_POSITION, shard_id, next_seq, digest, epoch, seen_source_seq, handled_seq, match_number
+    )
 
 
 def decode(payload: bytes) -> Iterator[Entry]:

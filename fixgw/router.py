@@ -434,14 +434,14 @@ class Router:
         `position` is where the reader stands after them, None if that is in a later portion.
         """
         shard = self.shards[shard_id]
-        makers, say, seats = shard.reporter.makers, self._say, self.seats
+        makers, seats = shard.reporter.makers, self.seats
         handled_seq, timestamp, awake = shard.handled_seq, shard.timestamp, self._awake.at(now)
         for seq, kind, flags, body in map(astuple, messages):
             make = makers.get(kind)
             if make is not None:
                 if seq >= handled_seq:
                     for report in make(decode(kind, body), seq, timestamp):
-                        say(seats[report.session_id], report, now)
+                        self._say(seats[report.session_id], report, now)
                 else:
                     shard.reporter.pass_over(decode(kind, body), seq)
             elif flags & FIRST:
@@ -533,8 +533,10 @@ class Router:
         for shard_id in sorted(moved):
             shard = self.shards[shard_id]
             match_number = shard.reporter.trades.before(shard.position.next_seq)
-            numbers = (shard.epoch, shard.seen_source_seq, shard.handled_seq, match_number)
-            record += StreamPosition(shard_id, *shard.position, *numbers).encode()
+            next_seq, digest = shard.position
+            record += entries.encode_stream_position(
+                shard_id, next_seq, digest, shard.epoch, shard.seen_source_seq, shard.handled_seq, match_number
+            )
         commands = [(shard_id, data) for shard_id, shard in self.shards.items() if (data := shard.link.data_to_send())]
         batch = Batch(
             bytes(record), commands, self._forwarded, sends, self._closes, next_out_seqs, self._said, self._asked
