@@ -10,6 +10,7 @@ from fixgw.compiled import MODULES, ROOT, compiled_tree, environment, lay_out
 
 #: They replace what compiled code has taken in: a constant; and the simulation's mutants methods and functions.
 REPLACES = ("only_so_many_pegs_are_taken", "mutant", "story_ends", "test_simulation and makes_other_bytes")
+
 #: Of `interop`'s those with a venue of ours.
 OF_INTEROP = ("quickfix", "recording")
 TESTS = (
