@@ -12,17 +12,18 @@ LONGEST_TICK: Final = 300_000_000
 
 
 class AwakeClock:
-    """Of a process that calls `tick` from a timer, with whatever clock: times are ns."""
+    """Of a process that calls `tick` from a timer. Times are ns, by a clock that may be set back or ahead: what lies
+    between two ticks counts from 0 to `LONGEST_TICK`, whatever that clock says."""
 
     def __init__(self) -> None:
         self._ticked_at = 0
-        self._slept = 0
+        self._awake = 0
 
     def tick(self, now: int) -> None:
         """The timer is served."""
-        self._slept += max(now - self._ticked_at - LONGEST_TICK, 0)
+        self._awake = self.at(now)
         self._ticked_at = now
 
     def at(self, now: int) -> int:
-        """The time by this clock: only the difference of two such times has a meaning."""
-        return min(now, self._ticked_at + LONGEST_TICK) - self._slept
+        """The time by this clock, above 0: only the difference of two such times has a meaning."""
+        return self._awake + min(max(now - self._ticked_at, 0), LONGEST_TICK)

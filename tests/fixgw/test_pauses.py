@@ -11,6 +11,7 @@ from tests.fixgw.test_router import trading
 from tests.fixgw.venue_in_memory import Venue
 
 TICK = SECOND // 10
+HOUR = 3600 * SECOND
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,10 @@ TICK = SECOND // 10
         ([LONGEST_TICK, 2 * LONGEST_TICK, 3 * LONGEST_TICK], 0),
         ([TICK, TICK + LONGEST_TICK + 5], 5),
         ([9 * LONGEST_TICK, 20 * LONGEST_TICK], 18 * LONGEST_TICK),
+        ([TICK - HOUR, 2 * TICK - HOUR], -HOUR + TICK),
+        ([TICK + HOUR, 2 * TICK + HOUR], HOUR + TICK - LONGEST_TICK),
     ],
-    ids=["none yet", "in time", "just in time", "one that was late", "two that were late"],
+    ids=["none yet", "in time", "just in time", "one that was late", "two that were late", "set back", "set ahead"],
 )
 def test_the_clock_of_who_is_awake_leaves_out_what_was_slept(ticks: list[int], told: int) -> None:
     clock, start = AwakeClock(), 1_000 * SECOND
