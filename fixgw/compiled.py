@@ -108,7 +108,7 @@ def compiled_tree() -> Path:
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         package = f"python{sys.version_info[0]}.{sys.version_info[1]}-dev"
         raise CompileError(f"Python.h is missing; Debian has it in a package of its own: apt-get install {package}")
-    print("fixgw: compiling the hot modules; it takes a minute or two", file=sys.stderr, flush=True)
+    print("fixgw: compiling the hot modules; it takes some minutes", file=sys.stderr, flush=True)
     shutil.rmtree(TREE, ignore_errors=True)
     lay_out(TREE)
     # Beside none of our own project file, whose settings are not for this build.
