@@ -26,9 +26,15 @@ from fixgw.timestamps import SECOND, parse_timestamp
 from matching.codes import ExecInst, Peg, RejectReason
 from matching.commands import Conditions
 
-#: What would make another order of it: later, hidden otherwise, at a better price than it says, not priced in currency.
-#: As long as it says what it is anyway (PriceType(423) 2, per unit) no harm is done.
-_UNSERVED: Final = {tags.EffectiveTime: b"", tags.MaxShow: b"", tags.DiscretionInst: b"", tags.PriceType: b"2"}
+#: What would make another order of it: later, hidden otherwise, at a better price than it says, not priced in currency,
+#: worked by an algorithm, or pegged otherwise. As long as it says what it is anyway (per unit, floating, to the prices
+#: of this market) no harm is done.
+_UNSERVED: Final = {
+    **dict.fromkeys((tags.EffectiveTime, tags.MaxShow, tags.DiscretionInst, tags.TargetStrategy), b""),
+    tags.PriceType: b"2",
+    tags.PegMoveType: b"0",
+    tags.PegScope: b"1",
+}
 
 #: An order has conditions if it has one of these.
 CONDITIONAL: Final = frozenset(
@@ -77,8 +83,10 @@ class TradingDays:
 def conditions(message: Fields, days: TradingDays) -> Conditions | None:
     """What an order with any of the `CONDITIONAL` fields asks for. Raises Refusal."""
     for tag, harmless in _UNSERVED.items():
-        if message.get(tag, harmless) != harmless:
-            raise Refusal(RejectReason.UNSUPPORTED_INSTRUCTION, f"{tags.label(tag)} is not served: leave it out")
+        value = message.get(tag, harmless)
+        if value != harmless:
+            text = f"{tags.label(tag)} {shown(value)} is not served: leave it out"
+            raise Refusal(RejectReason.UNSUPPORTED_INSTRUCTION, text)
     exec_inst, peg = _instructions(message)
     if message.get(tags.PegOffsetType, _PRICE_OFFSET) != _PRICE_OFFSET:
         raise Refusal(RejectReason.BAD_PEG, "PegOffsetType(836) is not 0 (price)")
