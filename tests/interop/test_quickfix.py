@@ -221,9 +221,9 @@ def test_a_shard_killed_keeps_every_acknowledged_order(venue, desk):
     other = rest(amber, desk.two, 100, "20.00")
     buy(birch, symbol, 50, "10.00")
     venue.kill("shard", "s1")
-    meanwhile = birch.send_order(symbol, BUY, 200, "10.02")
     buy(birch, desk.two, 100, "20.00")  # the other shard does not mind
     amber.wait_for(report(other, t150="F"))
+    meanwhile = birch.send_order(symbol, BUY, 200, "10.02")  # right before the start: it is good for 10 s
     venue.start("shard", "s1")
     filled = birch.wait_for(report(meanwhile, t39="2"))
     assert (filled[14], filled[151]) == ("200", "0")
