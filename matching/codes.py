@@ -175,9 +175,9 @@ class RejectReason(IntEnum):
     #: The order existed and is filled, canceled, replaced or expired.
     TOO_LATE = 13
     UNKNOWN_ORDER = 14
-    #: Side(54), Symbol(55), OrdType(40) or TimeInForce(59) of a request differ from its order's.
+    #: Symbol(55), Side(54), OrdType(40), TimeInForce(59), ExecInst(18) or MinQty(110) of a request differ from its order's.
     TERMS_MISMATCH = 15
-    #: A replace asked for no more than has been executed already.
+    #: A replace asked for no more than was executed or taken away already.
     QUANTITY_ALREADY_EXECUTED = 16
     #: ExecInst(18) is not served, or not with this type or time in force.
     UNSUPPORTED_INSTRUCTION = 17
