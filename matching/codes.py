@@ -175,7 +175,7 @@ class RejectReason(IntEnum):
     #: The order existed and is filled, canceled, replaced or expired.
     TOO_LATE = 13
     UNKNOWN_ORDER = 14
-    #: Symbol(55), Side(54), OrdType(40), TimeInForce(59), ExecInst(18) or MinQty(110) of a request differ from its order's.
+    #: Symbol(55), Side(54), OrdType(40), TimeInForce(59), ExecInst(18) or MinQty(110) of a request is not its order's.
     TERMS_MISMATCH = 15
     #: A replace asked for no more than was executed or taken away already.
     QUANTITY_ALREADY_EXECUTED = 16
