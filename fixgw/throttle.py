@@ -19,9 +19,10 @@ class TokenBucket:
         self._filled = now  # when the level was true
 
     def take(self, now: int) -> bool:
-        """May one more message pass at `now` (ns)? If so it is counted. Time that runs back brings nothing."""
-        if now > self._filled:
-            self._level = min(self._full, self._level + (now - self._filled) * self._rate)
+        """May one more message pass at `now` (ns)? If so it is counted. A clock that is set back brings nothing and
+        goes on from there."""
+        if now != self._filled:
+            self._level = min(self._full, self._level + max(now - self._filled, 0) * self._rate)
             self._filled = now
         if self._level < SECOND:
             return False
