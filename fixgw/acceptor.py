@@ -12,7 +12,6 @@ would have to use a session's number. A wrong password: Logout with a text. What
 
 import logging
 import socket
-import time
 from collections import Counter
 from typing import Final
 
@@ -27,6 +26,7 @@ from fixgw.logon import LOGON_TIMEOUT, credentials, identify
 from fixgw.router import Seat
 from fixgw.session_state import State
 from fixgw.timestamps import SECOND
+from recovery.alarm import now_ns
 from recovery.journal_reader import JournalError
 
 _log: Final = logging.getLogger("fixgw.acceptor")
@@ -141,7 +141,7 @@ class Acceptor:
         seat = self._seats.get(identity)
         if seat is None or not self._accounts.allows(comp_id, host):
             raise FixProtocolError("BeginString(8) and the CompIDs name no session that may come from there")
-        if self._guard.refused_until(comp_id, host, time.time_ns()):
+        if self._guard.refused_until(comp_id, host, now_ns()):
             raise FixProtocolError("refused for a while after too many failed logons")
         if seat.session.state is not State.DISCONNECTED:
             raise FixProtocolError(f"{comp_id.decode()} is connected already")
@@ -156,17 +156,16 @@ class Acceptor:
         ):
             self._guard.succeeded(comp_id, host)
             return True
-        now = time.time_ns()
-        self._guard.failed(comp_id, host, now)
+        self._guard.failed(comp_id, host, now_ns())
         _log.warning("%s from %s: wrong Username(553) or Password(554)", comp_id.decode(), host)
-        connection.send(seat.session.refuse_logon("Username(553) or Password(554) is wrong", now))
+        connection.send(seat.session.refuse_logon("Username(553) or Password(554) is wrong", self._gateway.now()))
         return False
 
     def _take_seat(self, connection: Connection, seat: Seat, logon: FixMessage) -> Seat | None:
         """The password was right: the session judges the rest of the Logon."""
         if seat.session.state is not State.DISCONNECTED:
             return None  # another connection was quicker while the password was checked
-        now = time.time_ns()
+        now = self._gateway.now()
         self._gateway.connections[seat.session_id] = connection
         self._gateway.router.handle_events(seat, seat.session.accept_logon(logon, now), now)
         self._gateway.flush()
@@ -193,7 +192,7 @@ class Acceptor:
 
     def _handle(self, seat: Seat, decoder: Decoder, messages: list[bytes]) -> bool:
         """Whether the session goes on after them."""
-        now = time.time_ns()
+        now = self._gateway.now()
         receive = self._gateway.router.receive
         goes_on = True
         for raw in messages:

@@ -6,7 +6,6 @@ waited for. When the connection that asked is gone, the rest of its answers is t
 """
 
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
@@ -38,6 +37,8 @@ class Shell(Protocol):
 
     router: Router
     connections: dict[int, Connection]
+
+    def now(self) -> int: ...
 
     def flush(self) -> None: ...
 
@@ -84,11 +85,11 @@ class Answering:
         while (question := answer.question()) is not None:
             try:
                 reply = await self._ask(*question)
-                reports = answer.receive(reply, time.time_ns())
+                reports = answer.receive(reply, self._gateway.now())
             except NoQuorum as error:
                 text = "an inquiry of session %d is not answered: shard %d: %s"
                 _log.warning(text, inquiry.session_id, question[0], error)
-                reports = answer.failed(time.time_ns())
+                reports = answer.failed(self._gateway.now())
             for portion in portions(reports):
                 if not await self._may_tell(inquiry, connection):
                     return
@@ -106,5 +107,5 @@ class Answering:
         return self._gateway.connections.get(inquiry.session_id) is connection
 
     def _tell(self, reports: Iterable[Report]) -> None:
-        self._gateway.router.tell(reports, time.time_ns())
+        self._gateway.router.tell(reports, self._gateway.now())
         self._gateway.flush()

@@ -10,6 +10,9 @@ a CompID that strangers guess at; so networks are checked first (`Account.networ
 password was looked at is not counted. An address has more free failures: one engine with a wrong password, whose
 CompID is soon refused, must not keep out the other engines behind the same address.
 
+All it counts is how long ago something was, so its times are ns of any monotonic clock: a wall clock that is set back
+must lock nobody out until the old time comes again, and one that is set ahead must forgive nothing.
+
 Source: OWASP Password Storage Cheat Sheet; RFC 9106 (argon2); NIST SP 800-63B §5.2.2 (rate limiting).
 """
 

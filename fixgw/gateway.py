@@ -27,6 +27,7 @@ from fixgw.interface import interface_of
 from fixgw.router import Batch, Router
 from fixgw.shard_link import ShardLink
 from fixgw.shard_state import PAUSE_ALONE
+from recovery.alarm import now_ns
 from recovery.coordinator import Coordinator
 from recovery.journal import Journal
 from recovery.multicast import open_receiver
@@ -111,7 +112,7 @@ class Gateway:
         """
         for record in self._journal.replay():
             self.router.restore(record.number, record.payload)
-        self.router.begin(time.time_ns())
+        self.router.begin(self.now())
         for session_id, seat in self.router.seats.items():
             self._written[session_id] = seat.session.run, seat.session.next_out_seq
         self._links = {shard.id: self._make_link(shard.name) for shard in self.config.shards}
@@ -132,6 +133,11 @@ class Gateway:
                 for link in self._links.values():
                     await link.linked.wait()
             task_status.started()
+
+    def now(self) -> int:
+        """The wall clock's time, for the router, whose own clock is brought up to date with it."""
+        self.router.clock.time = now_ns()
+        return time.time_ns()
 
     def leave(self) -> None:
         """Tell the shards that this process is about to end because it was asked to."""
@@ -211,7 +217,7 @@ class Gateway:
         """Give each peer that asked to have messages again the next piece of them, if that was asked for in a batch
         that is released, and unless it has not read the last of it. False: nobody could be given anything.
         """
-        now = time.time_ns()
+        now = self.now()
         released = self._waiting[0].number - 1 if self._waiting else self._batch_number
         moved = False
         for session_id in [each for each, number in self._resends.items() if number <= released]:
@@ -240,7 +246,7 @@ class Gateway:
         del self.connections[session_id]
         self._resends.pop(session_id, None)
         seat = self.router.seats[session_id]
-        self.router.left(seat, time.time_ns())
+        self.router.left(seat, self.now())
         if seat.cancel_on_disconnect:
             self.flush()
 
@@ -250,7 +256,7 @@ class Gateway:
     async def _tick(self) -> None:
         while True:
             await trio.sleep(TICK_SECONDS)
-            self.router.handle_deadline(time.time_ns())
+            self.router.handle_deadline(self.now())
             self.flush()
             if self._resends:
                 self._to_resend.set()
@@ -284,13 +290,13 @@ class Gateway:
     def _deliver(self, shard_id: int, messages: Sequence[Message], position: Position | None, epoch: int) -> None:
         """A portion of what a shard's reader has released, which has proven it in this epoch."""
         self.router.shards[shard_id].epoch = epoch
-        self.router.deliver(shard_id, messages, position, time.time_ns())
+        self.router.deliver(shard_id, messages, position, self.now())
         self.flush()
         if self.router.used_numbers:
             self._tell_used_numbers()
         if position is not None and (reports := self.router.status_reports(shard_id)):
             for portion in portions(reports):
-                self.router.tell(portion, time.time_ns())
+                self.router.tell(portion, self.now())
                 self.flush()
 
     def _tell_used_numbers(self) -> None:
@@ -320,7 +326,7 @@ class Gateway:
         told = list(news(void))
         reader.go_back()
         while told:
-            self.router.tell(told[:NEWS_AT_ONCE], time.time_ns())
+            self.router.tell(told[:NEWS_AT_ONCE], self.now())
             del told[:NEWS_AT_ONCE]
             if told:
                 self.flush()
@@ -334,7 +340,7 @@ class Gateway:
             router.shards[shard.id].pause = PAUSE_ALONE
 
         def lost() -> None:
-            router.link_lost(shard.id, time.time_ns())
+            router.link_lost(shard.id, self.now())
 
         return ShardLink(
             shard_name,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from fixgw import tags, values
+from fixgw.awake import SteadyClock
 from fixgw.codec import Encoder, FixMessage, clean
 from fixgw.logon import Identity
 from fixgw.resend import Resend
@@ -18,10 +19,12 @@ LAST_REASON_OF_42: Final = 11
 
 
 class Outbound:
-    """The outgoing half of a session. `next_out_seq`: the MsgSeqNum(34) that the next message gets."""
+    """The outgoing half of a session. `next_out_seq`: the MsgSeqNum(34) that the next message gets. `last_sent`: when
+    by `clock` something was said last."""
 
     def __init__(self, identity: Identity, next_out_seq: int) -> None:
         self.next_out_seq = next_out_seq
+        self.clock = SteadyClock()
         self.last_sent = 0
         self.resend: Resend | None = None
         self.encoder = Encoder(*identity)
@@ -37,7 +40,7 @@ class Outbound:
         self.next_out_seq = number + 1
         if live and self.resend is None:
             self._output.append(raw)
-            self.last_sent = now
+            self.last_sent = self.clock.time
         return number, raw
 
     def send_admin(self, msg_type: bytes, body: bytes, now: int) -> None:
@@ -45,7 +48,7 @@ class Outbound:
         number = self.next_out_seq
         raw = self.encoder.encode(msg_type, number, self._sending_time(now), body)
         self.next_out_seq = number + 1
-        self.last_sent = now
+        self.last_sent = self.clock.time
         if self.resend is None:
             self._output.append(raw)
         else:
@@ -70,7 +73,7 @@ class Outbound:
         if resend is None or first != resend.cursor:
             return
         self._output += resend.write(last, stored, self.encoder, self._sending_time(now))
-        self.last_sent = now
+        self.last_sent = self.clock.time
         if resend.wanted(self.next_out_seq) is None or (resend.answered and not live):
             self.resend = None
 

@@ -26,7 +26,7 @@ from msgspec.structs import astuple
 
 from fixgw import entries, history, tags, values
 from fixgw.answer import Answer
-from fixgw.awake import AwakeClock
+from fixgw.awake import AwakeClock, SteadyClock
 from fixgw.codec import FixMessage
 from fixgw.conditions import TradingDays
 from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
@@ -108,7 +108,11 @@ class Batch(Struct, frozen=True):
 
 
 class Router:
-    """One gateway's core. `incarnation` is this life's number, known once `restore` is done."""
+    """One gateway's core. `incarnation` is this life's number, known once `restore` is done.
+
+    `now` is the wall clock's time, ns since the epoch. `clock` is the caller's to bring up to date with it: sessions
+    and links measure by that how long something lasts.
+    """
 
     def __init__(
         self,
@@ -119,8 +123,10 @@ class Router:
         shard_ids: Iterable[int],
         days: TradingDays | None = None,
         next_opening: NextOpening = no_calendar,
+        clock: SteadyClock | None = None,
     ) -> None:
         traded = list(instruments)
+        self.clock = clock or SteadyClock()
         self.source_id = source_id
         self.link_key = link_key
         self.incarnation = 1
@@ -203,6 +209,8 @@ class Router:
             if seat is not None:
                 _, run, next_in_seq, next_out_seq = numbers
                 seat.session = Session(seat.session.identity, next_in_seq, next_out_seq, run)
+        for seat in self.seats.values():
+            seat.session.keep_time_by(self.clock)
         for shard_id, shard in self.shards.items():
             unseen = shard.forwarded
             shard.link = LinkClient(
@@ -315,7 +323,7 @@ class Router:
             if not shard.link.unseen:
                 shard.waiting_since = self._awake.at(now)
             kind, body = encode(CancelSession(shard.to_cancel.pop()))
-            source_seq = shard.link.forward(0, 0, kind, body, now)
+            source_seq = shard.link.forward(0, 0, kind, body, self.clock.time)
             self._forwarded[shard_id] = source_seq
             self._record += entries.encode_forwarded(shard_id, source_seq, 0, 0, kind, body)
 
@@ -334,7 +342,7 @@ class Router:
         if not link.room:
             return Refused(0, "the market does not answer now: too many requests wait for it")
         kind, body = encode(command)
-        source_seq = link.forward(seat.session_id, session_seq, kind, body, now)
+        source_seq = link.forward(seat.session_id, session_seq, kind, body, self.clock.time)
         self._forwarded[shard_id] = source_seq
         self._record += entries.encode_forwarded(shard_id, source_seq, seat.session_id, session_seq, kind, body)
         return None
@@ -502,7 +510,7 @@ class Router:
             self._forward_cancels(shard_id, now)
         for seat in self.seats.values():
             deadline = seat.session.next_deadline()
-            if deadline is not None and deadline <= now:
+            if deadline is not None and deadline <= self.clock.time:
                 self.handle_events(seat, seat.session.handle_deadline(now), now)
 
     def resend(self, seat: Seat, below: int, read: Callable[[int], bytes], now: int) -> bytes:

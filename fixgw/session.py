@@ -23,6 +23,10 @@ Sending. Every message takes its number at once, connected or not. Numbered whil
 owner's store for the ResendRequest that follows the next Logon; numbered while a resend is open, it goes out when
 the resend comes to it (`fixgw.resend`).
 
+Time. `now` is the wall clock's: what SendingTime(52) says and is judged by, what a TestReqID(112) shows, what `run` is
+taken from. How long something lasts (heartbeats, silence, a gap, a Logout without an answer) goes by the `SteadyClock`
+that the owner brings up to date before each call: to set the wall clock ends no session, and none falls silent by it.
+
 Duties of the owner, per batch: feed `receive`, handle its events; store what `send_application`, `reject` and
 `Rejected` events give, together with the three numbers, and make them durable; only then drain `data_to_send` to
 the socket, and pump `resend` while `resend_wanted` asks for more; re-arm its timer from `next_deadline`. After
@@ -30,7 +34,8 @@ the socket, and pump `resend` while `resend_wanted` asks for more; re-arm its ti
 TCP throw away what we said last, so shut down sending first and read on for a moment.
 
 Choices where engines differ: RefTagID(371) is given for header faults too. A TestRequest goes out after 1.2 ×
-HeartBtInt of silence and the connection ends after 2.4 ×, without a Logout. OrigSendingTime(122) later than
+HeartBtInt of silence and the connection ends after 2.4 ×, without a Logout: 1.2 × after the TestRequest, so that the
+silence of our own machine, if it froze, is not the end of everybody's connection. OrigSendingTime(122) later than
 SendingTime(52) is rejected, but does not end the session (test case 2f makes that optional).
 
 An initiator would add one state, LOGON_SENT, one method that sends the Logon and one transition to ACTIVE; all
@@ -43,6 +48,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from fixgw import logon, tags, values
+from fixgw.awake import SteadyClock
 from fixgw.codec import FixMessage, clean, sequence_number
 from fixgw.dictionary import DICTIONARIES
 from fixgw.header import (
@@ -86,8 +92,8 @@ NOTHING_TO_RESEND: Final = Fault(
 class Session:
     """One FIX session. Its numbers (see the head of this file) are its public, durable state.
 
-    `identity`: the venue is the sender. `test_traffic`: take Logons with TestMessageIndicator(464)=Y. Times are ns
-    since the epoch.
+    `identity`: the venue is the sender. `test_traffic`: take Logons with TestMessageIndicator(464)=Y. `now` is ns since
+    the epoch.
     """
 
     def __init__(
@@ -106,8 +112,10 @@ class Session:
         self._test_traffic = test_traffic
         self._dictionary = DICTIONARIES[identity.begin_string]
         self._out = Outbound(identity, next_out_seq)
+        self._clock = self._out.clock  # all times below are its
         self._heart_bt_int = 0  # ns; 0: no heartbeats
         self._last_received = 0
+        self._test_requested = 0
         self._logout_deadline = 0
         self._gap_last = 0  # the highest number known to be missing or dropped; 0: no gap
         self._gap_progress = 0  # when the gap last got smaller, or was asked for
@@ -117,6 +125,11 @@ class Session:
     def next_out_seq(self) -> int:
         """MsgSeqNum(34) of our next message."""
         return self._out.next_out_seq
+
+    def keep_time_by(self, clock: SteadyClock) -> None:
+        """Measure by the owner's clock. Not while connected."""
+        assert self.state is State.DISCONNECTED
+        self._clock = self._out.clock = clock
 
     # Logging on
 
@@ -138,7 +151,7 @@ class Session:
         if next_expected > (1 if reset else self.next_out_seq):
             text = f"NextExpectedMsgSeqNum(789) too high, expected {self.next_out_seq} but received {next_expected}"
             return self._refuse(text, now)
-        self._last_received = now
+        self._last_received = self._clock.time
         self._move(Trigger.LOGON_ACCEPTED)
         return [*self._establish(message, now), LoggedOn()]
 
@@ -200,7 +213,7 @@ class Session:
 
     def receive(self, message: FixMessage, now: int) -> list[Event]:
         """One message from the peer, any but the Logon that opened the connection."""
-        self._last_received = now
+        self._last_received = self._clock.time
         number = message.msg_seq_num
         fields = message.fields
         if (
@@ -239,7 +252,7 @@ class Session:
         events: list[Event] = []
         if fault is not WRONG_BEGIN_STRING and fault is not NO_NUMBER:
             if message.msg_seq_num == self.next_in_seq:
-                self._advance(self.next_in_seq + 1, now)
+                self._advance(self.next_in_seq + 1)
             events += self._rejected(message, fault, now)
         if fault is not NO_SENDING_TIME:
             events += self._fatal(fault.text, now)
@@ -268,7 +281,7 @@ class Session:
         number = message.msg_seq_num
         msg_type = message.msg_type
         resent = message.fields.get(tags.PossDupFlag) == b"Y"
-        self._advance(number + 1, now)
+        self._advance(number + 1)
         fault = (poss_dup_fault(message) if resent else None) or self._dictionary.check(message)
         if fault is not None:
             return self._rejected(message, fault, now)
@@ -295,7 +308,7 @@ class Session:
         new_seq_no = sequence_number(message.fields[tags.NewSeqNo])
         if new_seq_no < self.next_in_seq:
             return self._rejected(message, LOWERING, now)
-        self._advance(new_seq_no, now)
+        self._advance(new_seq_no)
         return []
 
     def _receive_reset(self, message: FixMessage, now: int) -> list[Event]:
@@ -306,7 +319,7 @@ class Session:
             fault = LOWERING
         if fault is not None:
             return self._rejected(message, fault, now)
-        self._advance(new_seq_no, now)
+        self._advance(new_seq_no)
         return []
 
     def _receive_reset_logon(self, message: FixMessage, now: int) -> list[Event]:
@@ -339,7 +352,7 @@ class Session:
     # Timers
 
     def next_deadline(self) -> int | None:
-        """When `handle_deadline` has something to do, or None."""
+        """When by the session's clock `handle_deadline` has something to do, or None."""
         if self.state is State.DISCONNECTED:
             return None
         if self.state is State.LOGOUT_SENT:
@@ -353,28 +366,30 @@ class Session:
 
     def handle_deadline(self, now: int) -> list[Event]:
         """Do what is due: Heartbeat (4a), TestRequest (6), asking again for a gap, giving up."""
+        time = self._clock.time
         if self.state is State.DISCONNECTED:
             return []
         if self.state is State.LOGOUT_SENT:
-            return [Disconnect("no answer to Logout(5)")] if now >= self._logout_deadline else []
-        if self.state is State.AWAITING_RESEND and now >= self._gap_progress + RESEND_TIMEOUT:
+            return [Disconnect("no answer to Logout(5)")] if time >= self._logout_deadline else []
+        if self.state is State.AWAITING_RESEND and time >= self._gap_progress + RESEND_TIMEOUT:
             if self._gap_requests >= MAX_RESEND_REQUESTS:
                 return self._fatal("ResendRequest(2) was not answered", now)
             self._ask_for_gap(now)
         if not self._heart_bt_int:
             return []
-        if now >= self._silence_deadline():
+        if time >= self._silence_deadline():
             if self.state is State.AWAITING_TEST_RESPONSE:
                 return [Disconnect("no message for 2.4 × HeartBtInt(108)")]
             self._move(Trigger.PEER_SILENT)
+            self._test_requested = time
             self._out.send_admin(values.TEST_REQUEST, b"112=%b\x01" % format_timestamp(now), now)
-        if now >= self._out.last_sent + self._heart_bt_int:
+        if time >= self._out.last_sent + self._heart_bt_int:
             self._out.send_admin(values.HEARTBEAT, b"", now)
         return []
 
     def _silence_deadline(self) -> int:
-        patience = 12 if self.state is not State.AWAITING_TEST_RESPONSE else 24  # tenths of HeartBtInt
-        return self._last_received + self._heart_bt_int * patience // 10
+        since = self._test_requested if self.state is State.AWAITING_TEST_RESPONSE else self._last_received
+        return since + self._heart_bt_int * 12 // 10
 
     # Steps
 
@@ -410,9 +425,9 @@ class Session:
         self.run = max(self.run + 1, now // SECOND)
         return SequenceNumbersReset(self.run)
 
-    def _advance(self, next_in_seq: int, now: int) -> None:
+    def _advance(self, next_in_seq: int) -> None:
         self.next_in_seq = next_in_seq
-        self._gap_progress = now
+        self._gap_progress = self._clock.time
         if self._gap_last < next_in_seq:
             self._close_gap()
 
@@ -422,13 +437,13 @@ class Session:
         if self.state is State.AWAITING_RESEND:
             return
         self._move(Trigger.GAP_FOUND)
-        self._gap_progress = now
+        self._gap_progress = self._clock.time
         self._gap_requests = 0
         if ask:
             self._ask_for_gap(now)
 
     def _ask_for_gap(self, now: int) -> None:
-        self._gap_progress = now
+        self._gap_progress = self._clock.time
         self._gap_requests += 1
         self._out.send_admin(values.RESEND_REQUEST, b"7=%d\x0116=0\x01" % self.next_in_seq, now)
 
@@ -451,7 +466,7 @@ class Session:
     def _logout(self, text: str, now: int) -> None:
         self._out.send_logout(text, now)
         self._move(Trigger.LOGOUT)
-        self._logout_deadline = now + LOGOUT_TIMEOUT
+        self._logout_deadline = self._clock.time + LOGOUT_TIMEOUT
 
     def _fatal(self, text: str, now: int) -> list[Event]:
         """The peer broke a rule that ends the connection: Logout with the reason, then close."""

@@ -9,7 +9,6 @@ attempt or a link that it makes pointless.
 import logging
 import math
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -130,14 +129,14 @@ class ShardLink:
         link = self._link
         peer = await tcp.connect(*address)
         self.peer = peer
-        link.connected(secrets.token_bytes(NONCE_BYTES), time.time_ns())
+        link.connected(secrets.token_bytes(NONCE_BYTES), now_ns())
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(peer.run_writer)
                 nursery.start_soon(self._run_timer)
                 while True:
                     was_open = link.open
-                    link.receive_data(await peer.receive(), time.time_ns())
+                    link.receive_data(await peer.receive(), now_ns())
                     if lost := link.take_lost():
                         _log.error("shard %s has lost our commands %d to %d", self.name, lost[0], lost[-1])
                     if link.open and not was_open:
@@ -158,6 +157,6 @@ class ShardLink:
 
     async def _run_timer(self) -> None:
         while (deadline := self._link.next_deadline()) is not None:
-            await trio.sleep_until(trio.current_time() + (deadline - time.time_ns()) / 1e9)
-            self._link.handle_deadline(time.time_ns())
+            await trio.sleep_until(deadline / 1e9)
+            self._link.handle_deadline(max(now_ns(), deadline))
             self._flush()

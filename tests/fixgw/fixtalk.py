@@ -1,5 +1,6 @@
 """FIX in tests: messages as "35=D|34=2|…", and a session with a peer that fills in what every message has."""
 
+from fixgw.awake import SteadyClock
 from fixgw.codec import FixMessage, Framer, decode
 from fixgw.logon import Identity
 from fixgw.session import Session
@@ -8,6 +9,8 @@ from fixgw.timestamps import SECOND, format_timestamp
 
 #: 22 November 2026, 09:30 UTC.
 NOW = 1_795_339_800 * SECOND
+#: The steady clock then: far from the other, as it is.
+STEADY = 5_000 * SECOND
 
 
 def wire(fields: str, begin_string: str = "FIX.4.4") -> bytes:
@@ -26,7 +29,7 @@ def told(raw: bytes) -> str:
 
 
 class Talk:
-    """A session of the venue's with a peer, a store and a clock."""
+    """A session of the venue's with a peer, a store, a wall clock (`now`) and a steady one. Both go on by `wait`."""
 
     def __init__(
         self, begin_string: str = "FIX.4.4", next_in_seq: int = 1, next_out_seq: int = 1, run: int = 1
@@ -34,6 +37,8 @@ class Talk:
         self.begin_string = begin_string
         identity = Identity(begin_string.encode(), b"VENUE", b"BROKER")
         self.session = Session(identity, next_in_seq, next_out_seq, run)
+        self.clock = SteadyClock(STEADY)
+        self.session.keep_time_by(self.clock)
         self.now = NOW
         self.store: dict[int, bytes] = {}
         self.events: list[Event] = []
@@ -65,14 +70,19 @@ class Talk:
     def wait(self, seconds: float) -> list[str]:
         """Let time pass, with all deadlines on the way."""
         sent = []
-        end = self.now + round(seconds * SECOND)
+        end = self.clock.time + round(seconds * SECOND)
         while (deadline := self.session.next_deadline()) is not None and deadline <= end:
-            self.now = max(self.now, deadline)
+            self.sleep(max(deadline - self.clock.time, 0))
             sent += self._handled(self.session.handle_deadline(self.now))
             if any(type(event).__name__ == "Disconnect" for event in self.events):
                 break
-        self.now = end
+        self.sleep(end - self.clock.time)
         return sent
+
+    def sleep(self, duration: int) -> None:
+        """Let time pass (ns) in which nobody is there to see what is due."""
+        self.now += duration
+        self.clock.time += duration
 
     def send(self, fields: str) -> list[str]:
         """The venue sends an application message, "35=8|…"."""

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -117,6 +118,23 @@ async def test_guessing_at_a_password_stops_being_answered(exchange: Exchange, w
         answers.append(len(await peer.read_to_end()))
         peer.broker.next_in_seq = 1
     assert answers == [1, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("step", [-2 * 3600, 2 * 3600], ids=["set back", "set ahead"])
+async def test_a_wall_clock_that_is_set_forgives_no_guess(
+    exchange: Exchange, witness: Peer, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    peer = exchange.peer("BROKER1")
+    answers = []
+    for attempt in range(5):
+        if attempt == 4:
+            monkeypatch.setattr(time, "time_ns", lambda: time.clock_gettime_ns(time.CLOCK_REALTIME) + step * SECOND)
+        await peer.connect(source="127.0.0.7")
+        await peer.stream.send_all(peer.message("35=A|34=1|98=0|108=30|553=broker1|554=guess|"))
+        answers.append(len(await peer.read_to_end()))
+        peer.broker.next_in_seq = 1
+    monkeypatch.undo()
+    assert answers == [1, 1, 1, 1, 0]
 
 
 async def test_a_logon_with_wrong_content_is_told_what_is_wrong(exchange: Exchange, witness: Peer) -> None:

@@ -52,6 +52,9 @@ class Gateway:
             raise NoQuorum("1 of 3 replicas answers")
         return self.venue.machines[shard_id].read(query)
 
+    def now(self) -> int:
+        return self.venue.now
+
     def flush(self) -> None:
         self.flushes += 1
         self.venue.flush()

@@ -10,7 +10,7 @@ import trio
 
 from fixgw import gateway as module
 from fixgw import tags
-from fixgw.timestamps import SECOND
+from fixgw.timestamps import SECOND, format_timestamp
 from fixgw.up import run_gateway
 from recovery.journal import Journal, JournalFailed
 from tests.fixgw.venue_on_sockets import PATIENCE, Exchange, Peer, open_exchange
@@ -66,6 +66,25 @@ class Overheard:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._router, name)
+
+
+class Clocks:
+    """The gateway's clocks, in the test's hands: they stand still, and the wall clock can be set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._wall, self._steady = module.time.time_ns(), module.now_ns()
+        monkeypatch.setattr(module, "time", self)
+        monkeypatch.setattr(module, "now_ns", lambda: self._steady)
+
+    def time_ns(self) -> int:
+        return self._wall
+
+    def set_wall_clock(self, step: int) -> None:
+        self._wall += step
+
+    def go_on(self, seconds: float) -> None:
+        self._wall += round(seconds * SECOND)
+        self._steady += round(seconds * SECOND)
 
 
 async def ticks(exchange: Exchange, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +206,27 @@ async def test_everybody_else_gets_a_turn_between_two_pieces_of_a_resend(
     assert len(pieces) >= 3
     # Tasks of one round run in any order: two pieces may be given without a turn of another's, never three.
     assert all(piece < pieces[at + 2] for at, piece in enumerate(pieces[:-2]))
+
+
+@pytest.mark.parametrize("step", [-3600 * SECOND, 3600 * SECOND], ids=["set back", "set ahead"])
+async def test_a_wall_clock_that_is_set_ends_no_session_and_silences_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    async with open_exchange(tmp_path) as exchange:
+        clocks = Clocks(monkeypatch)
+        [amber] = await logged_on(exchange, "BROKER1")
+        amber.broker.take()
+        clocks.set_wall_clock(step)
+        await ticks(exchange, 3, monkeypatch)
+        assert not has_heard(amber), "30 s are not over, and it was given as long as any other to be heard"
+        clocks.go_on(30)
+        await amber.until(lambda: len(amber.broker.heard) == 1)
+        assert amber.broker.heard[0].fields[tags.SendingTime] == format_timestamp(clocks.time_ns())
+        assert amber.broker.take() == ["0"]
+        clocks.go_on(6)
+        await amber.until(lambda: len(amber.broker.heard) == 1)
+        assert amber.broker.take() == ["1"]
+        await amber.close()
 
 
 async def test_an_order_for_a_shard_that_is_away_waits_for_it(exchange: Exchange) -> None:

@@ -17,6 +17,7 @@ from fixgw.timestamps import SECOND
 from fixgw.values import BusinessRejectReason, Fault
 from tests.fixgw.fixtalk import NOW, Talk, told, wire
 
+HOUR = 3600 * SECOND
 ORDER = "11=A|55=ABCD|54=1|60=20261122-09:30:00|40=1|38=100"
 
 
@@ -126,9 +127,11 @@ def test_the_logout_deadline() -> None:
     talk = Talk()
     talk.logon()
     talk.session.send_logout("", talk.now)
-    assert talk.session.next_deadline() == talk.now + LOGOUT_TIMEOUT
-    assert talk.session.handle_deadline(talk.now + LOGOUT_TIMEOUT - 1) == []
-    assert talk.session.handle_deadline(talk.now + LOGOUT_TIMEOUT) == [Disconnect("no answer to Logout(5)")]
+    assert talk.session.next_deadline() == talk.clock.time + LOGOUT_TIMEOUT
+    talk.sleep(LOGOUT_TIMEOUT - 1)
+    assert talk.session.handle_deadline(talk.now) == []
+    talk.sleep(1)
+    assert talk.session.handle_deadline(talk.now) == [Disconnect("no answer to Logout(5)")]
 
 
 def test_logging_out_twice_or_while_away_says_nothing() -> None:
@@ -325,6 +328,72 @@ def test_progress_puts_off_asking_again() -> None:
     assert talk.session.state is State.ACTIVE
 
 
+# Time
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR], ids=["set back", "set ahead"])
+def test_a_wall_clock_that_is_set_moves_no_heartbeat_and_no_end(step: int) -> None:
+    talk = Talk()
+    talk.logon()
+    talk.wait(10)
+    talk.now += step
+    assert talk.wait(19.9) == []
+    assert [field(each, tags.MsgType) for each in talk.wait(0.1)] == ["0"], "30 s after the Logon's answer"
+    assert talk.wait(5.9) == []
+    assert [field(each, tags.MsgType) for each in talk.wait(0.1)] == ["1"], "36 s after the Logon"
+    talk.now += step
+    assert [field(each, tags.MsgType) for each in talk.wait(35.9)] == ["0"]
+    assert talk.session.state is State.AWAITING_TEST_RESPONSE
+    talk.wait(0.1)
+    assert talk.events == [Disconnect("no message for 2.4 × HeartBtInt(108)")]
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR], ids=["set back", "set ahead"])
+def test_a_wall_clock_that_is_set_moves_no_request_for_a_gap(step: int) -> None:
+    talk = Talk()
+    talk.logon("35=A|34=1|98=0|108=0")
+    talk.receive("35=0|34=3")
+    talk.now += step
+    assert talk.wait(29.9) == []
+    assert [field(each, tags.MsgType) for each in talk.wait(0.1)] == ["2"]
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR], ids=["set back", "set ahead"])
+def test_a_wall_clock_that_is_set_moves_no_end_after_a_logout(step: int) -> None:
+    talk = Talk()
+    talk.logon()
+    talk.session.send_logout("", talk.now)
+    talk.now += step
+    talk.wait(9.9)
+    assert talk.session.state is State.LOGOUT_SENT
+    assert talk.events == [LoggedOn()]
+    talk.wait(0.1)
+    assert talk.events == [Disconnect("no answer to Logout(5)")]
+
+
+def test_what_messages_say_and_are_judged_by_is_the_wall_clock() -> None:
+    talk = Talk()
+    talk.logon("35=A|34=1|98=0|108=1")
+    talk.now += HOUR
+    [heartbeat] = talk.wait(1)
+    assert field(heartbeat, tags.SendingTime) == "20261122-10:30:01.000"
+    talk.receive("35=0|34=2|52=20261122-09:30:01.000")
+    assert talk.events[-1] == Disconnect("SendingTime(52) accuracy problem")
+
+
+def test_who_was_asleep_gives_its_peer_the_time_to_answer() -> None:
+    """A machine that froze finds every peer silent for longer than it allows: what they said is still to be read."""
+    talk = Talk()
+    talk.logon()
+    talk.sleep(HOUR)
+    assert talk.session.handle_deadline(talk.now) == []
+    assert [field(each, tags.MsgType) for each in talk.sent()] == ["1"]
+    assert [field(each, tags.MsgType) for each in talk.wait(35.9)] == ["0"]
+    assert talk.session.state is State.AWAITING_TEST_RESPONSE
+    talk.receive("35=0|34=2")
+    assert talk.session.state is State.ACTIVE
+
+
 # The whole
 
 
@@ -400,6 +469,7 @@ def test_no_report_is_lost_or_doubled_over_lost_connections_and_restarts(steps: 
             if step == "restart":
                 old = talk.session
                 talk.session = Session(old.identity, old.next_in_seq, old.next_out_seq, old.run)
+                talk.session.keep_time_by(talk.clock)
             talk.send(f"35=8|37={made}|")
             made += 1
         elif step == "wait":
@@ -447,6 +517,6 @@ def test_no_message_of_a_peer_raises(kinds: list[str], data: st.DataObject) -> N
 def test_heartbeats_stop_with_the_connection() -> None:
     talk = Talk()
     talk.logon("35=A|34=1|98=0|108=1")
-    assert talk.session.next_deadline() == talk.now + SECOND
+    assert talk.session.next_deadline() == talk.clock.time + SECOND
     talk.session.connection_lost()
     assert talk.session.next_deadline() is None

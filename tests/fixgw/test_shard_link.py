@@ -25,6 +25,8 @@ class Replica:
         self.logins = 0
         self.asked = trio.Event()
         self.accepted = trio.Event()
+        #: What came at its end of a link, in pieces.
+        self.pieces = 0
         self.address = ("", 0)
         self._scope = trio.CancelScope()
 
@@ -41,6 +43,7 @@ class Replica:
                 await trio.sleep_forever()
             await stream.send_all(server.data_to_send())
             while data := await stream.receive_some():
+                self.pieces += 1
                 for event in server.receive_data(data, time.time_ns()):
                     if isinstance(event, Login):
                         self._answer(server)
@@ -260,3 +263,23 @@ async def test_a_hanging_attempt_ends_when_the_coordinator_names_another(
     stage.lead(3)
     stage.board.say(5, 3)
     await stage.linked_to(3)
+
+
+@pytest.mark.parametrize("step", [-3600, 3600], ids=["set back", "set ahead"])
+async def test_a_wall_clock_that_is_set_neither_ends_nor_silences_the_link(
+    stage: Stage, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock, step: int
+) -> None:
+    stage.lead(1)
+    nursery.start_soon(stage.link.run)
+    await stage.linked_to(1)
+    monkeypatch.setattr(time, "time_ns", lambda: time.clock_gettime_ns(time.CLOCK_REALTIME) + step * 1_000_000_000)
+    heard = stage.replicas[1].pieces
+    for _ in range(2):  # the replica, which stands still, is patient for three seconds
+        mock_clock.jump(1.0)
+        heard += 1
+        for _ in range(1000):
+            if stage.replicas[1].pieces >= heard:
+                break
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        assert stage.replicas[1].pieces == heard, "a heartbeat each second"
+    assert stage.told == ["opened"]

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from fixgw import history
+from fixgw.awake import SteadyClock
 from fixgw.codec import Framer, decode
 from fixgw.delivery import portions
 from fixgw.logon import Identity
@@ -30,7 +31,7 @@ from recovery.reader import Reader
 from recovery.retransmitter import Retransmitter
 from recovery.sources import Verdict
 from tests.fixgw.broker_in_memory import Broker
-from tests.fixgw.fixtalk import NOW
+from tests.fixgw.fixtalk import NOW, STEADY
 from tests.recovery.adder import next_epoch, replay
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Gateway:
 
     def __init__(self, venue: "Venue", records: list[bytes]) -> None:
         self.records = records
-        self.router = Router(SOURCE, KEY, venue.seats(), venue.instruments, venue.shard_ids)
+        self.router = Router(SOURCE, KEY, venue.seats(), venue.instruments, venue.shard_ids, clock=venue.clock)
         for number, record in enumerate(records, start=1):
             self.router.restore(number, record)
         self.router.begin(venue.now)
@@ -90,7 +91,9 @@ class Venue:
         cancel_on_disconnect: Container[str] = (),
         unlisted: Container[bytes] = (),
     ) -> None:
-        self.now = NOW
+        self._now = NOW
+        #: The steady clock of all processes.
+        self.clock = SteadyClock(STEADY)
         self.cancel_on_disconnect = cancel_on_disconnect
         #: Symbols that the gateway knows and the shards do not.
         self.unlisted = unlisted
@@ -170,6 +173,23 @@ class Venue:
     def seat(self, comp_id: str) -> Seat:
         return self.router.seats[self.brokers[comp_id].session_id]
 
+    # Time
+
+    @property
+    def now(self) -> int:
+        """The wall clock, which all processes have. Where it goes on, time has passed, and the steady clock goes on
+        with it; it does not go back."""
+        return self._now
+
+    @now.setter
+    def now(self, now: int) -> None:
+        self.clock.time += max(now - self._now, 0)
+        self._now = now
+
+    def set_clock(self, step: int) -> None:
+        """Somebody sets the wall clock ahead or back by so much (ns)."""
+        self._now += step
+
     # Processes
 
     def start_gateway(self) -> None:
@@ -241,8 +261,8 @@ class Venue:
             return False
         self.up[shard_id].clear()
         self.down[shard_id].clear()
-        self.servers[shard_id] = LinkServer(shard_id, {SOURCE: KEY}, NONCE, self.now)
-        self.router.shards[shard_id].link.connected(NONCE, self.now)
+        self.servers[shard_id] = LinkServer(shard_id, {SOURCE: KEY}, NONCE, self.clock.time)
+        self.router.shards[shard_id].link.connected(NONCE, self.clock.time)
         self.down[shard_id].append(self.servers[shard_id].data_to_send())
         return True
 
@@ -311,7 +331,7 @@ class Venue:
             primary.handle_deadline(self.now)
             self.flush_shard(shard_id)
         for shard_id, server in self.servers.items():
-            server.handle_deadline(self.now)
+            server.handle_deadline(self.clock.time)
             self._send(self.down[shard_id], server.data_to_send())
         if self.gateway_is_up:
             self._guarded(self._tick_gateway)
@@ -382,7 +402,7 @@ class Venue:
                 reader.handle_deadline(self.now)
                 self._ask(shard_id, reader)
             if shard_id in self.servers:
-                gateway.router.shards[shard_id].link.handle_deadline(self.now)
+                gateway.router.shards[shard_id].link.handle_deadline(self.clock.time)
         self.flush()
 
     def _from_broker(self, session_id: int, data: bytes) -> None:
@@ -430,7 +450,7 @@ class Venue:
     def _from_shard(self, shard_id: int, data: bytes, closed: bool) -> None:
         link = self.router.shards[shard_id].link
         if data:
-            link.receive_data(data, self.now)
+            link.receive_data(data, self.clock.time)
         if link.open:
             self.router.link_opened(shard_id)
         if closed:
@@ -447,11 +467,11 @@ class Venue:
             return
         primary = self.primaries[shard_id]
         incarnation = server.login.incarnation if server.login is not None else 0
-        for event in server.receive_data(data, self.now):
+        for event in server.receive_data(data, self.clock.time):
             if isinstance(event, Login):
                 last = primary.open_source(event.source_id, event.incarnation, self.now)
                 assert last is not None
-                server.accept(last, self.now)
+                server.accept(last, self.clock.time)
             else:
                 verdict = primary.submit(SOURCE, incarnation, *event, self.now)
                 assert verdict in (Verdict.TAKE, Verdict.DUPLICATE, Verdict.REPEATED), verdict
