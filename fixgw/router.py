@@ -64,8 +64,8 @@ _REPLACE: Final = 2
 OVER_LIMIT: Final = Refused(0, "rate limit exceeded")
 
 #: An order or replace that a shard numbers later than this (ns) after it came here is refused by the shard: the broker
-#: has long stopped reckoning with it. By the clocks of two machines, so it leaves several seconds for their difference.
-#: A cancel is good at any time.
+#: has long stopped reckoning with it. By the clocks of two machines, so it leaves several seconds for their difference;
+#: more than that is learned from the shard's stamps. A cancel is good at any time.
 ORDER_LIFETIME: Final = 10 * SECOND
 
 #: (shard_id, command) for the fields of an order message, its participant and its end of life, or why not.
@@ -138,6 +138,10 @@ class Router:
             shard_id: ShardState(Reporter(shard_id, dialects, by_id, next_opening)) for shard_id in shard_ids
         }
         self._awake = AwakeClock()
+        #: What to add to `clock` for the market's time, as the wall clock was when this life began and as its stamps
+        #: have proved since. Those do not follow a clock that is set (`recovery.clock`), nor do our orders' ends: by
+        #: the wall clock, one that is set back would have every order refused as too late.
+        self._market_lead = 0
         self._numbers: dict[int, SessionNumbers] = {}
         self._record = bytearray()
         self._touched: dict[int, Seat] = {}
@@ -202,6 +206,7 @@ class Router:
         shard that knows a later one would take no command of ours any more.
         """
         self._awake.tick(now)
+        self._market_lead = now - self.clock.time
         self.incarnation = max(self.incarnation, now // SECOND)
         self._record += Incarnation(self.incarnation).encode()
         for session_id, numbers in self._numbers.items():
@@ -269,7 +274,8 @@ class Router:
         throttle = seat.cancel_throttle if response_to == _CANCEL else seat.throttle
         refused: Refused | None = OVER_LIMIT
         if throttle.take(now):
-            translated = translate(message.fields, seat.participant_id, now + ORDER_LIFETIME)
+            expires_at = self.clock.time + self._market_lead + ORDER_LIFETIME
+            translated = translate(message.fields, seat.participant_id, expires_at)
             if isinstance(translated, Refused):
                 refused = translated
             else:
@@ -464,6 +470,7 @@ class Router:
                     shard.link.seen(source_seq)
                     shard.waiting_since = awake
         shard.timestamp = timestamp
+        self._market_lead = max(self._market_lead, timestamp - self.clock.time)
         if messages:
             shard.handled_seq = max(handled_seq, messages[-1].seq + 1)
         if position is not None:

@@ -135,11 +135,11 @@ class Venue:
         for each in self.instruments:
             if each.shard_id == shard_id and each.symbol not in self.unlisted:
                 listed = DefineInstrument(each.instrument_id, each.symbol, each.tick_size, each.lot_size, 100)
-                primary.command(*encode(listed), self.now)
+                primary.command(*encode(listed), self.stamp)
         for comp_id, broker in self.brokers.items():
             if comp_id in self.cancel_on_disconnect:
-                primary.command(*encode(DefineSession(broker.session_id, broker.session_id, SOURCE, 1)), self.now)
-        primary.command(*encode(StartDay(20261122, b"2611220001", NOW - 34_200 * SECOND)), self.now)
+                primary.command(*encode(DefineSession(broker.session_id, broker.session_id, SOURCE, 1)), self.stamp)
+        primary.command(*encode(StartDay(20261122, b"2611220001", NOW - 34_200 * SECOND)), self.stamp)
         self.flush_shard(shard_id)
 
     def seats(self) -> list[Seat]:
@@ -186,6 +186,12 @@ class Venue:
         self.clock.time += max(now - self._now, 0)
         self._now = now
 
+    @property
+    def stamp(self) -> int:
+        """What shards stamp commands with: the wall clock's time, but that they do not follow it where it is set
+        (`recovery.clock`)."""
+        return NOW + self.clock.time - STEADY
+
     def set_clock(self, step: int) -> None:
         """Somebody sets the wall clock ahead or back by so much (ns)."""
         self._now += step
@@ -220,7 +226,7 @@ class Venue:
         machine = self.machines[shard_id] = Shard(shard_id)
         primary = Primary(shard_id, machine)
         replay(primary, self.shard_records[shard_id])
-        primary.lead(next_epoch(self.shard_records[shard_id]), self.now)
+        primary.lead(next_epoch(self.shard_records[shard_id]), self.stamp)
         self.primaries[shard_id] = primary
         self.flush_shard(shard_id)
 
@@ -328,7 +334,7 @@ class Venue:
     def tick(self) -> None:
         """Every timer that is due."""
         for shard_id, primary in self.primaries.items():
-            primary.handle_deadline(self.now)
+            primary.handle_deadline(self.stamp)
             self.flush_shard(shard_id)
         for shard_id, server in self.servers.items():
             server.handle_deadline(self.clock.time)
@@ -469,11 +475,11 @@ class Venue:
         incarnation = server.login.incarnation if server.login is not None else 0
         for event in server.receive_data(data, self.clock.time):
             if isinstance(event, Login):
-                last = primary.open_source(event.source_id, event.incarnation, self.now)
+                last = primary.open_source(event.source_id, event.incarnation, self.stamp)
                 assert last is not None
                 server.accept(last, self.clock.time)
             else:
-                verdict = primary.submit(SOURCE, incarnation, *event, self.now)
+                verdict = primary.submit(SOURCE, incarnation, *event, self.stamp)
                 assert verdict in (Verdict.TAKE, Verdict.DUPLICATE, Verdict.REPEATED), verdict
         if self.flush_shard(shard_id):
             self._send(self.down[shard_id], server.data_to_send())

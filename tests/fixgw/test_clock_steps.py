@@ -1,0 +1,58 @@
+"""Somebody sets the wall clock, ahead or back: orders are taken as before, and live as long."""
+
+from collections import deque
+
+import pytest
+
+from fixgw.router import ORDER_LIFETIME
+from fixgw.timestamps import SECOND
+from tests.fixgw.test_router import trading
+from tests.fixgw.venue_in_memory import Venue
+
+HOUR = 3600 * SECOND
+STEPS = pytest.mark.parametrize("step", [-HOUR, HOUR], ids=["set back", "set ahead"])
+
+
+@STEPS
+def test_an_order_after_it_is_taken(step: int) -> None:
+    """Set back, the market's stamps, which never go back, are an hour ahead of the clock."""
+    venue = Venue()
+    amber, birch = trading(venue)
+    venue.set_clock(step)
+    for at, broker in enumerate((amber, birch)):
+        broker.order(f"o{at}", "buy", 1, "1")
+        venue.settle()
+        assert broker.take() == [f"8 11=o{at} 150=0 39=0 151=1 14=0"]
+
+
+@STEPS
+@pytest.mark.parametrize(("late", "taken"), [(0, True), (1, False)])
+def test_an_order_that_is_under_way_too_long_is_refused(step: int, late: int, taken: bool) -> None:
+    """By the market's stamps, which do not follow a clock that is set (`recovery.clock`)."""
+    venue = Venue()
+    amber, _ = trading(venue)
+    venue.set_clock(step)
+    amber.order("a1", "buy", 1, "1")
+    venue.step("to_gateway", amber.session_id)
+    held, venue.up[1] = venue.up[1], deque()
+    venue.set_clock(-step)
+    venue.now += ORDER_LIFETIME + late
+    venue.up[1].extendleft(reversed(held))
+    venue.settle()
+    text = "58=the request reached the market too late"
+    line = "8 11=a1 150=0 39=0 151=1 14=0" if taken else f"8 11=a1 150=8 39=8 151=0 14=0 103=4 {text}"
+    assert amber.take() == [line]
+
+
+def test_a_gateway_that_begins_with_its_clock_behind_learns_the_markets_time() -> None:
+    """From the first stamp that it hears, that of its own login."""
+    venue = Venue()
+    trading(venue)
+    venue.wait(20)
+    venue.set_clock(-HOUR)
+    venue.restart_gateway()
+    venue.connect("AMBER")
+    amber = venue.brokers["AMBER"]
+    amber.order("a1", "buy", 1, "1")
+    venue.settle()
+    assert amber.take()[-1] == "8 11=a1 150=0 39=0 151=1 14=0"
