@@ -9,13 +9,14 @@
     ExpireTime(126) or ExpireDate(432)  expire_at
 
 Whether they make sense together is the market's to say. What is refused here is what it cannot be asked for: a number
-that is none, any other ExecInst(18), and the fields of `_UNSERVED`, for an order must not be taken as if it had asked
-for less.
+that is none, any other ExecInst(18), and the fields of `_UNSERVED` where they ask for anything, for an order must not
+be taken as if it had asked for less.
 
 An ExpireDate(432) is a trading day, and the order lives to its end. A trading day bears the date on which it begins,
 and ends where the next begins (`matching.operations`).
 """
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
@@ -26,14 +27,41 @@ from fixgw.timestamps import SECOND, parse_timestamp
 from matching.codes import ExecInst, Peg, RejectReason
 from matching.commands import Conditions
 
+
+def _in_effect(message: Fields) -> bool:
+    """Whether the order had come into effect when it was sent, by its sender's clock."""
+    effective = parse_timestamp(message[tags.EffectiveTime])
+    sent = parse_timestamp(message.get(tags.SendingTime, b""))
+    return effective is not None and sent is not None and effective <= sent
+
+
+def _all_shown(message: Fields) -> bool:
+    try:
+        return parse_quantity(message[tags.MaxShow]) >= parse_quantity(message[tags.OrderQty])
+    except ValueError:
+        return False
+
+
+def _no_discretion(message: Fields) -> bool:
+    """0: related to the displayed price. At an offset of nothing that is the price it says."""
+    try:
+        offset = parse_offset(message.get(tags.DiscretionOffset, b"0"))
+    except ValueError:
+        return False
+    return message[tags.DiscretionInst] == b"0" and offset == 0
+
+
 #: What would make another order of it: later, hidden otherwise, at a better price than it says, not priced in currency,
-#: worked by an algorithm, or pegged otherwise. As long as it says what it is anyway (per unit, floating, to the prices
-#: of this market) no harm is done.
-_UNSERVED: Final = {
-    **dict.fromkeys((tags.EffectiveTime, tags.MaxShow, tags.DiscretionInst, tags.TargetStrategy), b""),
-    tags.PriceType: b"2",
-    tags.PegMoveType: b"0",
-    tags.PegScope: b"1",
+#: worked by an algorithm, or pegged otherwise. By tag: whether it says what the order is anyway (in effect, shown
+#: whole, per unit, floating, to the prices of this market), so that no harm is done.
+_UNSERVED: Final[dict[int, Callable[[Fields], bool]]] = {
+    tags.EffectiveTime: _in_effect,
+    tags.MaxShow: _all_shown,
+    tags.DiscretionInst: _no_discretion,
+    tags.PriceType: lambda message: message[tags.PriceType] == b"2",
+    tags.PegMoveType: lambda message: message[tags.PegMoveType] == b"0",
+    tags.PegScope: lambda message: message[tags.PegScope] == b"1",
+    tags.TargetStrategy: lambda _: False,
 }
 
 #: An order has conditions if it has one of these.
@@ -82,10 +110,9 @@ class TradingDays:
 
 def conditions(message: Fields, days: TradingDays) -> Conditions | None:
     """What an order with any of the `CONDITIONAL` fields asks for. Raises Refusal."""
-    for tag, harmless in _UNSERVED.items():
-        value = message.get(tag, harmless)
-        if value != harmless:
-            text = f"{tags.label(tag)} {shown(value)} is not served: leave it out"
+    for tag, is_harmless in _UNSERVED.items():
+        if tag in message and not is_harmless(message):
+            text = f"{tags.label(tag)} {shown(message[tag])} is not served: leave it out"
             raise Refusal(RejectReason.UNSUPPORTED_INSTRUCTION, text)
     exec_inst, peg = _instructions(message)
     if message.get(tags.PegOffsetType, _PRICE_OFFSET) != _PRICE_OFFSET:

@@ -113,6 +113,7 @@ HaltReasonChar: Final = 327
 TradingSessionID: Final = 336
 ExecRestatementReason: Final = 378
 DiscretionInst: Final = 388
+DiscretionOffset: Final = 389
 PriceType: Final = 423
 ExpireDate: Final = 432
 CxlRejResponseTo: Final = 434
