@@ -76,6 +76,7 @@ MODULES: Final = (
     "recovery/gaps.py",
     "recovery/heard.py",
     "recovery/history.py",
+    "recovery/intake.py",
     "recovery/link.py",
     "recovery/member.py",
     "recovery/outbox.py",

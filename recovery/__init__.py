@@ -19,7 +19,7 @@
     control, settings                   what replicas say to each other; what they are configured with
     snapshot, replayed_log              the shard at one transaction; a journal read back beside it
     state_digests                       states compared
-    frames, link                        the command link, both ends
+    frames, link, intake                the command link, both ends; what it brings, submitted
     service_frames, service, query      what a replica may be asked; a quorum read
     operated                            what came of an operator's command
     segment                             the journal's format, and the rule about damage

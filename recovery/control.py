@@ -48,9 +48,12 @@ _PROMISE = Struct(">IQB")
 _PULL = Struct(">QI")
 _BATCH = Struct(">QIQQQQB")
 _ACK = Struct(">Q")
+_ACK_MESSAGE = Struct(">6xHII4xQ")
+"""Of a whole ACK: sender, epoch, checksum, tx."""
 _DIGEST = Struct(">QQ")
 
 _CHECKSUM = slice(12, 16)
+_ZERO = bytes(4)
 _ENTRY_HEAD = Struct(">H9xQ")
 """Of an entry in a BATCH: its length, and its tx."""
 _MIN_ENTRY_BYTES = ENTRY_PLACE.size + COMMAND_HEADER_BYTES
@@ -178,6 +181,41 @@ def make_control(shard_id: int, message: Control, settings: Settings = UNTOLD) -
     data = _HEADER.pack(*fields, checksum, *settings, 0) + payload
     assert len(data) <= MAX_CONTROL_BYTES
     return data
+
+
+class AckReader:
+    """Reads the acknowledgements of those replicas that are configured alike: most of what a primary hears."""
+
+    def __init__(self, shard_id: int, settings: Settings) -> None:
+        data = make_control(shard_id, Ack(0, 0, 0), settings)
+        self._size = len(data)
+        self._begins = data[:6]
+        self._settings = data[16:20]
+
+    def is_like(self, data: bytes) -> bool:
+        """Whether it would be one, if its checksum is right."""
+        return len(data) == self._size and data[16:20] == self._settings and data[:6] == self._begins
+
+    def read(self, data: bytes) -> tuple[int, int, int]:
+        """Sender, epoch and tx. Raises GarbledControl."""
+        sender, epoch, checksum, tx = _ACK_MESSAGE.unpack(data)
+        if crc32c(data[:12] + _ZERO + data[16:]) != checksum:
+            raise GarbledControl("wrong checksum")
+        return sender, epoch, tx
+
+    def latest(self, datagrams: list[bytes]) -> list[bytes]:
+        """Without the acknowledgements after which another one of the same replica and epoch has come."""
+        kept: list[bytes] = []
+        senders = set()
+        for data in reversed(datagrams):
+            if self.is_like(data):
+                sender = data[:12]
+                if sender in senders:
+                    continue
+                senders.add(sender)
+            kept.append(data)
+        kept.reverse()
+        return kept
 
 
 def told_settings(data: bytes) -> Settings:

@@ -8,7 +8,7 @@ What is applied may be ahead of what is committed (a primary's always is, by a b
 only thrown away: whoever has applied what turns out not to be history makes a new Execution and applies the log again.
 """
 
-from collections import deque
+from bisect import bisect_right
 from typing import Protocol
 
 from recovery.packet import EpochStart
@@ -67,8 +67,8 @@ class Execution:
         self.last_timestamp = last_timestamp
         self.commit_tx = next_tx - 1
         self.commit_seq = position.next_seq - 1
-        self.uncommitted: deque[tuple[int, int]] = deque()
-        """(tx, its END) of what is applied above the commit."""
+        self.uncommitted: list[int] = []
+        """The ENDs of the transactions that are applied above the commit: of commit_tx + 1 and so on."""
 
     @property
     def last_tx(self) -> int:
@@ -93,20 +93,24 @@ class Execution:
         sequencer = self.sequencer
         messages = sequencer.messages(kind, command, events)
         self.store.append(messages)
-        self.uncommitted.append((tx, sequencer.next_seq - 1))
+        self.uncommitted.append(sequencer.next_seq - 1)
         return messages
 
     def commit(self, tx: int) -> None:
         """The transactions up to `tx` are committed, as far as they are applied."""
-        uncommitted = self.uncommitted
-        while uncommitted and uncommitted[0][0] <= tx:
-            self.commit_tx, self.commit_seq = uncommitted.popleft()
+        self._commit(min(tx - self.commit_tx, len(self.uncommitted)))
 
     def commit_through(self, seq: int) -> None:
         """The messages up to `seq` are committed, as far as they are made."""
-        uncommitted = self.uncommitted
-        while uncommitted and uncommitted[0][1] <= seq:
-            self.commit_tx, self.commit_seq = uncommitted.popleft()
+        self._commit(bisect_right(self.uncommitted, seq))
+
+    def _commit(self, count: int) -> None:
+        """So many transactions more."""
+        if count > 0:
+            uncommitted = self.uncommitted
+            self.commit_tx += count
+            self.commit_seq = uncommitted[count - 1]
+            del uncommitted[:count]
 
     def tail(self) -> list[bytes]:
         """The messages above the commit, which a new primary sends again."""

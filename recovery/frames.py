@@ -6,6 +6,7 @@ mean.
 
 from enum import IntEnum
 from struct import Struct
+from typing import Final
 
 from recovery.record import MAX_COMMAND_BYTES
 
@@ -18,7 +19,10 @@ _FRAME = Struct(">HB")
 
 COMMAND_NUMBERS = Struct(">QIQB")
 """What a COMMAND frame says ahead of the command's body: source_seq, session_id, session_seq, kind."""
-MAX_FRAME_BYTES = _FRAME.size + COMMAND_NUMBERS.size + MAX_COMMAND_BYTES
+_FRAME_BYTES: Final = _FRAME.size
+_unpack_frame: Final = _FRAME.unpack_from
+MAX_FRAME_BYTES: Final = _FRAME.size + COMMAND_NUMBERS.size + MAX_COMMAND_BYTES
+_MAX_LENGTH: Final = MAX_FRAME_BYTES - 2
 
 
 class FrameType(IntEnum):
@@ -64,9 +68,9 @@ class Frames:
         data = self._buffer + data if self._buffer else data
         frames = []
         offset, size = 0, len(data)
-        while size - offset >= _FRAME.size:
-            length, frame_type = _FRAME.unpack_from(data, offset)
-            if not 1 <= length <= MAX_FRAME_BYTES - 2:
+        while size - offset >= _FRAME_BYTES:
+            length, frame_type = _unpack_frame(data, offset)
+            if not 1 <= length <= _MAX_LENGTH:
                 raise LinkError(f"a frame of {length} bytes")
             end = offset + 2 + length
             if end > size:

@@ -41,7 +41,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from recovery.frames import COMMAND_NUMBERS, SILENCE_LIMIT, Frames, FrameType, LinkError, packed
 from recovery.record import MAX_COMMAND_BYTES, NOOP
@@ -88,6 +88,13 @@ class Command(NamedTuple):
     body: bytes
 
 
+#: Called for every command: `Command._make` without the way there, and constants by names of their own, for before
+#: Python 3.12 a member of an Enum is looked up slowly.
+_make_tuple: Final = tuple.__new__
+_unpack_numbers: Final = COMMAND_NUMBERS.unpack_from
+_NUMBERS_BYTES: Final = COMMAND_NUMBERS.size
+_COMMAND: Final = int(FrameType.COMMAND)
+
 _FILLER = (0, 0, NOOP, b"")
 """What a command that was lost is replaced by, but for its number."""
 
@@ -105,6 +112,9 @@ class ServerState(Enum):
     PROVED = "proved"
     OPEN = "open"
     CLOSED = "closed"
+
+
+_OPEN: Final = ServerState.OPEN
 
 
 class LinkServer:
@@ -131,7 +141,7 @@ class LinkServer:
         events: list[Login | Command] = []
         try:
             for frame_type, payload in self._frames.cut(data, now):
-                if frame_type == FrameType.COMMAND:
+                if frame_type == _COMMAND:
                     events.append(self._command(payload))
                 elif frame_type == FrameType.LOGIN:
                     events.append(self._login(payload, now))
@@ -150,14 +160,15 @@ class LinkServer:
         return self.state is ServerState.CLOSED
 
     def _command(self, payload: bytes) -> Command:
-        if self.state is not ServerState.OPEN:
+        if self.state is not _OPEN:
             raise LinkError("a command before the login is accepted")
-        if len(payload) < COMMAND_NUMBERS.size:
+        if len(payload) < _NUMBERS_BYTES:
             raise LinkError("a command cut short")
-        command = Command._make((*COMMAND_NUMBERS.unpack_from(payload), payload[COMMAND_NUMBERS.size :]))
-        if not FIRST_COMMAND_KIND <= command.kind <= LAST_COMMAND_KIND and command[1:] != _FILLER:
-            raise LinkError(f"kind {command.kind} is no command")
-        return command
+        source_seq, session_id, session_seq, kind = _unpack_numbers(payload)
+        numbers = (source_seq, session_id, session_seq, kind, payload[_NUMBERS_BYTES:])
+        if not FIRST_COMMAND_KIND <= kind <= LAST_COMMAND_KIND and numbers[1:] != _FILLER:
+            raise LinkError(f"kind {kind} is no command")
+        return _make_tuple(Command, numbers)
 
     def _login(self, payload: bytes, now: int) -> Login:
         if self.state is not ServerState.CHALLENGED or len(payload) != _LOGIN.size:

@@ -7,7 +7,8 @@ closed, and disturbs nobody else. A replica that is not the primary says so, and
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 import trio
@@ -15,15 +16,15 @@ import trio
 from recovery.alarm import now_ns
 from recovery.frames import LinkError
 from recovery.history import ReplicaDiverged, StateLost
+from recovery.intake import submit_some
 from recovery.journal import JournalFailed
-from recovery.link import NONCE_BYTES, Command, LinkServer, Login
+from recovery.link import NONCE_BYTES, LinkServer, Login
 from recovery.primary import Primary
 from recovery.pump import Pump
-from recovery.sources import TAKE, Verdict
 
 MAX_LINKS = 256
 """Gateways, and operators' tools."""
-MAX_BATCH = 16
+MAX_BATCH = 32
 """Commands between two flushes: after a failover a gateway brings all that has piled up at once, and the first of it
 waits for an acknowledgement and a sync, which come to our notice after two flushes each: so these are some ms apart."""
 MAX_STRANGERS = 32
@@ -65,6 +66,18 @@ class Links:
         self._leaving: set[int] = set()  # those who said, over their last link, that they go
         self._leading = False
         self._held_since: int | None = None
+        self.busy = 0
+        """Links that have more to submit at once, and so end a batch soon: who has only a commit to say may leave it to
+        them."""
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Around a checkpoint between two batches of one link."""
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection. Nothing that comes over it gets further than here.
@@ -177,15 +190,23 @@ class _Link:
         """One batch; and then until the primary takes another."""
         host, core = self._host, self._core
         try:
-            for number, event in enumerate(core.receive_data(data, now), 1):
-                if isinstance(event, Command):
-                    primary = host.leading()
-                    self._submit(primary if primary.ready else await host.settle(), event)
-                else:
+            events = core.receive_data(data, now)
+            taken = 0
+            while taken < len(events):
+                event = events[taken]
+                if isinstance(event, Login):
                     await self._log_in(event, now)
-                if number % MAX_BATCH == 0:
+                    taken += 1
+                    continue
+                primary = host.leading()
+                if not primary.ready:
+                    primary = await host.settle()
+                assert core.login is not None
+                taken = submit_some(primary, core.login, events, taken, taken + MAX_BATCH, host.stamp)
+                if taken < len(events):
                     host.flush()  # so that backups and disks have work while we do the rest
-                    await trio.lowlevel.checkpoint()  # and what they acknowledge is committed meanwhile
+                    with self._links.going_on():
+                        await trio.lowlevel.checkpoint()  # and what they acknowledge is committed meanwhile
         except LinkError as error:
             if not core.closed:
                 core.refuse(str(error), now)
@@ -207,16 +228,3 @@ class _Link:
         self.source_id = login.source_id
         self._links.logged_in(login.source_id, self.pump)
         self._core.accept(last, now)
-
-    def _submit(self, primary: Primary, command: Command) -> None:
-        """Raises LinkError when this source may not go on from here."""
-        login = self._core.login
-        assert login is not None
-        verdict = primary.submit(login.source_id, login.incarnation, *command, self._host.stamp())
-        if verdict is TAKE:
-            return
-        if verdict is Verdict.GAP:
-            last = primary.sources.last_source_seq(login.source_id)
-            raise LinkError(f"command {command.source_seq}, but {last + 1} is next")
-        if verdict is Verdict.FENCED or verdict is Verdict.UNOPENED:
-            raise LinkError(f"incarnation {login.incarnation} is over")

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from recovery.command_log import ORIGIN
-from recovery.control import Control, StateDigest, make_control
+from recovery.control import AckReader, Control, StateDigest, make_control
 from recovery.execution import Execution, StateMachine
 from recovery.history import History, LoadSnapshot, Mode, no_snapshot
 from recovery.outbox import HEARTBEAT_INTERVAL
@@ -76,6 +76,7 @@ class Member:
         self.garbled = 0
         self.other_versions = OtherVersions()
         self.others_settings = OthersSettings(settings_of(mode, durability))
+        self._ack_reader = AckReader(shard_id, self.others_settings.ours)
         self._replica_count = len(replica_ids)
         self._mode = mode
         self._draw = draw
@@ -182,8 +183,8 @@ class Member:
 
     def _collect(self) -> None:
         """What the primary has sequenced is in the log, too."""
-        if self.primary is not None and (records := self.primary.records_to_write()):
-            self.stable.extend([entry for _, entry in records])
+        if self.primary is not None:
+            self.stable.extend(self.primary.take_entries())
 
     def _probes_lower(self, tx: int) -> bool:
         """Whether to ask at `tx` whether the logs agree: all datagrams of an answer may say that they do not, and one

@@ -114,6 +114,7 @@ class ReplicaNode:
         self.config = config
         self.replica = replica
         self.stamps = StampClock(time.time_ns, time.monotonic_ns)
+        self.stamp = self.stamps.now
         self.links = Links(self, config.shard_id, config.keys)
         self.link_address = config.here.link
         self.service_address = config.here.control
@@ -162,9 +163,6 @@ class ReplicaNode:
             led = f"epoch {epoch} belongs to replica {owner}" if owner else f"nobody is known to lead epoch {epoch}"
             raise NotPrimary(f"replica {replica_id} of shard {shard_id} is {self.replica.role.value}: {led}")
         return self.replica.primary
-
-    def stamp(self) -> int:
-        return self.stamps.now()
 
     async def settle(self) -> Primary:
         """The primary, when it takes commands: what the state machine must do is done, the window has room."""
@@ -223,6 +221,11 @@ class ReplicaNode:
         self._alarm.moved()
         if records or is_news:
             self.on_batch()
+
+    def _flush_soon(self) -> None:
+        """As `flush`; but if a link goes on at once, its batch takes along what there is to say."""
+        if not self.links.busy:
+            self.flush()
 
     def _sync_soon(self) -> None:
         self._to_sync.set()
@@ -299,14 +302,12 @@ class ReplicaNode:
         while True:
             await trio.lowlevel.wait_readable(source)
             if self._take(source, now_ns()):
-                self.flush()
+                self._flush_soon()
 
     def _take(self, source: socket.socket, now: int) -> bool:
         """Gives whether there was anything to be done about it: not for our own words, say."""
         replica = self.replica
-        something = False
-        for data in [data for data in drain(source) if not replica.says(data)]:
-            something = replica.receive_datagram(data, now) or something
+        something = replica.receive_datagrams(drain(source), now)
         for text in (*replica.other_versions.take_untold(), *replica.others_settings.take_untold()):
             _log.error("shard %d replica %d: %s", self.config.shard_id, self.config.replica_id, text)
         return something
@@ -323,7 +324,7 @@ class ReplicaNode:
                 _log.warning("shard %d: the disk took %d ms", self.config.shard_id, (now_ns() - begin) // 1_000_000)
             self._synced = number
             self.replica.synced(number, now_ns())
-            self.flush()
+            self._flush_soon()
 
     async def _send_when_there_is_room(self) -> None:
         while True:

@@ -53,7 +53,9 @@ _EPOCH_START = Struct(">QQI")
 _PRIMARY = Struct(">HH")
 _REQUEST = Struct(">HBBHHIQI")
 _LENGTH = Struct(">H")
-_pack_header: Final = _HEADER.pack
+_pack_head: Final = Struct(">HBBHHIQQ").pack
+"""A packet's header up to the checksum."""
+_pack_checksum: Final = Struct(">I").pack
 _unpack_header: Final = _HEADER.unpack_from
 _ZERO = bytes(4)
 _MILLISECOND = 1_000_000
@@ -107,8 +109,8 @@ def make_packet(header: PacketHeader, payload: bytes = b"") -> bytes:
 def _make_packet(
     shard_id: int, epoch: int, flags: int, count: int, first_seq: int, commit_seq: int, payload: bytes
 ) -> bytes:
-    fields = (PACKET_MAGIC, VERSION, flags, shard_id, count, epoch, first_seq, commit_seq)
-    return _pack_header(*fields, crc32c(_pack_header(*fields, 0) + payload)) + payload
+    head = _pack_head(PACKET_MAGIC, VERSION, flags, shard_id, count, epoch, first_seq, commit_seq)
+    return head + _pack_checksum(crc32c_extend(crc32c(head + _ZERO), payload)) + payload
 
 
 def parse_packet(data: bytes) -> PacketHeader:

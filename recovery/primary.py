@@ -42,7 +42,7 @@ class Primary:
         self._sequencer = self.execution.sequencer
         self._uncommitted = self.execution.uncommitted
         self._outbox: Outbox | None = None
-        self._records: list[tuple[int, bytes]] = []
+        self._entries: list[bytes] = []
 
     @property
     def state_machine(self) -> StateMachine:
@@ -169,14 +169,18 @@ class Primary:
         command = pack_command_header(tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq) + body
         entry = make_entry(self.epoch, sequencer.digest, kind, command)
         self.outbox.append(execution.apply(kind, command))
-        self._records.append((COMMAND_RECORD, entry))  # not before it is known to work, or no restart would
+        self._entries.append(entry)  # not before it is known to work, or no restart would
 
     # Output
 
     def records_to_write(self) -> list[tuple[int, bytes]]:
         """(kind, payload) for the journal, in order."""
-        records, self._records = self._records, []
-        return records
+        return [(COMMAND_RECORD, entry) for entry in self.take_entries()]
+
+    def take_entries(self) -> list[bytes]:
+        """What `records_to_write` is about, for who keeps a log of them."""
+        entries, self._entries = self._entries, []
+        return entries
 
     def committed(self, tx: int) -> None:
         """The records up to the transaction `tx` are as safe as they have to be."""

@@ -119,6 +119,18 @@ class Replica(Follower):
 
     # Datagrams
 
+    def receive_datagrams(self, datagrams: list[bytes], now: int) -> bool:
+        """All that has come at once, as `receive_datagram`; our own words, and acknowledgements that are overtaken by
+        the same replica's, are left out."""
+        if self.primary is not None:
+            datagrams = [data for data in datagrams if not self.says(data)]
+        if len(datagrams) > 1:
+            datagrams = self._ack_reader.latest(datagrams)
+        something = False
+        for data in datagrams:
+            something = self.receive_datagram(data, now) or something
+        return something
+
     def says(self, data: bytes) -> bool:
         """Whether this is of our own stream, come back to us: it may be left out."""
         return self.primary is not None and packet.place(data) == (self.shard_id, self.epoch)
@@ -140,6 +152,9 @@ class Replica(Follower):
         return True
 
     def _receive_control(self, data: bytes, now: int) -> bool:
+        if self._ack_reader.is_like(data):
+            sender, epoch, tx = self._ack_reader.read(data)
+            return sender in self.peers and self._step_ack(sender, epoch, tx, now)
         message = parse_control(self.shard_id, data)
         sender = message.sender
         if sender not in self.peers:
@@ -147,7 +162,7 @@ class Replica(Follower):
         leads = isinstance(message, Wait) and message.epoch >= self.epoch  # it has won this epoch
         if self.others_settings.agree(sender, told_settings(data), leads=leads):
             if isinstance(message, Ack):
-                return self._step_ack(message, now)
+                return self._step_ack(*message, now)
             self._step(message, now)
         elif self.role is Role.PRIMARY and (isinstance(message, Pull) or message.epoch > self.epoch):
             self._tell([sender], Wait(self.replica_id, self.epoch))  # it is not served, and told who we are
@@ -214,9 +229,8 @@ class Replica(Follower):
 
     # Leading
 
-    def _step_ack(self, ack: Ack, now: int) -> bool:
+    def _step_ack(self, sender: int, epoch: int, tx: int, now: int) -> bool:
         """Gives whether anything comes of it: a commit, or an answer to one who is late."""
-        sender, epoch, tx = ack
         if self.primary is None or epoch != self.epoch:
             return False
         self._answer_times[sender] = now

@@ -17,7 +17,7 @@ PACKAGES = ("recovery", "matching", "marketdata", "fixgw")
 # A pure module takes bytes, messages and `now`, and gives back events and bytes; see FORBIDDEN_IN_PURE.
 PURE = {
     "recovery": """
-        checksum clock command_log control election execution follower frames gaps heard history link member
+        checksum clock command_log control election execution follower frames gaps heard history intake link member
         operated outbox packet past primary query quorum reader record replayed_log replica retransmitter
         segment service service_frames settings snapshot sources stable stall state_digests store tail versions
         view_change

@@ -6,6 +6,7 @@ from recovery.command_log import make_entry
 from recovery.control import (
     MAX_CONTROL_BYTES,
     Ack,
+    AckReader,
     Batch,
     Canvass,
     GarbledControl,
@@ -23,6 +24,7 @@ from recovery.control import (
 )
 from recovery.packet import EpochStart, make_heartbeat
 from recovery.record import MAX_COMMAND_BYTES, pack_command_header
+from recovery.settings import Settings, settings_of
 
 u8, u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
 
@@ -97,3 +99,44 @@ def test_a_batch_with_an_entry_out_of_place_is_garbled():
 
 def test_a_packet_is_no_control_message():
     assert not is_control(make_heartbeat(5, 1, 1, 0, EpochStart()))
+
+
+OURS = settings_of("quorum", "memory")
+
+
+@given(sender=u16, epoch=u32, tx=u64, settings=st.sampled_from([OURS, settings_of("async", "memory"), Settings(0, 0)]))
+def test_an_acknowledgement_is_read_as_any_message_is_if_its_sender_is_configured_alike(sender, epoch, tx, settings):
+    reader = AckReader(5, OURS)
+    data = make_control(5, Ack(sender, epoch, tx), settings)
+    assert reader.is_like(data) == (settings == OURS)
+    if settings == OURS:
+        assert reader.read(data) == parse_control(5, data) == (sender, epoch, tx)
+    assert not reader.is_like(make_control(6, Ack(sender, epoch, tx), OURS))
+    assert not reader.is_like(make_control(5, Silent(sender, epoch), OURS))
+    assert not reader.is_like(make_control(5, StateDigest(sender, epoch, tx, 1), OURS))
+
+
+def test_an_acknowledgement_with_a_wrong_bit_is_garbled():
+    reader = AckReader(5, OURS)
+    data = make_control(5, Ack(2, 3, 1_000), OURS)
+    for place in range(6, len(data)):
+        wrong = bytearray(data)
+        wrong[place] ^= 1
+        if reader.is_like(bytes(wrong)):
+            with pytest.raises(GarbledControl):
+                reader.read(bytes(wrong))
+
+
+def test_of_acknowledgements_that_come_together_each_replicas_last_counts():
+    reader = AckReader(5, OURS)
+    pull = make_control(5, Pull(2, 3, 7, 1), OURS)
+    of_2, of_3, later_of_2, of_2_before = (
+        make_control(5, ack, OURS) for ack in (Ack(2, 3, 7), Ack(3, 3, 7), Ack(2, 3, 9), Ack(2, 2, 8))
+    )
+    assert reader.latest([of_2, pull, of_3, pull, of_2_before, later_of_2]) == [
+        pull,
+        of_3,
+        pull,
+        of_2_before,
+        later_of_2,
+    ]

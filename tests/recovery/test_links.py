@@ -9,7 +9,7 @@ from recovery.frames import LinkError
 from recovery.history import ReplicaDiverged, StateLost
 from recovery.journal import JournalFailed
 from recovery.link import LinkClient
-from recovery.links import Links, NotPrimary
+from recovery.links import MAX_BATCH, Links, NotPrimary
 from recovery.primary import MAX_UNCOMMITTED, Primary
 from recovery.pump import Pump
 from tests.recovery.adder import ADD, Adder
@@ -186,3 +186,46 @@ def test_time_in_which_nobody_could_come_makes_no_source_lost():
     links.release(910)
     assert links.take_lost(50, 920) is None
     assert [links.take_lost(50, 921) for _ in range(3)] == [7, 8, None]
+
+
+class CountingHost(SlowHost):
+    """A primary that is told at the end of each batch, and looks whether its link goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links = Links(self, 1, {7: b"key"})
+        self.batches: list[int] = []
+
+    def flush(self) -> None:
+        if records := self.primary.records_to_write():
+            self.batches.append(len(records))
+
+    async def watch(self) -> None:
+        """What a task between two batches sees."""
+        seen = 0
+        while True:
+            if len(self.batches) > seen:
+                seen = len(self.batches)
+                assert self.links.busy == (seen % 3 != 1)  # the login is a batch of its own, and the last ends the work
+            await trio.lowlevel.checkpoint()
+
+
+async def test_what_comes_at_once_is_some_batches_and_others_know_that_there_is_more(nursery):
+    host = CountingHost()
+    ours, theirs = trio.testing.memory_stream_pair()
+    nursery.start_soon(host.links.serve, ours)
+    client = LinkClient(1, 7, 1, b"key")
+    client.connected(b"c" * 32, now_ns())
+    with trio.fail_after(5):
+        while not client.open:
+            client.receive_data(await theirs.receive_some(), now_ns())
+            await theirs.send_all(client.data_to_send())
+        nursery.start_soon(host.watch)
+        for number in range(2 * MAX_BATCH + 3):
+            client.forward(0, 0, ADD, b"%d" % number, now_ns())
+        await theirs.send_all(client.data_to_send())
+        while host.primary.sources.last_source_seq(7) < 2 * MAX_BATCH + 3:
+            await trio.lowlevel.checkpoint()
+    assert host.batches == [1, MAX_BATCH, MAX_BATCH, 3]
+    assert not host.links.busy
+    nursery.cancel_scope.cancel()
