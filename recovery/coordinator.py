@@ -13,6 +13,7 @@ must not share the file over a network: locks and renames promise too little the
 
 import fcntl
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -25,6 +26,9 @@ POLL_SECONDS = 0.05
 LOCK_SECONDS = 1.0
 """A write takes milliseconds; a process that holds the lock for so long is paused, or the disk hangs."""
 _RETRY_SECONDS = 0.005
+_COARSE_NS = 1_000_000_000
+"""Two files of one name whose times are not that far apart may bear the same: a kernel's tick is 10 ms at most, but
+some file systems count whole seconds."""
 
 
 class CoordinatorUnavailable(Exception):
@@ -176,17 +180,32 @@ class FileCoordinator:
         raise CoordinatorUnavailable(f"{self._lock}: locked by another process, or not written, for {LOCK_SECONDS:g} s")
 
     async def wait_changed(self, version: int) -> None:
-        while not self._is_changed(version):  # noqa: ASYNC110 - a file tells nobody
+        """A file tells nobody: it is looked at, and read where it may be another than the one that was read last."""
+        known = None
+        while True:
+            look = self._look()
+            if look is None or look != known:
+                try:
+                    if self._read().version != version:
+                        return
+                except CoordinatorUnavailable:
+                    look = None
+            known = look
             await trio.sleep(POLL_SECONDS)
 
     async def register(self, replica: int, address: Address) -> None:
         """On one machine the processes can be seen."""
 
-    def _is_changed(self, version: int) -> bool:
+    def _look(self) -> tuple[int, int, int] | None:
+        """What tells the file from the one that takes its place. None: there is none, or that may look the same, for
+        the times of files are those of a coarse clock, and numbers of files are given again."""
         try:
-            return self._read().version != version
-        except CoordinatorUnavailable:
-            return False
+            found = self._path.stat()
+        except OSError:
+            return None
+        if time.time_ns() - found.st_mtime_ns < _COARSE_NS:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _read(self) -> _Kept:
         try:

@@ -1,4 +1,6 @@
 import fcntl
+import os
+from pathlib import Path
 
 import pytest
 import trio
@@ -102,6 +104,52 @@ async def test_a_change_is_seen_by_who_waits(tmp_path):
         _, version = await coordinator.read()
         nursery.start_soon(coordinator.wait_changed, version)
         await raise_epoch(coordinator, 1, 0)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """What files held, at each time that one was read."""
+    read_bytes, seen = Path.read_bytes, []
+
+    def read(path):
+        seen.append(read_bytes(path))
+        return seen[-1]
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    return seen
+
+
+async def test_a_file_that_nobody_changes_is_read_once_however_long_it_is_looked_at(tmp_path, reads, autojump_clock):
+    path = tmp_path / "epoch.json"
+    coordinator = FileCoordinator(path)
+    coordinator._write(Record(epoch=1, owner=1), 0)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    reads.clear()
+    with trio.move_on_after(60):
+        await coordinator.wait_changed(1)
+    assert len(reads) == 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(coordinator.wait_changed, 1)
+        await trio.sleep(60)
+        coordinator._write(Record(epoch=2, owner=1), 1)
+    assert len(reads) == 4, "twice more by who waits, once by who wrote"
+
+
+@pytest.mark.parametrize("like", ["new", "to come"])
+async def test_a_file_is_read_again_as_long_as_the_next_could_look_like_it(tmp_path, autojump_clock, like):
+    """Another content in the same file, as long and of the same time: two more writes within a tick of the kernel's
+    clock may look like that. It is one of the future when the wall clock was set back."""
+    path = tmp_path / "epoch.json"
+    coordinator = FileCoordinator(path)
+    coordinator._write(Record(epoch=1, owner=1), 0)
+    times = (path.stat().st_mtime_ns + (3600 * 10**9 if like == "to come" else 0),) * 2
+    os.utime(path, ns=times)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(coordinator.wait_changed, 1)
+            await trio.testing.wait_all_tasks_blocked()
+            path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2'))
+            os.utime(path, ns=times)
 
 
 async def test_who_waits_for_a_change_waits_through_an_outage(tmp_path):
