@@ -12,20 +12,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from fixgw.config import Config
 from fixgw.ledger_file import LedgerFailed, read_back, read_ledger
-from fixgw.query_tables import Names, Row, fill_row, order_row, price, printable, table
+from fixgw.query_tables import Names, Row, conditions_row, fill_row, named, order_row, price, printable, table
 from fixgw.reports import format_average
 from fixgw.timestamps import format_timestamp
 from matching import ledger
-from matching.codes import CancelReason, OrdStatus, RejectReason, RestatementReason, Side
+from matching.codes import CancelReason, OrdStatus, OrdType, RejectReason, RestatementReason, Side, TimeInForce
 from matching.commands import Conditions
 from matching.events import OrderTerms
 from matching.queries import Fill, OrderStatus
 
-_REASONS: Final = {
+_REASONS: Final[dict[str, type[IntEnum]]] = {
     ledger.CANCELED: CancelReason,
     ledger.RESTATED: RestatementReason,
     ledger.REJECTED: RejectReason,
@@ -73,9 +74,8 @@ class Question(NamedTuple):
         return " AND ".join(f"{name} = ?" for name in given), list(given.values())
 
 
-def _terms(row: sqlite3.Row) -> OrderTerms:
-    """The order's, as they were when the row was written."""
-    conditions = Conditions(
+def _conditions(row: sqlite3.Row) -> Conditions:
+    return Conditions(
         row["stop_price"],
         row["display_qty"],
         row["min_qty"],
@@ -84,6 +84,11 @@ def _terms(row: sqlite3.Row) -> OrderTerms:
         row["peg_offset"],
         read_back(row["expire_at"]),
     )
+
+
+def _terms(row: sqlite3.Row) -> OrderTerms:
+    """The order's, as they were when the row was written."""
+    conditions = _conditions(row)
     canceled_by_request = row["event"] == ledger.CANCELED and row["orig_cl_ord_id"]
     cl_ord_id = row["orig_cl_ord_id"] if canceled_by_request else row["cl_ord_id"]
     return OrderTerms(
@@ -161,7 +166,9 @@ class Book:
                 "session": self._sessions.get(row["session_id"], str(row["session_id"])),
                 "symbol": self._symbols.get(row["instrument_id"], str(row["instrument_id"] or "")),
                 "side": _SIDES.get(row["side"], ""),
+                "type": named(OrdType, row["ord_type"]) if of_order else "",
                 "price": price(row["price"]) if row["price"] else "",
+                "time_in_force": named(TimeInForce, row["time_in_force"]) if of_order else "",
                 "order_qty": row["order_qty"] if of_order else "",
                 "match_number": read_back(row["match_number"]) if trade else "",
                 "last_qty": row["last_qty"] if trade else "",
@@ -171,6 +178,7 @@ class Book:
                 "avg_px": format_average(read_back(row["cum_notional"]), row["cum_qty"]).decode() if of_order else "",
                 "status": OrdStatus(row["ord_status"]).name if row["ord_status"] else "",
                 "reason": _reason(row["event"], row["reason"]),
+                **conditions_row(_conditions(row)),
             }
             found.append(shown)
         return found
@@ -183,12 +191,7 @@ class Book:
 
 def _reason(event: str, reason: int) -> str:
     codes = _REASONS.get(event)
-    if codes is None:
-        return ""
-    try:
-        return codes(reason).name
-    except ValueError:
-        return str(reason)
+    return named(codes, reason) if codes is not None else ""
 
 
 def parse_day(text: str) -> int:

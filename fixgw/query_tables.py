@@ -6,6 +6,7 @@ terminal.
 """
 
 from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from typing import Final
 
 from fixgw.config import Config
@@ -64,8 +65,8 @@ def conditions_row(conditions: Conditions) -> Row:
         "stop_price": price(conditions.stop_price) if conditions.stop_price else "",
         "display_qty": conditions.display_qty,
         "min_qty": conditions.min_qty,
-        "exec_inst": ExecInst(conditions.exec_inst).name if conditions.exec_inst else "",
-        "peg": Peg(conditions.peg).name if conditions.peg else "",
+        "exec_inst": named(ExecInst, conditions.exec_inst) if conditions.exec_inst else "",
+        "peg": named(Peg, conditions.peg) if conditions.peg else "",
         "peg_offset": format_offset(conditions.peg_offset).decode() if conditions.peg_offset else "",
         "expires_at": format_timestamp(conditions.expire_at).decode() if conditions.expire_at else "",
     }
@@ -128,6 +129,14 @@ def position_row(replica_id: int, position: Position | str) -> Row:
         "safe_tx": position.safe_tx,
         "commit_tx": position.commit_tx,
     }
+
+
+def named(codes: type[IntEnum], code: int) -> str:
+    """What a code is called; one that nobody has, of a request that was refused for it, stays a number."""
+    try:
+        return codes(code).name
+    except ValueError:
+        return str(code)
 
 
 def price(price: int) -> str:

@@ -172,6 +172,21 @@ def test_history_is_everything_that_was_told(show: Show) -> None:
     assert (history[4]["cum_qty"], history[4]["symbol"], history[4]["status"]) == ("", "", "CANCELED")
 
 
+def test_history_shows_what_an_order_asked_for(show: Show, file: LedgerFile) -> None:
+    """Also of one that was refused for a code that nobody has."""
+    conditions = Conditions(99_0000, 5, peg=ord("?"))
+    odd = terms(0, 1, Side.SELL, 10, ord_type=OrdType.STOP_LIMIT, time_in_force=77, conditions=conditions)
+    rejected = events.OrderRejected(odd, 10, RejectReason.UNSUPPORTED_TIME_IN_FORCE)
+    write(file, [(NEXT_DAY, rejected)], len(STREAM) + 1)
+    asked = ("type", "price", "time_in_force", "stop_price", "display_qty", "peg")
+    rows = {row["cl_ord_id"]: tuple(row.get(each, "-") for each in asked) for row in show("history", "FIRM1")}
+    assert rows["C11"] == ("LIMIT", "100.25", "GOOD_TILL_CANCEL", "-", "-", "-")
+    assert rows["X1"] == rows["C11"], "a cancel shows the order that it took away"
+    assert rows["C14"] == ("STOP", "", "GOOD_TILL_CANCEL", "101.00", "-", "-")
+    assert rows["C0"] == ("STOP_LIMIT", "100.25", "77", "99.00", 5, "63")
+    assert rows["X2"] == rows["M1"] == ("", "", "", "-", "-", "-")
+
+
 def test_a_day_and_a_symbol(show: Show) -> None:
     assert [row["event"] for row in show("history", "FIRM1", "--day", "2025-11-22")] == [
         "RESTATED",
