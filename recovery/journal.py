@@ -20,12 +20,14 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import trio
 
 from recovery import segment
+from recovery.disk_thread import DiskThread
 from recovery.journal_reader import (
     INDEX_RECORDS,
     JournalCorrupted,
@@ -94,6 +96,7 @@ class Journal:
         self._written_number = 0
         self._failed: JournalFailed | None = None
         self._sync_lock = trio.Lock()
+        self._disk = DiskThread()
         self._dirty: list[int] = []  # file descriptors of full segments, to be synced and closed
         self._prepared: int | None = None  # file descriptor of the next segment, filled with zeros
         self._preparing = False
@@ -245,7 +248,7 @@ class Journal:
             self._check()
             number, dirty = self._written_number, [*self._dirty, self._fd]
             try:
-                await trio.to_thread.run_sync(self._fdatasync, dirty)
+                await self._disk.run(partial(self._fdatasync, dirty))
             except OSError as error:
                 raise self._fail("fdatasync", error) from error
             for fd in dirty[:-1]:
@@ -392,6 +395,7 @@ class Journal:
                 if fd >= 0:
                     os.close(fd)
             self._fd, self._prepared, self._dirty = -1, None, []
+            self._disk.close()
 
 
 def _unlink_in_order(directory: Path, paths: list[Path]) -> None:
