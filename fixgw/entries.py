@@ -15,6 +15,7 @@ A record's payload is a row of entries, big-endian:
 | `Outbound` | 4 | session_id u32, run u32, msg_seq_num u32, length u32, the raw FIX message |
 | `StreamPosition` | 7 | shard_id u16, next_seq u64, digest, epoch u32, seen_source_seq, handled_seq, match_number u64 |
 | `StreamFork` | 8 | shard_id u16, fork_seq u64, match_number u64: what was sent of later events and trades is void |
+| `PhaseHeard` | 9 | shard_id u16, instrument_id u32, phase u8: 255 is one of several |
 
 Types 5 and 6 are the last two as they were before they had a match number, which is 0 then.
 """
@@ -32,6 +33,7 @@ OLD_STREAM_POSITION: Final = 5
 OLD_STREAM_FORK: Final = 6
 STREAM_POSITION: Final = 7
 STREAM_FORK: Final = 8
+PHASE_HEARD: Final = 9
 
 _INCARNATION: Final = Struct(">BI")
 _SESSION_NUMBERS: Final = Struct(">BIIII")
@@ -41,6 +43,9 @@ _OLD_STREAM_POSITION: Final = Struct(">BHQIIQQ")
 _OLD_STREAM_FORK: Final = Struct(">BHQ")
 _STREAM_POSITION: Final = Struct(">BHQIIQQQ")
 _STREAM_FORK: Final = Struct(">BHQQ")
+_PHASE_HEARD: Final = Struct(">BHIB")
+
+_NOT_KNOWN: Final = 255
 
 
 class EntryError(ValueError):
@@ -120,7 +125,19 @@ class StreamFork(NamedTuple):
         return _STREAM_FORK.pack(STREAM_FORK, *self)
 
 
-Entry = Incarnation | SessionNumbers | Forwarded | Outbound | StreamPosition | StreamFork
+class PhaseHeard(NamedTuple):
+    """The shard's stream said in which phase an instrument is, or (None) that it is in one of several."""
+
+    shard_id: int
+    instrument_id: int
+    phase: int | None
+
+    def encode(self) -> bytes:
+        phase = self.phase if self.phase is not None else _NOT_KNOWN
+        return _PHASE_HEARD.pack(PHASE_HEARD, self.shard_id, self.instrument_id, phase)
+
+
+Entry = Incarnation | SessionNumbers | Forwarded | Outbound | StreamPosition | StreamFork | PhaseHeard
 
 
 # The entries that every order makes, without the object.
@@ -181,6 +198,10 @@ def _decode_one(payload: bytes, offset: int) -> tuple[Entry, int]:
         return Outbound(session_id, run, msg_seq_num, body), end
     if kind == STREAM_FORK:
         return StreamFork(*_STREAM_FORK.unpack_from(payload, offset)[1:]), offset + _STREAM_FORK.size
+    if kind == PHASE_HEARD:
+        _, shard_id, instrument_id, phase = _PHASE_HEARD.unpack_from(payload, offset)
+        heard = PhaseHeard(shard_id, instrument_id, phase if phase != _NOT_KNOWN else None)
+        return heard, offset + _PHASE_HEARD.size
     if kind == OLD_STREAM_POSITION:
         old = _OLD_STREAM_POSITION
         return StreamPosition(*old.unpack_from(payload, offset)[1:]), offset + old.size

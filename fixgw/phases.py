@@ -1,8 +1,9 @@
 """Why an order is not taken in its instrument's phase, in words. Pure.
 
-A refusal says that the phase was the reason, and not which phase it was. This gateway knows which since it has heard of
-a change in the shard's stream: after a restart not before the next one, and when a day begins only if it is closed.
-What comes next stands in the instrument's calendar; an operator may do otherwise, so the text says whose word it is.
+A refusal says that the phase was the reason, and not which phase it was. This gateway knows which from what it has
+heard in the shard's stream, and writes that down (`news`), for after a restart it reads only what came since. What a
+day begins with is known where the public sees no more than one phase by it. What comes next stands in the instrument's
+calendar; an operator may do otherwise, so the text says whose word it is.
 """
 
 from collections.abc import Callable
@@ -25,8 +26,28 @@ class Phases:
 
     def __init__(self, next_opening: NextOpening) -> None:
         self._next_opening = next_opening
-        #: By instrument: what the stream said last; not there where it has said nothing yet.
+        #: By instrument: what the stream said last; not there where that is not known.
         self.heard: dict[int, int] = {}
+        #: What of it is to be written down; None: that it is not known.
+        self.news: dict[int, int | None] = {}
+
+    def hear(self, instrument_id: int, phase: int | None) -> None:
+        """The stream says that the instrument is in this phase from now on, or (None) in one of several."""
+        if self.heard.get(instrument_id) != phase:
+            self.restore(instrument_id, phase)
+            self.news[instrument_id] = phase
+
+    def restore(self, instrument_id: int, phase: int | None) -> None:
+        """As `hear`, of what is written down."""
+        if phase is not None:
+            self.heard[instrument_id] = phase
+        else:
+            self.heard.pop(instrument_id, None)
+
+    def fork(self) -> None:
+        """What was heard last may be void."""
+        self.heard.clear()
+        self.news.clear()
 
     def refusal(self, instrument_id: int, symbol: bytes, timestamp: int) -> str:
         """Why an order was not taken at this time (ns), for reason NOT_IN_THIS_PHASE."""

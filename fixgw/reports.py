@@ -209,7 +209,7 @@ class Reporter:
     def fork(self, seq: int, match_number: int) -> None:
         """The shard's stream is another one from `seq` on; `match_number` is that of the last trade before."""
         self._forks.append((seq, match_number))
-        self.phases.heard.clear()
+        self.phases.fork()
         self.trades.cut(seq)
 
     def symbol(self, instrument_id: int) -> bytes:

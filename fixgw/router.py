@@ -29,7 +29,16 @@ from fixgw.answer import Answer
 from fixgw.awake import AwakeClock, SteadyClock
 from fixgw.codec import FixMessage
 from fixgw.conditions import TradingDays
-from fixgw.entries import Entry, Forwarded, Incarnation, Outbound, SessionNumbers, StreamFork, StreamPosition
+from fixgw.entries import (
+    Entry,
+    Forwarded,
+    Incarnation,
+    Outbound,
+    PhaseHeard,
+    SessionNumbers,
+    StreamFork,
+    StreamPosition,
+)
 from fixgw.fields import Refused
 from fixgw.inquiries import NO_MORE_UPDATES, REQUEST_IDS, WITH_UPDATES, Declined, Inquiries, Inquiry
 from fixgw.phases import NextOpening, no_calendar
@@ -196,6 +205,10 @@ class Router:
             if shard is not None:
                 shard.past.cut(entry.fork_seq)
                 shard.reporter.fork(entry.fork_seq, entry.match_number)
+        elif isinstance(entry, PhaseHeard):
+            shard = self.shards.get(entry.shard_id)
+            if shard is not None:
+                shard.reporter.phases.restore(entry.instrument_id, entry.phase)
         else:
             self.incarnation = entry.incarnation + 1
 
@@ -547,6 +560,9 @@ class Router:
                 sends.append((session_id, data))
         for shard_id in sorted(moved):
             shard = self.shards[shard_id]
+            if news := shard.reporter.phases.news:
+                record += b"".join(PhaseHeard(shard_id, *each).encode() for each in news.items())
+                news.clear()
             match_number = shard.reporter.trades.before(shard.position.next_seq)
             next_seq, digest = shard.position
             record += entries.encode_stream_position(

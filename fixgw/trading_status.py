@@ -183,7 +183,7 @@ class Watches:
         return reports
 
     def _phase_changed(self, event: PhaseChanged, _seq: int, timestamp: int) -> list[Report]:
-        self._phases.heard[event.instrument_id] = event.phase
+        self._phases.hear(event.instrument_id, event.phase)
         if event.instrument_id in self._watched:
             self._changes.append(Status(event.instrument_id, event.phase, timestamp))
         return []
@@ -195,12 +195,11 @@ class Watches:
         return []
 
     def _listed(self, event: InstrumentListed, _seq: int, timestamp: int) -> list[Report]:
-        if event.state == TradingState.HALTED:
-            self._phases.heard[event.instrument_id] = Phase.CLOSED  # or halted, which has a reason of its own
-        else:
-            self._phases.heard.pop(event.instrument_id, None)
+        phase = PHASES_OF[event.state][0]
+        # Closed may also be halted, but then a refusal has a reason of its own.
+        known = len(PHASES_OF[event.state]) == 1 or phase == Phase.CLOSED
+        self._phases.hear(event.instrument_id, phase if known else None)
         if event.instrument_id in self._watched:
-            phase = PHASES_OF[event.state][0]
             self._changes.append(Status(event.instrument_id, phase, timestamp, public_only=True))
         return []
 

@@ -234,6 +234,7 @@ def _refused_by_the_market(version: str) -> set[Refusal]:
     for reason in MARKET_REASONS:
         events.append(OrderRejected(terms, 1, reason))
         events.append(CancelRejected(amber, amber, 1, 0, b"a2", b"a1", 2, reason, OrdStatus.REJECTED))
+    router.shards[1].reporter.phases.hear(1, None)  # as when a day begins with an auction
     router.shards[1].reporter.asked_by = amber + 1
     events.append(OrderCanceled(terms, b"b1", 0, 10, CancelReason.REQUESTED, 1, 0, 0))
     for seq, event in enumerate(events):

@@ -11,6 +11,7 @@ from fixgw.entries import (
     Forwarded,
     Incarnation,
     Outbound,
+    PhaseHeard,
     SessionNumbers,
     StreamFork,
     StreamPosition,
@@ -24,6 +25,7 @@ ENTRIES = st.one_of(
     st.builds(Outbound, U32, U32, U32, st.binary(max_size=300)),
     st.builds(StreamPosition, U16, U64, U32, U32, U64, U64, U64),
     st.builds(StreamFork, U16, U64, U64),
+    st.builds(PhaseHeard, U16, U32, st.none() | st.integers(0, 254)),
 )
 
 
