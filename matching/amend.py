@@ -162,9 +162,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
     quantity: int = order_qty
     more_qty = quantity - old_qty
     if (  # it is not certain that nothing is wrong
-        instrument.phase != CONTINUOUS
-        or instrument.protected
-        or instrument.ticks
+        not instrument.calm
         or ord_type != LIMIT
         or ord_type != old_ord_type
         or time_in_force != old_time_in_force
@@ -261,6 +259,7 @@ def _requeue(
     if whole and not (instrument.phase == CONTINUOUS and would_trade(instrument, side, price)):
         rank = price if side.sign > 0 else -price
         order_id, cl_ord_id = terms.order_id, terms.cl_ord_id
+        session.cl_ord_ids[cl_ord_id] = order_id
         order_ref = rest(
             state, session, side, rank, price, terms, order_id, cl_ord_id, leaves_qty, cum_qty, cum_notional
         )

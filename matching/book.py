@@ -67,37 +67,35 @@ class BookSide:
         self.pages = SortedList()
         self.levels: dict[int, PriceLevel] = {}
 
-    def open(self, key: Boxed, price: Boxed) -> PriceLevel:
-        """A new level, which is to get its first order now. `key`: its rank."""
+    def open(self, key: Boxed, price: Boxed, order: Order) -> None:
+        """A new level for an order. `key`: its rank."""
         rank: int = key
-        level = PriceLevel()
+        order.level = level = PriceLevel()
         level.side = self
         level.price = price
         level.rank = rank
         level.key = key
-        level.quantity = 0
-        level.hidden = 0
-        level.first = None
-        level.last = None
+        level.quantity = order.displayed_qty
+        level.hidden = order.hidden_qty
+        level.first = level.last = order
         self.levels[key] = level
         best = self.best
         if best is None:
             self.best = level
-            return level
+            return
         near = self.near
         if rank > best.rank:
             self.best = level
             near.append(best.key)
         elif self.far and rank < near[0]:
             self._put_far(key)
-            return level
+            return
         else:
             _insort(near, key)
         if len(near) > MAX_NEAR:
             for each in near[:MOVED]:
                 self._put_far(each)
             del near[:MOVED]
-        return level
 
     def _put_far(self, rank: Boxed) -> None:
         number = rank >> PAGE_BITS
@@ -119,20 +117,30 @@ class BookSide:
 
     def close(self, level: PriceLevel) -> None:
         """Drop a level that has lost its last order."""
+        if level is self.best:
+            self.close_best(level)
+            return
         key = level.key
         near = self.near
         del self.levels[key]
-        if not near:
-            self.best = None
-            return
-        if level is self.best:
-            self.best = self.levels[near.pop()]
-        elif key < near[0]:
+        if key < near[0]:
             self._drop_far(key)
-        else:
-            del near[_bisect_left(near, key)]
+            return
+        del near[_bisect_left(near, key)]
         if not near and self.far:
             self.near = self.far.pop(self.pages.pop())
+
+    def close_best(self, level: PriceLevel) -> PriceLevel | None:
+        """Drop the best level, which has lost its last order. Gives the one that is best now."""
+        levels, near = self.levels, self.near
+        del levels[level.key]
+        if not near:
+            self.best = None
+            return None
+        self.best = best = levels[near.pop()]
+        if not near and self.far:
+            self.near = self.far.pop(self.pages.pop())
+        return best
 
     def can_fill(self, quantity: int, rank: int) -> bool:
         """Whether this much rests where an order of this rank agrees, on as many levels as it may look at."""
@@ -225,22 +233,20 @@ class OrderBook:
 
 def join(order: Order, side: BookSide, rank: Boxed, price: Boxed) -> None:
     """Let an order stand last in the queue of a rank."""
+    side.hidden += order.hidden_qty
+    order.behind = None
     level = side.levels.get(rank)
     if level is None:
-        level = side.open(rank, price)
+        order.ahead = None
+        side.open(rank, price, order)
+        return
     last = level.last
-    if last is None:
-        level.first = order
-    else:
-        last.behind = order
+    assert last is not None, "a level has orders"
     order.ahead = last
-    order.behind = None
     order.level = level
-    level.last = order
+    level.last = last.behind = order
     level.quantity += order.displayed_qty
-    if order.hidden_qty:
-        level.hidden += order.hidden_qty
-        side.hidden += order.hidden_qty
+    level.hidden += order.hidden_qty
 
 
 def take(order: Order, quantity: int) -> None:

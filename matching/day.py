@@ -129,7 +129,7 @@ def _begin_day(state: State, instrument: Instrument, timestamp: int) -> None:
     """Be in the first phase of the day."""
     phase = advance.first_phase(state, instrument, timestamp)
     if instrument.phase != HALTED:
-        instrument.phase = OPENING_AUCTION if phase == CONTINUOUS and must_uncross(instrument) else phase
+        instrument.be_in(OPENING_AUCTION if phase == CONTINUOUS and must_uncross(instrument) else phase)
     if phases.AUCTIONS[instrument.phase]:
         phases.expect_indication(state, instrument, timestamp)
 
@@ -165,7 +165,7 @@ def _expire(state: State, work: Expiry, events: list[Event]) -> None:
 
 def _end_phase(instrument: Instrument) -> None:
     if instrument.phase != HALTED:
-        instrument.phase = CLOSED
+        instrument.be_in(CLOSED)
     instrument.ends_at = 0
     instrument.extension = 0
     instrument.collar = None

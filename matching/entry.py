@@ -52,6 +52,9 @@ _fields: Final[
 #: They need a price.
 _LIMITED: Final = (LIMIT, STOP_LIMIT)
 
+#: A number up to it is compared by the interpreter itself. Higher prices and quantities are seldom.
+MANY: Final = (1 << 30) - 1
+
 
 def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a new order."""
@@ -61,37 +64,33 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
     ) = _fields(command)  # fmt: skip
     price: int = limit
     quantity: int = order_qty
-    session = state.sessions.get(session_id)
-    if session is None or session.participant_id != participant_id:
-        session = state.session(session_id, participant_id)
-    participant = session.participant
-    participant.seq = seq = participant.seq + 1
-    instrument = state.instruments.by_id.get(instrument_id)
-    # What is not certain to be plain and right goes another way. That a day is open is seen by the phase.
+    order_id: Boxed = state.last_order_id + 1
+    # What is not certain to be plain and right goes another way.
+    try:
+        session, instrument = state.sessions[session_id], state.instruments.by_id[instrument_id]
+    except KeyError:
+        return _enter_with_care(state, command, timestamp, session_id)
     if (
-        instrument is None
-        or instrument.phase != CONTINUOUS
+        session.participant_id != participant_id
+        or not instrument.calm
         or ord_type != LIMIT
         or (time_in_force != DAY and time_in_force != IOC)
         or conditions is not None
-        or cl_ord_id in session.cl_ord_ids
         or (side != BUY and side != SELL)
         or price <= 0
-        or price > MAX_PRICE
+        or price > MANY
         or price % instrument.tick_size
         or quantity <= 0
-        or quantity > MAX_QUANTITY
+        or quantity > MANY
         or quantity % instrument.lot_size
-        or instrument.ticks
-        or instrument.protected
-        or instrument.pegs.bids.best is not None
-        or instrument.pegs.asks.best is not None
         or session.blocked
         or (expires_at and expires_at < timestamp)
+        or session.cl_ord_ids.setdefault(cl_ord_id, order_id) is not order_id  # which uses it, if it is new
     ):
-        return _enter_with_care(state, command, timestamp, session_id, session, seq)
-    order_id: Boxed
-    state.last_order_id = order_id = state.last_order_id + 1
+        return _enter_with_care(state, command, timestamp, session_id)
+    participant = session.participant
+    participant.seq = seq = participant.seq + 1
+    state.last_order_id = order_id
     terms = order_terms(
         order_id, participant_id, session_id, instrument_id, side, ord_type, time_in_force, limit, order_qty, cl_ord_id,
         account,
@@ -112,16 +111,18 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         return [order_accepted(terms, seq), settle(state, session, own, terms, quantity, 0, 0)]
     events: list[Event] = [order_accepted(terms, seq)]
     if own.opposite.hidden or instrument.banded or participant.avoided_group:
+        del session.cl_ord_ids[cl_ord_id]  # it stands there again when the order rests or is gone
         come_in(state, events, instrument, Sweep(session, terms, price, quantity, 0, 0), 0, timestamp)
     else:
-        trade(state, events, instrument, session, own, -rank, terms, quantity, cl_ord_id, timestamp)
+        trade(state, events, instrument, session, own, -rank, terms, quantity, timestamp)
     return events
 
 
-def _enter_with_care(
-    state: State, command: NewOrder, timestamp: int, session_id: int, session: Session, seq: int
-) -> list[Event]:
+def _enter_with_care(state: State, command: NewOrder, timestamp: int, session_id: int) -> list[Event]:
     """The events of a new order with which something may be wrong, or that may ask for anything."""
+    session = state.session(session_id, command.participant_id)
+    participant = session.participant
+    participant.seq = seq = participant.seq + 1
     instrument = state.instruments.by_id.get(command.instrument_id)
     reason = _fault(state, session, instrument, command, timestamp)
     if reason:
@@ -131,8 +132,8 @@ def _enter_with_care(
     terms = _terms(command, session_id, state.last_order_id)
     state.accepted.append(terms)
     events: list[Event] = [OrderAccepted(terms, seq)]
-    pegs = instrument.pegs
-    if instrument.phase != CONTINUOUS or not _is_plain(terms) or not pegs.is_empty():
+    instrument.look()
+    if instrument.phase != CONTINUOUS or not _is_plain(terms) or not instrument.pegs.is_empty():
         min_qty = 0 if terms.conditions is None else terms.conditions.min_qty
         sweep = Sweep(session, terms, terms.price, terms.order_qty, 0, 0)
         admit(state, events, instrument, sweep, min_qty, timestamp)
@@ -141,15 +142,16 @@ def _enter_with_care(
     opposite = own.opposite
     best = opposite.best
     rank = own.sign * terms.price if terms.ord_type == LIMIT else MARKET_RANK
-    if best is None or best.rank + rank < 0:
-        events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
-    elif opposite.hidden or instrument.banded or session.participant.avoided_group:
+    meets = best is not None and best.rank + rank >= 0
+    if meets and (opposite.hidden or instrument.banded or participant.avoided_group):
         sweep = Sweep(session, terms, terms.price, terms.order_qty, 0, 0)
         come_in(state, events, instrument, sweep, 0, timestamp)
-    elif terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank):
+        return events
+    session.cl_ord_ids[terms.cl_ord_id] = terms.order_id
+    if not meets or (terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank)):
         events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
     else:
-        trade(state, events, instrument, session, own, -rank, terms, terms.order_qty, terms.cl_ord_id, timestamp)
+        trade(state, events, instrument, session, own, -rank, terms, terms.order_qty, timestamp)
     return events
 
 

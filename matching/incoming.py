@@ -238,6 +238,7 @@ def stand_pegged(state: State, instrument: Instrument, sweep: Sweep) -> None:
     """Let a pegged order wait for somebody to trade with."""
     pegs = instrument.pegs
     hide(state, sweep, pegs.bids if sweep.terms.side == BUY else pegs.asks, 0)
+    instrument.calm = False
 
 
 # --- what is at hand --------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ class Instrument:
     __slots__ = (
         "banded",
         "book",
+        "calm",
         "collar",
         "definition",
         "elected",
@@ -105,6 +106,9 @@ class Instrument:
         #: Whether there is a price band, and whether there is a limit to what an order may ask for.
         self.banded: bool = False
         self.protected: bool = False
+        #: Whether it is known that nothing but tick and lot can keep a limit order from trading or resting: continuous
+        #: trading, one tick size, no limit to what is asked for, no pegged order. Whoever changes any of it says False.
+        self.calm: bool = False
         #: The tick-size table: (from_price, tick_size), ascending. Mostly there is none.
         self.ticks: tuple[tuple[int, int], ...] = ()
         self.define(definition)
@@ -121,6 +125,22 @@ class Instrument:
         self.rules = rules
         self.banded = rules.static_band != 0 or rules.dynamic_band != 0
         self.protected = rules.fat_finger != 0 or rules.max_quantity != 0 or rules.max_value != 0
+        self.calm = False
+
+    def take_ticks(self, ticks: tuple[tuple[int, int], ...]) -> None:
+        """Let prices be multiples of what this table says."""
+        self.ticks = ticks
+        self.calm = False
+
+    def be_in(self, phase: int) -> None:
+        """Be in a phase from now on."""
+        self.phase = phase
+        self.calm = False
+
+    def look(self) -> None:
+        """See whether it is calm."""
+        pegs = self.pegs
+        self.calm = self.phase == CONTINUOUS and not self.protected and not self.ticks and pegs.is_empty()
 
     @property
     def state(self) -> int:

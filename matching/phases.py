@@ -175,7 +175,7 @@ def move(state: State, instrument: Instrument, phase: int, reason: bytes, events
     if phase == instrument.phase:
         return
     if not state.day:
-        instrument.phase = HALTED if phase == HALTED else CLOSED  # by night it is nothing else
+        instrument.be_in(HALTED if phase == HALTED else CLOSED)  # by night it is nothing else
     elif needs_uncross(instrument, phase):
         cross_type = CROSS_TYPES[instrument.phase]
         state.work.insert(0, Uncross(instrument.definition.instrument_id, cross_type, phase, reason))
@@ -200,7 +200,7 @@ def enter(
 ) -> None:
     """Be in a phase. `duration`: after which the auction that it is ends by itself; 0: it does not."""
     seen = instrument.state
-    instrument.phase = phase
+    instrument.be_in(phase)
     instrument.ends_at = 0
     instrument.extension = 0
     instrument.collar = None

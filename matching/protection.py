@@ -54,7 +54,7 @@ def define_tick(state: State, command: DefineTick) -> int:
         return RefusalReason.BAD_TICK
     if ticks != instrument.ticks and not instrument.is_empty():
         return RefusalReason.INSTRUMENT_IN_USE
-    instrument.ticks = ticks
+    instrument.take_ticks(ticks)
     return 0
 
 

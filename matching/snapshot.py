@@ -435,7 +435,7 @@ def _restore_instrument(state: State, written: _Instrument, terms: Iterator[Orde
     instrument = state.instruments.by_id[written.definition.instrument_id]
     if written.rules is not None:
         instrument.take_rules(written.rules)
-    instrument.ticks = tuple(written.ticks)
+    instrument.take_ticks(tuple(written.ticks))
     instrument.collar = written.collar
     for name, figure in zip(_FIGURES, written.figures, strict=True):
         setattr(instrument, name, figure)

@@ -40,16 +40,15 @@ MARKET_REMAINDER: Final = int(CancelReason.MARKET_REMAINDER)
 
 def trade(
     state: State, events: list[Event], instrument: Instrument, session: Session, side: BookSide, lowest: int,
-    terms: OrderTerms, leaves_qty: int, cl_ord_id: bytes, timestamp: Boxed,
+    terms: OrderTerms, leaves_qty: int, timestamp: Boxed,
 ) -> None:  # fmt: skip
-    """Let the order that was accepted last trade, then rest or be canceled. `lowest`: the lowest rank of the other side
-    with which it agrees."""
-    opposite = side.opposite
-    level = opposite.best
+    """Let the order that was accepted last trade, then rest or be canceled. `lowest`: the last rank it agrees with."""
+    opposite, level = side.opposite, side.opposite.best
     assert level is not None, "there is somebody to trade with"
     first_price, resting, participant, accepted = level.price, level.first, session.participant, state.accepted
-    cum_qty, cum_notional, first_id, trades = 0, 0, state.last_order_id + 1 - len(accepted), participant.trades
-    match_number: Boxed
+    match_number: Boxed = state.last_match_number
+    seq, trades = participant.seq, participant.trades
+    cum_qty, cum_notional, first_id = 0, 0, state.last_order_id + 1 - len(accepted)
     for _ in range(state.max_events - 1 - len(events)):  # one is left for what becomes of the rest
         assert resting is not None
         price, resting_leaves = level.price, resting.displayed_qty
@@ -60,22 +59,23 @@ def trade(
         resting_cum: Boxed = resting.cum_qty + quantity
         resting_notional: Boxed = resting.cum_notional + notional
         leaves_qty, cum_qty, cum_notional = leaves_qty - quantity, cum_qty + quantity, cum_notional + notional
-        state.last_match_number = match_number = state.last_match_number + 1
+        match_number += 1
         resting_terms, resting_session = resting.terms, resting.session
         resting_participant = resting_session.participant
-        resting_participant.seq = resting_seq = resting_participant.seq + 1
-        participant.seq = seq = participant.seq + 1
         traded = trade_of(match_number, timestamp, price, traded_qty, resting_terms, terms)
         trades.append(traded)
-        if resting_participant is not participant:
+        if resting_participant is participant:
+            seq = resting_seq = seq + 1
+        else:
+            resting_participant.seq = resting_seq = resting_participant.seq + 1
             resting_participant.trades.append(traded)
+        seq += 1
         events.append(order_executed(
             match_number, price, traded_qty, resting_terms, resting.order_ref, resting_seq, resting_cum, resting_leaves,
             resting_notional, terms, seq, cum_qty, leaves_qty, cum_notional,
         ))  # fmt: skip
-        level.quantity -= quantity
         if resting_leaves:
-            resting.displayed_qty = resting_leaves
+            level.quantity, resting.displayed_qty = level.quantity - quantity, resting_leaves
             resting.cum_qty, resting.cum_notional = resting_cum, resting_notional
             break
         del resting_session.orders[resting.cl_ord_id]
@@ -87,24 +87,24 @@ def trade(
             state.carried[resting_id] = closed
         level.first = resting = resting.behind
         if resting is not None:
-            resting.ahead = None
+            level.quantity, resting.ahead = level.quantity - quantity, None
         else:
             level.last = None
-            opposite.close(level)
-            level = opposite.best
+            level = opposite.close_best(level)
             if level is None or level.rank < lowest:
                 break
             resting = level.first
         if not leaves_qty:
             break
-    else:
+    state.last_match_number, participant.seq = match_number, seq
+    if leaves_qty and level is not None and level.rank >= lowest:
+        del session.cl_ord_ids[terms.cl_ord_id]  # it stands there again when the order rests or is gone
         state.work.insert(0, Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional, first_price, price))
         return
     instrument.last_price = price
     if leaves_qty:
         events.append(settle(state, session, side, terms, leaves_qty, cum_qty, cum_notional))
     else:
-        session.cl_ord_ids[cl_ord_id] = state.last_order_id
         accepted[-1] = closed_order(terms, FILLED, cum_qty, cum_notional)
     if instrument.stops.bids.best is not None or instrument.stops.asks.best is not None:
         stir(state, instrument, first_price, price)
@@ -157,8 +157,8 @@ def rest(
     cum_qty: int,
     cum_notional: int,
 ) -> Boxed:
-    """Put what is left of an order on the book, last in the queue of its price. Gives its new `order_ref`. `rank`,
-    `price`, `order_id`, `cl_ord_id`: the terms', of which who comes here has them at hand."""
+    """Put what is left of an order, whose ClOrdID is in use already, on the book, last in the queue of its price. Gives
+    its new `order_ref`. `rank`, `price`, `order_id`, `cl_ord_id`: the terms', who comes here has them at hand."""
     order_ref: Boxed
     state.last_order_ref = order_ref = state.last_order_ref + 1
     order = Order()
@@ -171,20 +171,18 @@ def rest(
     order.hidden_qty = 0
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
+    order.behind = None
     session.orders[cl_ord_id] = order
-    session.cl_ord_ids[cl_ord_id] = order_id
     level = side.levels.get(rank)
     if level is None:
-        level = side.open(rank, price)
+        order.ahead = None
+        side.open(rank, price, order)
+        return order_ref
     last = level.last
-    if last is None:
-        level.first = order
-    else:
-        last.behind = order
+    assert last is not None, "a level has orders"
     order.ahead = last
-    order.behind = None
     order.level = level
-    level.last = order
+    level.last = last.behind = order
     level.quantity += leaves_qty
     return order_ref
 

@@ -12,8 +12,8 @@ from sortedcontainers import SortedList
 
 from matching.commands import Conditions
 
-#: No state: what was forgotten and is not yet freed.
-LEFT_OUT = {("State", "garbage")}
+#: No state: what was forgotten and is not yet freed; what is found out again whenever it is not known.
+LEFT_OUT = {("State", "garbage"), ("Instrument", "calm")}
 #: Nothing ever goes through these in their own order.
 UNORDERED = {
     ("State", "participants"),

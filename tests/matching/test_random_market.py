@@ -16,6 +16,7 @@ from matching.events import (
     OrderRejected,
     OrderTerms,
 )
+from matching.state import MAX_EVENTS_PER_TRANSACTION
 from matching.wire import decode_event, encode
 from tests.matching.random_market import Call, RandomMarket
 
@@ -88,6 +89,20 @@ def test_each_participants_events_are_numbered_without_a_hole(seed: int) -> None
                 assert seq == last.get(participant_id, 0) + 1, event
                 last[participant_id] = seq
     assert last, "participants were told something"
+
+
+def test_an_instrument_that_is_taken_for_calm_is() -> None:
+    times = 0
+    for seed in SEEDS:
+        engine = Engine(1)
+        for call in calls_of(seed):
+            told(engine, [call], MAX_EVENTS_PER_TRANSACTION)
+            for instrument in engine.instruments():
+                if instrument.calm:
+                    times += 1
+                    instrument.look()
+                    assert instrument.calm, call
+    assert times > 1_000
 
 
 def test_everything_happens_in_some_of_these_days() -> None:

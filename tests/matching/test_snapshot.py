@@ -230,8 +230,8 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         "Cascade": "highest instrument_id lowest",
         "ClosedOrder": "terms status cum_qty cum_notional",
         "Expiry": "ids next_order_id until",
-        "Instrument": "banded book collar definition elected ends_at extension indicates_at last_price lot_size parked "
-        "pegs phase protected reference_price rules scheduled_at scheduled_phase stops tick_size ticks",
+        "Instrument": "banded book calm collar definition elected ends_at extension indicates_at last_price lot_size "
+        "parked pegs phase protected reference_price rules scheduled_at scheduled_phase stops tick_size ticks",
         "Instruments": "_ids by_id",
         "Joining": "instrument_id next_order_id",
         "Listing": "ids started_at",
