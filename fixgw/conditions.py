@@ -45,7 +45,7 @@ def _all_shown(message: Fields) -> bool:
 def _no_discretion(message: Fields) -> bool:
     """0: related to the displayed price. At an offset of nothing that is the price it says."""
     try:
-        offset = parse_offset(message.get(tags.DiscretionOffset, b"0"))
+        offset = parse_offset(message.get(tags.DiscretionOffsetValue, b"0"))
     except ValueError:
         return False
     return message[tags.DiscretionInst] == b"0" and offset == 0

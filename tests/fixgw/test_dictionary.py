@@ -38,7 +38,7 @@ BUSINESS = BusinessRejectReason
 SESSION = SessionRejectReason
 
 #: Tags that have another name in FIX 4.2, or are not in it.
-RENAMED_42 = {22: "IDSource", 32: "LastShares", 33: "LinesOfText", 211: "PegDifference"}
+RENAMED_42 = {22: "IDSource", 32: "LastShares", 33: "LinesOfText", 211: "PegDifference", 389: "DiscretionOffset"}
 
 #: FIX 4.2 has no SEQNUM; tags that have grown another type since.
 SAME_TYPE_42 = {"SEQNUM": "INT", "NUMINGROUP": "INT", "FLOAT": "PRICEOFFSET"}
