@@ -127,8 +127,7 @@ class Session:
         return self._out.next_out_seq
 
     def keep_time_by(self, clock: SteadyClock) -> None:
-        """Measure by the owner's clock. Not while connected."""
-        assert self.state is State.DISCONNECTED
+        """Measure by the owner's clock: before the first Logon, for what was measured by another means nothing then."""
         self._clock = self._out.clock = clock
 
     # Logging on
