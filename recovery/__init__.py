@@ -26,7 +26,7 @@
 
 and the shells around them:
 
-    journal, journal_reader             the files
+    journal, journal_reader, disk_thread  the files; who waits for the disk
     journal_store, snapshot_files       a stream's messages in them; snapshots
     multicast, socket_filter, alarm     sockets; what of a stream is worth waking a replica for; timers
     coordinator                         whose an epoch is: the interface, and a locked file
