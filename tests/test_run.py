@@ -41,6 +41,7 @@ class Steps:
         (root / "pyproject.toml").write_text("[project]\n")
         monkeypatch.setattr(run, "succeeds", self.succeeds)
         monkeypatch.setattr(run.shutil, "which", {}.get)
+        monkeypatch.setattr(run, "DISTRIBUTIONS", str(root / "no-python{version}"))
         monkeypatch.setattr(run.Environment, "_add_project", lambda _environment: None)
 
     def environment(self) -> Any:
@@ -158,6 +159,32 @@ def test_starts_at_the_same_time_set_up_once(steps: Steps) -> None:
     for start in starts:
         start.join()
     assert steps.done == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("of_the_other", "usable", "taken"),
+    [(0.7, True, True), (0.95, True, False), (float("inf"), True, False), (0.7, False, False)],
+)
+def test_the_quicker_build_of_the_same_python_is_taken(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch, of_the_other: float, usable: bool, taken: bool
+) -> None:
+    other = steps.root / f"optimised{sys.version_info[0]}.{sys.version_info[1]}"
+    shutil.copy(sys.executable, other)
+    monkeypatch.setattr(steps.run, "DISTRIBUTIONS", str(steps.root / "optimised{version}"))
+    monkeypatch.setattr(steps.run, "seconds", {str(other): of_the_other, sys.executable: 1.0}.__getitem__)
+    if not usable:
+        steps.failing.add("-c")  # it has no ensurepip
+    assert steps.run.quickest_python() == (str(other) if taken else sys.executable)
+    steps.environment().ensure()
+    assert steps.done == [f"{other.name} venv" if taken else "python venv", "python install"]
+
+
+def test_how_quick_a_python_is_is_measured(run: ModuleType, tmp_path: Path) -> None:
+    assert 0 < run.seconds(sys.executable) < float("inf")
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    assert run.seconds(str(broken)) == float("inf")
 
 
 def test_without_ensurepip_a_user_is_told_the_one_command(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
