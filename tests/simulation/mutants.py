@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from recovery import view_change
-from recovery.control import Ack, Batch, Prepare, Promise
+from recovery.control import Batch, Prepare, Promise
 from recovery.execution import StateMachine
 from recovery.history import History
 from recovery.query import Ask, QuorumRead
@@ -51,8 +51,8 @@ def _cut_to_commit(self: Replica, epoch: int, now: int) -> None:
     self.history.cut(min(self.last_tx, self.commit_tx))
 
 
-def _count_every_ack(self: Replica, ack: Ack, now: int) -> bool:
-    return _step_ack(self, ack._replace(epoch=self.epoch), now)
+def _count_every_ack(self: Replica, sender: int, _: int, tx: int, now: int) -> bool:
+    return _step_ack(self, sender, self.epoch, tx, now)
 
 
 def _promise_and_go_on(self: Replica, prepare: Prepare, now: int) -> None:
