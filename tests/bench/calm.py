@@ -1,7 +1,8 @@
 """How often a healthy primary is deposed while others saturate every core: `python -m tests.bench.calm --seconds 600`.
 
 Three replicas, quorum, disk, a file as coordinator; brokers offer a few hundred orders a second; beside them one busy
-loop for each core. It is no benchmark of its own because it takes ten minutes to say one number.
+loop for each core. It is no benchmark of its own because it takes ten minutes to say one number. Where that is not 0,
+what the replicas logged is printed.
 """
 
 import argparse
@@ -51,6 +52,9 @@ async def run(seconds: float, loops: int) -> int:
                 for burner in burners:
                     burner.kill()
             await market.come_to_rest()
+            if len(epochs) > 1:
+                for name in market.venue.shards["s1"]:
+                    print(f"--- {name}\n{market.venue.log('shard', name)}")
             market.check(Path(directory) / "recordings")
     return len(epochs) - 1
 
