@@ -85,7 +85,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         or quantity % instrument.lot_size
         or session.blocked
         or (expires_at and expires_at < timestamp)
-        or session.cl_ord_ids.setdefault(cl_ord_id, order_id) is not order_id  # which uses it, if it is new
+        or session.cl_ord_ids.setdefault(cl_ord_id, order_id) != order_id  # which uses it, if it is new
     ):
         return _enter_with_care(state, command, timestamp, session_id)
     participant = session.participant

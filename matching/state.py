@@ -34,7 +34,7 @@ from sortedcontainers import SortedDict
 from matching.events import OrderTerms
 from matching.ids import first_id
 from matching.instruments import Instruments
-from matching.order import Order
+from matching.order import Boxed, Order
 from matching.outcomes import CANCELED, ClosedOrder, Entry, Trade
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Session:
         self.orders: dict[bytes, Order] = {}
         #: ClOrdID → the id of the order that it names, or was to cancel; negative: a replace gave the order another.
         #: In the order in which they were first used.
-        self.cl_ord_ids: dict[bytes, int] = {}
+        self.cl_ord_ids: dict[bytes, Boxed] = {}
 
 
 class Sweep:
@@ -372,7 +372,7 @@ class State:
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
         self.garbage: list[
-            dict[bytes, int] | SortedDict[int, Entry] | list[Entry] | list[Trade] | list[tuple[int, int]]
+            dict[bytes, Boxed] | SortedDict[int, Entry] | list[Entry] | list[Trade] | list[tuple[int, int]]
         ] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
