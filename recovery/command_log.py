@@ -49,6 +49,11 @@ MAX_ENTRY_BYTES = ENTRY_PLACE.size + COMMAND_HEADER_BYTES + MAX_COMMAND_BYTES
 
 _ENTRY_HEAD = Struct(">IIBQ")
 """Of an entry: epoch, chain, kind, tx."""
+_ENTRY = Struct(">IIBQQHIQIQ")
+unpack_entry: Final = _ENTRY.unpack_from
+"""Of an entry all but the body: epoch, chain, kind, and what a `CommandHeader` holds."""
+ENTRY_PLACE_BYTES: Final = ENTRY_PLACE.size
+ENTRY_HEADER_BYTES: Final = _ENTRY.size
 _U32 = Struct(">I")
 _U64 = Struct(">Q")
 _pack_place: Final = ENTRY_PLACE.pack

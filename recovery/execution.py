@@ -80,10 +80,28 @@ class Execution:
 
     def apply(self, kind: int, command: bytes) -> list[bytes]:
         """The messages of the next transaction. `command` is header and body."""
-        events: list[tuple[int, bytes]] = []
         tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq = unpack_command_header(command)
+        body = command[COMMAND_HEADER_BYTES:]
+        return self.apply_parts(
+            kind, command, body, tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq
+        )
+
+    def apply_parts(
+        self,
+        kind: int,
+        command: bytes,
+        body: bytes,
+        tx: int,
+        timestamp: int,
+        source_id: int,
+        incarnation: int,
+        source_seq: int,
+        session_id: int,
+        session_seq: int,
+    ) -> list[bytes]:
+        """As `apply`, for who knows what `command` is made of."""
+        events: list[tuple[int, bytes]] = []
         if kind >= FIRST_OPAQUE_KIND:
-            body = command[COMMAND_HEADER_BYTES:]
             try:
                 events = self.state_machine.apply(kind, body, timestamp, tx, source_id, session_id)
             except Exception as error:

@@ -16,7 +16,15 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from recovery.command_log import ORIGIN, CommandLog, Point, entry_epoch, read_entry
+from recovery.command_log import (
+    ENTRY_HEADER_BYTES,
+    ENTRY_PLACE_BYTES,
+    ORIGIN,
+    CommandLog,
+    Point,
+    entry_epoch,
+    unpack_entry,
+)
 from recovery.control import BATCH_ENTRY_BYTES, Batch, Pull
 from recovery.execution import Execution, StateMachine
 from recovery.heard import Heard
@@ -215,11 +223,17 @@ class History:
     def _apply_next(self) -> None:
         execution = self.execution
         sequencer = execution.sequencer
-        chain, kind, command = read_entry(self.stable.log.entry(sequencer.next_tx))
+        entry = self.stable.log.entry(sequencer.next_tx)
+        (_, chain, kind, tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq) = unpack_entry(
+            entry
+        )
         if not self._same_chain(chain):
             place = f"shard {self.shard_id} before tx {sequencer.next_tx}"
             raise ReplicaDiverged(f"{place}: {sequencer.digest:#010x}, primary {chain:#010x}")
-        execution.apply(kind, command)
+        command, body = entry[ENTRY_PLACE_BYTES:], entry[ENTRY_HEADER_BYTES:]
+        execution.apply_parts(
+            kind, command, body, tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq
+        )
 
     def _same_chain(self, chain: int) -> bool:
         return chain == self.execution.sequencer.digest

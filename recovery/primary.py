@@ -168,7 +168,10 @@ class Primary:
         tx = sequencer.next_tx
         command = pack_command_header(tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq) + body
         entry = make_entry(self.epoch, sequencer.digest, kind, command)
-        self.outbox.append(execution.apply(kind, command))
+        messages = execution.apply_parts(
+            kind, command, body, tx, timestamp, source_id, incarnation, source_seq, session_id, session_seq
+        )
+        self.outbox.append(messages)
         self._entries.append(entry)  # not before it is known to work, or no restart would
 
     # Output

@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recovery.command_log import CommandLog, Point, entry_epoch, entry_tx, make_entry, read_entry
+from recovery.command_log import (
+    ENTRY_HEADER_BYTES,
+    CommandLog,
+    Point,
+    entry_epoch,
+    entry_tx,
+    make_entry,
+    read_entry,
+    unpack_entry,
+)
 from recovery.quorum import held_by_majority, majority
 from recovery.record import CommandHeader, pack_command_header
 
@@ -19,6 +28,8 @@ def test_an_entry_says_its_place():
     entry = make_entry(4, 0xABCD, 17, pack_command_header(*header) + b"body")
     assert (entry_epoch(entry), entry_tx(entry)) == (4, 12)
     assert read_entry(entry) == (0xABCD, 17, pack_command_header(*header) + b"body")
+    assert unpack_entry(entry) == (entry_epoch(entry), 0xABCD, 17, *header)
+    assert entry[ENTRY_HEADER_BYTES:] == b"body"
 
 
 def test_a_log_is_cut_and_goes_on():
