@@ -218,7 +218,7 @@ async def test_what_comes_at_once_is_some_batches_and_others_know_that_there_is_
     client.connected(b"c" * 32, now_ns())
     with trio.fail_after(5):
         while not client.open:
-            client.receive_data(await theirs.receive_some(), now_ns())
+            client.receive_data(bytes(await theirs.receive_some()), now_ns())
             await theirs.send_all(client.data_to_send())
         nursery.start_soon(host.watch)
         for number in range(2 * MAX_BATCH + 3):
