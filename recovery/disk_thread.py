@@ -41,7 +41,10 @@ class DiskThread:
 
     def _work(self) -> None:
         while True:
-            os.eventfd_read(self._asked)
+            try:
+                os.eventfd_read(self._asked)
+            except InterruptedError:  # a signal came to this thread: Python reads no eventfd again by itself
+                continue
             if self._closing or self._call is None:
                 return
             try:

@@ -1,5 +1,6 @@
 """The thread that waits for the disk: what it is asked, in order, and what becomes of errors and of being canceled."""
 
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -73,6 +74,23 @@ async def test_who_is_canceled_waits_for_the_end_of_the_call(disk):
         assert nursery.child_tasks
         held.gate.set()
     assert held.done_by
+
+
+async def test_a_signal_does_not_end_the_thread(disk):
+    threads: list[threading.Thread] = []
+    handled: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: handled.append(number))
+    try:
+        await disk.run(lambda: threads.append(threading.current_thread()))
+        assert threads[0].ident is not None
+        signal.pthread_kill(threads[0].ident, signal.SIGUSR1)
+        threads[0].join(0.05)  # one that ends has ended by then
+        assert threads[0].is_alive()
+        await disk.run(lambda: threads.append(threading.current_thread()))
+        assert handled == [signal.SIGUSR1]
+        assert threads[0] is threads[1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_to_close_one_that_was_never_asked_is_nothing():
