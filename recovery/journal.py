@@ -18,7 +18,7 @@ The rules (the format and the rule about damage are in `recovery.segment`):
 import fcntl
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -207,18 +207,13 @@ class Journal:
         assert kind != MARK
         return self._append(kind, payload)
 
-    def extend(self, records: Iterable[tuple[int, bytes]]) -> None:
+    def extend(self, records: list[tuple[int, bytes]]) -> None:
         """As `append` of each (kind, payload)."""
         assert self._fd >= 0, "replay first"
-        number, synced = self.next_number, self.synced_number
         most = self._segment_bytes - SEGMENT_HEADER_BYTES
-        for kind, payload in records:
-            record = segment.make_record(kind, number, synced, payload)
-            assert kind != MARK
-            assert len(record) <= most
-            self._batch.append(record)
-            number += 1
-        self.next_number = number
+        made = segment.make_records(records, self.next_number, self.synced_number, most)
+        self._batch += made
+        self.next_number += len(made)
 
     def _append(self, kind: int, payload: bytes) -> int:
         number = self.next_number

@@ -78,6 +78,17 @@ def make_record(kind: int, number: int, synced: int, payload: bytes) -> bytes:
     return _HEAD.pack(len(rest), crc32c(rest)) + rest
 
 
+def make_records(records: list[tuple[int, bytes]], first: int, synced: int, most: int) -> list[bytes]:
+    """Records of these kinds and payloads, numbered from `first` on. None is a MARK, or has more bytes than `most`."""
+    made: list[bytes] = []
+    for kind, payload in records:
+        record = make_record(kind, first + len(made), synced, payload)
+        assert kind != MARK
+        assert len(record) <= most
+        made.append(record)
+    return made
+
+
 def find_record(data: bytes, offset: int) -> Found | None:
     """The record at `offset`; None when there is none that is whole and good."""
     if len(data) - offset < RECORD_OVERHEAD_BYTES:
