@@ -151,6 +151,9 @@ class Router:
         #: have proved since. Those do not follow a clock that is set (`recovery.clock`), nor do our orders' ends: by
         #: the wall clock, one that is set back would have every order refused as too late.
         self._market_lead = 0
+        #: What the wall clock has said of it at least, and the stamps at most: one that was ahead at the beginning and
+        #: is put right later proves nothing.
+        self._wall_lead = self._stamps_lead = 0
         self._numbers: dict[int, SessionNumbers] = {}
         self._record = bytearray()
         self._touched: dict[int, Seat] = {}
@@ -219,7 +222,8 @@ class Router:
         shard that knows a later one would take no command of ours any more.
         """
         self._awake.tick(now)
-        self._market_lead = now - self.clock.time
+        self._market_lead = self._wall_lead = now - self.clock.time
+        self._stamps_lead = -self.clock.time
         self.incarnation = max(self.incarnation, now // SECOND)
         self._record += Incarnation(self.incarnation).encode()
         for session_id, numbers in self._numbers.items():
@@ -483,7 +487,10 @@ class Router:
                     shard.link.seen(source_seq)
                     shard.waiting_since = awake
         shard.timestamp = timestamp
-        self._market_lead = max(self._market_lead, timestamp - self.clock.time)
+        stamps_lead = timestamp - self.clock.time
+        if stamps_lead > self._stamps_lead:
+            self._stamps_lead = stamps_lead
+            self._market_lead = max(self._market_lead, stamps_lead)
         if messages:
             shard.handled_seq = max(handled_seq, messages[-1].seq + 1)
         if position is not None:
@@ -526,6 +533,10 @@ class Router:
     def handle_deadline(self, now: int) -> None:
         """Timers of all sessions that are due: heartbeats, test requests, time-outs. And cancels that had to wait."""
         self._awake.tick(now)
+        wall_lead = now - self.clock.time
+        if wall_lead < self._wall_lead:
+            self._wall_lead = wall_lead
+            self._market_lead = max(wall_lead, self._stamps_lead)
         for shard_id in self.shards:
             self._forward_cancels(shard_id, now)
         for seat in self.seats.values():

@@ -56,3 +56,25 @@ def test_a_gateway_that_begins_with_its_clock_behind_learns_the_markets_time() -
     amber.order("a1", "buy", 1, "1")
     venue.settle()
     assert amber.take()[-1] == "8 11=a1 150=0 39=0 151=1 14=0"
+
+
+def test_a_gateway_that_begins_with_its_clock_ahead_does_not_go_by_that_when_it_is_put_right() -> None:
+    """Its orders would live an hour longer as long as it runs."""
+    venue = Venue()
+    trading(venue)
+    venue.wait(20)
+    venue.set_clock(HOUR)
+    venue.restart_gateway()
+    venue.set_clock(-HOUR)
+    venue.wait(1)
+    venue.connect("AMBER")
+    amber = venue.brokers["AMBER"]
+    venue.settle()
+    amber.take()
+    amber.order("a1", "buy", 1, "1")
+    venue.step("to_gateway", amber.session_id)
+    held, venue.up[1] = venue.up[1], deque()
+    venue.now += ORDER_LIFETIME + SECOND
+    venue.up[1].extendleft(reversed(held))
+    venue.settle()
+    assert amber.take() == ["8 11=a1 150=8 39=8 151=0 14=0 103=4 58=the request reached the market too late"]
