@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 COMMAND_GROUP = 1
 PACKET = PACKET_MAGIC.to_bytes(2, "big")
 REQUEST = REQUEST_MAGIC.to_bytes(2, "big")
+#: At most so long after a datagram has come is it read, with all others that have come by then.
+WAKE_UP = MILLI // 2
 KEYS = dict.fromkeys(range(101, 110), b"a key of the simulation")
 
 
@@ -52,6 +54,7 @@ class ReplicaHost:
         self._operated: Primary | None = None
         self._due: deque[tuple[int, bytes]] = deque()
         self._inbox: list[tuple[int, bytes]] = []
+        self._heard: list[bytes] = []
         self._base = 0
         self._lost_disk = False
         self._syncing = False
@@ -107,6 +110,7 @@ class ReplicaHost:
         if power:
             self.disk.cut_power()
         self._inbox.clear()
+        self._heard.clear()
         self._drop_links()
 
     def pause(self, duration: int) -> None:
@@ -146,11 +150,22 @@ class ReplicaHost:
                 self.cluster.witness.check_retransmitted(answer)
                 self.cluster.network.send(self.replica_id, source, answer)
             return
-        self.replica.receive_datagram(data, self.world.now)
-        self.flush()
+        self._heard.append(data)
+        if len(self._heard) == 1:
+            self.later(self.world.between(0, WAKE_UP), self._read)
+
+    def _read(self) -> None:
+        """A process that wakes up takes all that has come by then."""
+        if self._heard and not self.paused:
+            heard, self._heard = self._heard, []
+            self.replica.receive_datagrams(heard, self.world.now)
+            self.flush()
 
     def _ring(self) -> None:
         if self.paused or not self.alive:
+            return
+        self._read()
+        if not self.alive:
             return
         now = self.world.now
         self._wake_at = -1

@@ -26,7 +26,7 @@ FIRST_SEEDS = {
     "M6": (47, PLAIN),
     "M8": (0, PLAIN),
     "M10": (1, Shape()),
-    "M12": (69, PLAIN),
+    "M12": (273, PLAIN),
     "M14": (5, Shape()),
     "regeneration off": (1, PLAIN),
     "retransmitter above commit": (3, PLAIN),

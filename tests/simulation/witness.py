@@ -84,6 +84,10 @@ class Witness:
             self._commits[host.replica_id] = (host.life, known_tx)
         if replica.role is Role.PRIMARY:
             self._observe_primary(host)
+        # One that is deposed by what came right behind an acknowledgement has committed, too.
+        execution = replica.execution
+        if (replica.role is Role.PRIMARY or self.cluster.mode == "quorum") and execution.commit_tx > self.commit_tx:
+            self.commit_tx, self.commit_seq = execution.commit_tx, execution.commit_seq
 
     def _observe_primary(self, host: "ReplicaHost") -> None:
         replica = host.replica
@@ -94,9 +98,6 @@ class Witness:
             self._latest_epoch = replica.epoch
             self.elections += 1
             self.world.tell("R%d leads epoch %d from tx %d", host.replica_id, replica.epoch, replica.last_tx)
-        execution = replica.execution
-        if execution.commit_tx > self.commit_tx:
-            self.commit_tx, self.commit_seq = execution.commit_tx, execution.commit_seq
 
     def forget_marks(self, replica_id: int) -> None:
         """Its disk is lost: it may begin anew."""
