@@ -45,8 +45,9 @@ class DiskThread:
                 os.eventfd_read(self._asked)
             except InterruptedError:  # a signal came to this thread: Python reads no eventfd again by itself
                 continue
-            if self._closing or self._call is None:
+            if self._closing:
                 return
+            assert self._call is not None
             try:
                 self._call()
             except Exception as error:  # whatever it is, `run` raises it
@@ -54,7 +55,9 @@ class DiskThread:
             os.eventfd_write(self._done, 1)
 
     def close(self) -> None:
-        """End the thread, when the call that may be under way has ended."""
+        """End the thread, when the call that may be under way has ended. Once more is nothing."""
+        if self._closing:
+            return
         self._closing = True
         if self._thread is not None:
             os.eventfd_write(self._asked, 1)

@@ -385,12 +385,12 @@ class Journal:
                 self._append(MARK, b"")
                 self._write()
         finally:
+            self._disk.close()
             prepared = -1 if self._prepared is None else self._prepared
             for fd in (*self._dirty, self._fd, prepared):
                 if fd >= 0:
                     os.close(fd)
             self._fd, self._prepared, self._dirty = -1, None, []
-            self._disk.close()
 
 
 def _unlink_in_order(directory: Path, paths: list[Path]) -> None:

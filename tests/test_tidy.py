@@ -41,9 +41,9 @@ PURE = {
 # A shell does the reading, sending, sleeping and telling for a core.
 SHELL = {
     "recovery": """
-        alarm catch_up coordinator disk_thread forked journal journal_reader journal_store links multicast node operating
-        pump retransmission_server served service_client service_host snapshot_files snapshots socket_filter stream
-        zookeeper zookeeper_client
+        alarm catch_up coordinator disk_thread forked journal journal_reader journal_store links multicast node
+        operating pump retransmission_server served service_client service_host snapshot_files snapshots socket_filter
+        stream zookeeper zookeeper_client
     """,
     "matching": """
         host

@@ -104,3 +104,4 @@ async def test_to_close_ends_the_thread():
     assert threading.active_count() == before + 1
     thread.close()
     assert threading.active_count() == before
+    thread.close()
