@@ -1,7 +1,7 @@
 """What a benchmark gives: figures with their names, units and conditions."""
 
 import platform
-import sysconfig
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -32,16 +32,13 @@ def machine(modules: str = "") -> str:
 
 
 def program(modules: str = "") -> str:
-    """What runs: this Python, and whether it interprets our hot modules or has them as machine code.
+    """What runs: which Python, and whether it interprets our hot modules or has them as machine code.
 
-    `modules` says so where that is not as in this process.
-
-    A Python that was built without profile-guided optimization is slower.
+    `modules` says so where that is not as in this process. Whose Python it is matters: a distribution's is built with
+    a profile, which its own account of its build need not say; a version manager's mostly is not, and a quarter slower.
     """
-    optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    built = "" if optimized else " built without --enable-optimizations"
     ours = "interpreted" if (packet.__file__ or "").endswith(".py") else "compiled modules"
-    return f"CPython {platform.python_version()}{built}, {modules or ours}"
+    return f"CPython {platform.python_version()} of {sys.base_prefix}, {modules or ours}"
 
 
 def _stolen() -> float:

@@ -1,6 +1,6 @@
 """What a figure says of the program that was measured."""
 
-import sysconfig
+import sys
 
 import pytest
 
@@ -9,16 +9,15 @@ from tests.bench import figures
 
 
 @pytest.mark.parametrize(
-    ("file", "config_args", "told"),
+    ("file", "told"),
     [
-        ("/fixgw/recovery/packet.py", "'--enable-optimizations' '--with-lto'", ", interpreted"),
-        ("/fixgw/recovery/packet.py", "'--with-lto'", " built without --enable-optimizations, interpreted"),
-        ("/fixgw/recovery/packet.cpython-311-x86_64-linux-gnu.so", "'--enable-optimizations'", ", compiled modules"),
+        ("/fixgw/recovery/packet.py", " of /opt/python, interpreted"),
+        ("/fixgw/recovery/packet.cpython-311-x86_64-linux-gnu.so", " of /opt/python, compiled modules"),
     ],
 )
-def test_the_conditions_say_what_ran(monkeypatch: pytest.MonkeyPatch, file: str, config_args: str, told: str) -> None:
+def test_the_conditions_say_what_ran(monkeypatch: pytest.MonkeyPatch, file: str, told: str) -> None:
     monkeypatch.setattr(packet, "__file__", file)
-    monkeypatch.setattr(sysconfig, "get_config_var", {"CONFIG_ARGS": config_args}.get)
+    monkeypatch.setattr(sys, "base_prefix", "/opt/python")
     assert figures.program().endswith(told)
     assert figures.program().startswith("CPython 3.")
     assert figures.program() in figures.machine()
