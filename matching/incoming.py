@@ -25,7 +25,7 @@ from matching.codes import CancelReason, OrdType, TimeInForce
 from matching.events import Event, OrderExecuted
 from matching.instruments import Instrument
 from matching.order import Order
-from matching.outcomes import Trade
+from matching.outcomes import FILLED, Trade
 from matching.pegs import best_prices, peg_price, pegs_within
 from matching.phases import pause
 from matching.protection import band
@@ -34,15 +34,14 @@ from matching.state import State, Sweep
 from matching.trade import (
     BUY,
     DAY,
-    FILLED,
     FOK,
     GOOD_TILL_DATE,
     IOC,
     LIMIT,
     book,
     cancel_rest,
-    close,
     end,
+    fill,
     hide,
     refill,
     stir,
@@ -185,11 +184,13 @@ def _execute(state: State, events: list[Event], sweep: Sweep, resting: Order, pr
         )
     )
     if not resting.leaves_qty:
-        close(state, resting, FILLED)
+        fill(state, resting, traded)
     elif resting.order_ref and not resting.displayed_qty:
         events.append(refill(state, resting))
     if not sweep.leaves_qty:
         end(state, sweep, FILLED)
+        if quantity == sweep.cum_qty:
+            state.remember(sweep.terms.order_id, traded)
 
 
 # --- what becomes of the rest -----------------------------------------------------------------------------------------

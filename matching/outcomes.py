@@ -8,6 +8,7 @@ from matching.codes import OrdStatus
 from matching.events import OrderTerms
 
 CANCELED: Final = int(OrdStatus.CANCELED)
+FILLED: Final = int(OrdStatus.FILLED)
 
 
 class Trade(Struct, frozen=True, gc=False):
@@ -37,10 +38,18 @@ class ClosedOrder(Struct, gc=False):
 
 
 #: An order of the day, as it is remembered under its id: its latest terms, or what became of it. Where it neither rests
-#: nor is about to trade, terms alone say that it was canceled before it traded, as most are.
-Entry = OrderTerms | ClosedOrder
+#: nor is about to trade, terms alone say that it was canceled before it traded, as most are; the one trade of an order
+#: that was filled at once says all about it.
+Entry = OrderTerms | ClosedOrder | Trade
 
 
 def remembered(closed: ClosedOrder) -> Entry:
     """As a closed order is remembered."""
     return closed if closed.cum_qty or closed.status != CANCELED else closed.terms
+
+
+def terms_of(order_id: int, entry: Entry) -> OrderTerms:
+    """The latest terms of the order that is remembered so."""
+    if isinstance(entry, Trade):
+        return entry.resting if entry.resting.order_id == order_id else entry.incoming
+    return entry.terms if isinstance(entry, ClosedOrder) else entry

@@ -31,7 +31,7 @@ from matching.events import OrderTerms
 from matching.ids import shard_of
 from matching.instruments import Instrument
 from matching.order import Order, PriceLevel
-from matching.outcomes import ClosedOrder, Trade, remembered
+from matching.outcomes import FILLED, ClosedOrder, Trade, remembered
 from matching.state import (
     Advancing,
     Cancellation,
@@ -415,6 +415,11 @@ def _session(
 def _recall(state: State, body: _Body, closed: list[ClosedOrder]) -> None:
     """Find the latest terms of the day's orders: each is closed, or rests, or has more to trade."""
     found = {each.terms.order_id: remembered(each) for each in closed}
+    for trade in (each for each in _sorted_trades(state) if not each.busted):
+        for terms in (trade.resting, trade.incoming):
+            became = found.get(terms.order_id)
+            if isinstance(became, ClosedOrder) and became.status == FILLED and became.cum_qty == trade.quantity:
+                found[terms.order_id] = trade
     for participant in state.participants.values():
         found.update({each.terms.order_id: each.terms for each in participant.orders()})
     found.update({sweep.terms.order_id: sweep.terms for sweep in state.sweeps()})

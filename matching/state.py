@@ -35,7 +35,7 @@ from matching.events import OrderTerms
 from matching.ids import first_id
 from matching.instruments import Instruments
 from matching.order import Boxed, Order
-from matching.outcomes import CANCELED, ClosedOrder, Entry, Trade
+from matching.outcomes import CANCELED, FILLED, ClosedOrder, Entry, Trade, terms_of
 
 if TYPE_CHECKING:
     from matching.commands import DefineSession
@@ -445,20 +445,24 @@ class State:
         entry = self._entry(order_id)
         if entry is None or isinstance(entry, ClosedOrder):
             return entry
+        if isinstance(entry, Trade):
+            return ClosedOrder(terms_of(order_id, entry), FILLED, entry.quantity, entry.price * entry.quantity)
         order = self.resting(entry)
         return ClosedOrder(entry, CANCELED, 0, 0) if order is None else order
 
     def terms(self, order_id: int) -> OrderTerms | None:
         """The latest terms of an order of the day, be it open or closed."""
         entry = self._entry(order_id)
-        return entry.terms if isinstance(entry, ClosedOrder) else entry
+        return None if entry is None else terms_of(order_id, entry)
 
     def terms_after(self, order_id: int, count: int) -> list[OrderTerms]:
         """Of the orders of the day with higher ids than this the first ones, open or closed."""
-        found = [self.carried[each] for each in islice(self.carried.irange(order_id + 1), count)]
-        first = max(order_id - (self.last_order_id - len(self.accepted)), 0)
-        found += self.accepted[first : first + count - len(found)]
-        return [each.terms if isinstance(each, ClosedOrder) else each for each in found]
+        found = [terms_of(each, self.carried[each]) for each in islice(self.carried.irange(order_id + 1), count)]
+        before = self.last_order_id - len(self.accepted)
+        first = max(order_id - before, 0) + 1
+        entries = self.accepted[first - 1 : first - 1 + count - len(found)]
+        found += [terms_of(before + place, entry) for place, entry in enumerate(entries, first)]
+        return found
 
     def _entry(self, order_id: int) -> Entry | None:
         place = order_id - self.last_order_id - 1

@@ -17,6 +17,7 @@ from matching.constructors import closed_order, order_booked, order_canceled, or
 from matching.events import Event, OrderBooked, OrderCanceled, OrderTerms
 from matching.instruments import Instrument
 from matching.order import Boxed, Order
+from matching.outcomes import FILLED, Entry, Trade
 from matching.state import Cascade, Session, State, Sweep
 
 # Plain numbers: looking at an enumeration's member costs more than the comparison it is for.
@@ -29,7 +30,6 @@ IOC: Final = int(TimeInForce.IOC)
 FOK: Final = int(TimeInForce.FOK)
 GOOD_TILL_DATE: Final = int(TimeInForce.GOOD_TILL_DATE)
 
-FILLED: Final = int(OrdStatus.FILLED)
 CANCELED: Final = int(OrdStatus.CANCELED)
 EXPIRED: Final = int(OrdStatus.EXPIRED)
 
@@ -79,12 +79,12 @@ def trade(
             resting.cum_qty, resting.cum_notional = resting_cum, resting_notional
             break
         del resting_session.orders[resting.cl_ord_id]
-        closed = closed_order(resting_terms, FILLED, resting_cum, resting_notional)
+        entry: Entry = closed_order(resting_terms, FILLED, resting_cum, resting_notional) if resting.cum_qty else traded
         resting_id: int = resting.order_id
         if resting_id >= first_id:  # as `State.remember`, without the call
-            accepted[resting_id - first_id] = closed
+            accepted[resting_id - first_id] = entry
         else:
-            state.carried[resting_id] = closed
+            state.carried[resting_id] = entry
         level.first = resting = resting.behind
         if resting is not None:
             level.quantity, resting.ahead = level.quantity - quantity, None
@@ -105,7 +105,7 @@ def trade(
     if leaves_qty:
         events.append(settle(state, session, side, terms, leaves_qty, cum_qty, cum_notional))
     else:
-        accepted[-1] = closed_order(terms, FILLED, cum_qty, cum_notional)
+        accepted[-1] = closed_order(terms, FILLED, cum_qty, cum_notional) if cum_qty != quantity else traded
     if instrument.stops.bids.best is not None or instrument.stops.asks.best is not None:
         stir(state, instrument, first_price, price)
 
@@ -314,6 +314,13 @@ def conclude(state: State, session: Session, terms: OrderTerms, status: int, cum
     session.cl_ord_ids[terms.cl_ord_id] = order_id
     if cum_qty or status != CANCELED:
         state.remember(order_id, closed_order(terms, status, cum_qty, cum_notional))
+
+
+def fill(state: State, order: Order, traded: Trade) -> None:
+    """Take an order off the book that this trade has filled."""
+    order_id = close(state, order, FILLED)
+    if traded.quantity == order.cum_qty:
+        state.remember(order_id, traded)
 
 
 def close(state: State, order: Order, status: int) -> int:

@@ -26,7 +26,7 @@ from matching.order import Order
 from matching.outcomes import Trade
 from matching.phases import EVENTS_PER_CHANGE, enter
 from matching.state import State, Uncross
-from matching.trade import FILLED, cancel, close, refill
+from matching.trade import cancel, fill, refill
 
 FIND_PRICE: Final = 0
 TRADE: Final = 1
@@ -108,7 +108,7 @@ def _meet(state: State, buy: Order, sell: Order, price: int, events: list[Event]
     )
     for order in (buy, sell):
         if not order.leaves_qty:
-            close(state, order, FILLED)
+            fill(state, order, traded)
     return quantity
 
 

@@ -108,6 +108,17 @@ def test_an_order_that_lost_all_its_trades_is_as_one_that_never_traded(canceled:
     same_when_restored(engine)
 
 
+def test_an_order_filled_by_one_trade_after_another_was_busted_is_told_by_the_one_that_counts() -> None:
+    engine = opened()
+    order(engine, "bid", BUY, 10)
+    executed = order(engine, "ask", SELL, 5, who=2)[1]
+    assert isinstance(executed, OrderExecuted)
+    say(engine, BustTrade(executed.match_number))
+    order(engine, "rest", SELL, 5, who=2)
+    assert known(engine, 10, "bid") == OrdStatus.FILLED
+    same_when_restored(engine)
+
+
 def test_what_expired_is_told_until_the_next_day_starts() -> None:
     engine = opened()
     order(engine, "bid", BUY, 5)
