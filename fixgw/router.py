@@ -77,8 +77,8 @@ OVER_LIMIT: Final = Refused(0, "rate limit exceeded")
 #: more than that is learned from the shard's stamps. A cancel is good at any time.
 ORDER_LIFETIME: Final = 10 * SECOND
 
-#: (shard_id, command) for the fields of an order message, its participant and its end of life, or why not.
-Translation = Callable[[Mapping[int, bytes], int, int], tuple[int, Command] | Refused]
+#: (shard_id, command) for the fields of an order message and its participant, or why not.
+Translation = Callable[[Mapping[int, bytes], int], tuple[int, Command] | Refused]
 
 
 class Seat(Struct, eq=False):
@@ -147,13 +147,9 @@ class Router:
             shard_id: ShardState(Reporter(shard_id, dialects, by_id, next_opening)) for shard_id in shard_ids
         }
         self._awake = AwakeClock()
-        #: What to add to `clock` for the market's time, as the wall clock was when this life began and as its stamps
-        #: have proved since. Those do not follow a clock that is set (`recovery.clock`), nor do our orders' ends: by
-        #: the wall clock, one that is set back would have every order refused as too late.
-        self._market_lead = 0
-        #: What the wall clock has said of it at least, and the stamps at most: one that was ahead at the beginning and
+        #: What to add to `clock` for the wall clock's time, at least since this life began: one that was ahead then and
         #: is put right later proves nothing.
-        self._wall_lead = self._stamps_lead = 0
+        self._wall_lead = 0
         self._numbers: dict[int, SessionNumbers] = {}
         self._record = bytearray()
         self._touched: dict[int, Seat] = {}
@@ -165,7 +161,7 @@ class Router:
         self.used_numbers: set[int] = set()
         self.inquiries = Inquiries(traded, self.shards)
         self._asked: list[Inquiry] = []
-        self._translator = translator = Translator({each.symbol: each for each in traded}, days)
+        self._translator = translator = Translator({each.symbol: each for each in traded}, self._expires_at, days)
         #: Where there may be orders.
         self._trading_shards = sorted({each.shard_id for each in traded})
         #: By MsgType(35): the translation, and CxlRejResponseTo(434) of a refusal; 0 where that is an ExecutionReport.
@@ -222,8 +218,7 @@ class Router:
         shard that knows a later one would take no command of ours any more.
         """
         self._awake.tick(now)
-        self._market_lead = self._wall_lead = now - self.clock.time
-        self._stamps_lead = -self.clock.time
+        self._wall_lead = now - self.clock.time
         self.incarnation = max(self.incarnation, now // SECOND)
         self._record += Incarnation(self.incarnation).encode()
         for session_id, numbers in self._numbers.items():
@@ -244,6 +239,7 @@ class Router:
                 unseen=[LinkCommand(*each[1:]) for each in unseen],
             )
             shard.lost_at = shard.waiting_since = self._awake.at(now)
+            shard.stamps_lead = -self.clock.time
             shard.forwarded = deque()
             shard.to_cancel = {seat.session_id for seat in self.seats.values() if seat.cancel_on_disconnect}
 
@@ -291,8 +287,7 @@ class Router:
         throttle = seat.cancel_throttle if response_to == _CANCEL else seat.throttle
         refused: Refused | None = OVER_LIMIT
         if throttle.take(now):
-            expires_at = self.clock.time + self._market_lead + ORDER_LIFETIME
-            translated = translate(message.fields, seat.participant_id, expires_at)
+            translated = translate(message.fields, seat.participant_id)
             if isinstance(translated, Refused):
                 refused = translated
             else:
@@ -307,6 +302,12 @@ class Router:
             self._reject_cancel(seat, event, response_to, refused, now)
         else:
             self._reject_order(seat, event, refused, now)
+
+    def _expires_at(self, shard_id: int) -> int:
+        """Until when this shard may number an order that came now. By its own stamps, as far as they are known: they do
+        not follow a clock that is set (`recovery.clock`), so by the wall clock alone, one that is set back would have
+        every order refused as too late; and by another shard's, whose clock is fast, it would live longer."""
+        return self.clock.time + max(self._wall_lead, self.shards[shard_id].stamps_lead) + ORDER_LIFETIME
 
     def _mass_cancel(self, seat: Seat, event: Application, now: int) -> None:
         """A command for every shard that it concerns; each answers for itself."""
@@ -488,9 +489,8 @@ class Router:
                     shard.waiting_since = awake
         shard.timestamp = timestamp
         stamps_lead = timestamp - self.clock.time
-        if stamps_lead > self._stamps_lead:
-            self._stamps_lead = stamps_lead
-            self._market_lead = max(self._market_lead, stamps_lead)
+        if stamps_lead > shard.stamps_lead:
+            shard.stamps_lead = stamps_lead
         if messages:
             shard.handled_seq = max(handled_seq, messages[-1].seq + 1)
         if position is not None:
@@ -533,10 +533,7 @@ class Router:
     def handle_deadline(self, now: int) -> None:
         """Timers of all sessions that are due: heartbeats, test requests, time-outs. And cancels that had to wait."""
         self._awake.tick(now)
-        wall_lead = now - self.clock.time
-        if wall_lead < self._wall_lead:
-            self._wall_lead = wall_lead
-            self._market_lead = max(wall_lead, self._stamps_lead)
+        self._wall_lead = min(self._wall_lead, now - self.clock.time)
         for shard_id in self.shards:
             self._forward_cancels(shard_id, now)
         for seat in self.seats.values():

@@ -39,6 +39,8 @@ class ShardState:
         self.handled_seq = 1
         #: Of the transaction that the last handled message belongs to.
         self.timestamp = 0
+        #: What to add to the router's clock for the shard's time: what its stamps have proved in this life, at most.
+        self.stamps_lead = 0
         self.seen_source_seq = 0
         #: How long it may take or confirm nothing before requests for it are refused (ns).
         self.pause = PAUSE

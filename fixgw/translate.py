@@ -11,7 +11,7 @@ Deviations from FIX, said in the rules of engagement: ClOrdID(11) and OrigClOrdI
 Account(1) at most 16; Price(44) has at most four decimals; quantities are whole numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -93,14 +93,20 @@ def _order_id(message: Fields) -> int:
 class Translator:
     """Turns the order messages into commands. Holds the instruments by symbol, and when days end.
 
-    `expires_at`: a shard that numbers the command later refuses it.
+    `expires_at`: for a shard_id, until when that shard may number what is translated now; it refuses what comes later.
     """
 
-    def __init__(self, instruments: Mapping[bytes, TradedInstrument], days: TradingDays | None = None) -> None:
+    def __init__(
+        self,
+        instruments: Mapping[bytes, TradedInstrument],
+        expires_at: Callable[[int], int],
+        days: TradingDays | None = None,
+    ) -> None:
         self._instruments = instruments
+        self._expires_at = expires_at
         self._days = days or TradingDays()
 
-    def new_order(self, message: Fields, participant_id: int, expires_at: int) -> tuple[int, NewOrder] | Refused:
+    def new_order(self, message: Fields, participant_id: int) -> tuple[int, NewOrder] | Refused:
         """(shard_id, command) for a NewOrderSingle(D), or why not."""
         try:
             instrument, side, ord_type, time_in_force, price, quantity, cl_ord_id, account, asked = self._order(message)
@@ -114,15 +120,13 @@ class Translator:
             time_in_force,
             price,
             quantity,
-            expires_at,
+            self._expires_at(instrument.shard_id),
             cl_ord_id,
             account,
             asked,
         )
 
-    def replace_order(
-        self, message: Fields, participant_id: int, expires_at: int
-    ) -> tuple[int, ReplaceOrder] | Refused:
+    def replace_order(self, message: Fields, participant_id: int) -> tuple[int, ReplaceOrder] | Refused:
         """(shard_id, command) for an OrderCancelReplaceRequest(G), or why not."""
         try:
             instrument, side, ord_type, time_in_force, price, quantity, cl_ord_id, account, asked = self._order(message)
@@ -138,14 +142,14 @@ class Translator:
             price,
             quantity,
             _order_id(message),
-            expires_at,
+            self._expires_at(instrument.shard_id),
             cl_ord_id,
             orig_cl_ord_id,
             account,
             asked,
         )
 
-    def cancel_order(self, message: Fields, participant_id: int, _expires_at: int) -> tuple[int, CancelOrder] | Refused:
+    def cancel_order(self, message: Fields, participant_id: int) -> tuple[int, CancelOrder] | Refused:
         """(shard_id, command) for an OrderCancelRequest(F), or why not. It never expires: a late one does no harm."""
         try:
             instrument = self._instrument(message)

@@ -1,4 +1,4 @@
-"""Somebody sets the wall clock, ahead or back: orders are taken as before, and live as long."""
+"""Somebody sets the wall clock, ahead or back, or a machine's is fast: orders are taken as before, and live as long."""
 
 from collections import deque
 
@@ -78,3 +78,27 @@ def test_a_gateway_that_begins_with_its_clock_ahead_does_not_go_by_that_when_it_
     venue.up[1].extendleft(reversed(held))
     venue.settle()
     assert amber.take() == ["8 11=a1 150=8 39=8 151=0 14=0 103=4 58=the request reached the market too late"]
+
+
+@pytest.mark.parametrize(("late", "taken"), [(0, True), (1, False)])
+@pytest.mark.parametrize("symbol", ["ALPHA", "GAMMA"])
+def test_an_order_lives_as_long_by_the_clock_of_its_own_shard_as_by_any(symbol: str, late: int, taken: bool) -> None:
+    """GAMMA's is five minutes ahead of the gateway's and of ALPHA's."""
+    venue = Venue(shard_count=2)
+    venue.fast[2] = 300 * SECOND
+    amber, _ = trading(venue)
+    for each in ("ALPHA", "GAMMA"):
+        amber.order(f"first-{each}", "buy", 10, "1", each)
+        venue.settle()
+    assert amber.take() == [f"8 11=first-{each} 150=0 39=0 151=10 14=0" for each in ("ALPHA", "GAMMA")]
+    amber.order("a1", "buy", 10, "1", symbol)
+    venue.step("to_gateway", amber.session_id)
+    held = {shard_id: venue.up[shard_id] for shard_id in venue.shard_ids}
+    venue.up.update((shard_id, deque()) for shard_id in venue.shard_ids)
+    venue.now += ORDER_LIFETIME + late
+    for shard_id, waiting in held.items():
+        venue.up[shard_id].extendleft(reversed(waiting))
+    venue.settle()
+    text = "58=the request reached the market too late"
+    line = "8 11=a1 150=0 39=0 151=10 14=0" if taken else f"8 11=a1 150=8 39=8 151=0 14=0 103=4 {text}"
+    assert amber.take() == [line]

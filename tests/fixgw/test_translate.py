@@ -17,6 +17,8 @@ from matching.operations import trading_day
 from matching.wire import decode, encode
 
 ALPHA = TradedInstrument(1, b"ALPHA", 7, 100, 1)
+#: By shard_id.
+EXPIRES_AT = {7: 9}.__getitem__
 
 
 class Fields(dict[int, bytes]):
@@ -29,35 +31,35 @@ class Fields(dict[int, bytes]):
 
 @pytest.fixture
 def translator() -> Translator:
-    return Translator({b"ALPHA": ALPHA})
+    return Translator({b"ALPHA": ALPHA}, EXPIRES_AT)
 
 
 def test_a_limit_order(translator: Translator) -> None:
     message = Fields("11=o1|1=acct|55=ALPHA|54=1|38=300|40=2|44=100.25|59=3")
-    assert translator.new_order(message, 5, 9) == (7, NewOrder(5, 1, 1, 2, 3, 1_002_500, 300, 9, b"o1", b"acct"))
+    assert translator.new_order(message, 5) == (7, NewOrder(5, 1, 1, 2, 3, 1_002_500, 300, 9, b"o1", b"acct"))
 
 
 def test_a_market_order_has_no_price_and_is_good_for_the_day(translator: Translator) -> None:
     message = Fields("11=o1|55=ALPHA|54=2|38=300|40=1|44=9")
-    assert translator.new_order(message, 5, 9) == (7, NewOrder(5, 1, 2, 1, 0, 0, 300, 9, b"o1", b""))
+    assert translator.new_order(message, 5) == (7, NewOrder(5, 1, 2, 1, 0, 0, 300, 9, b"o1", b""))
 
 
 def test_a_cancel(translator: Translator) -> None:
     message = Fields("11=c1|41=o1|37=281474976710657|55=ALPHA|54=1")
-    assert translator.cancel_order(message, 5, 9) == (7, CancelOrder(5, 1, 1, 281474976710657, 0, b"c1", b"o1"))
+    assert translator.cancel_order(message, 5) == (7, CancelOrder(5, 1, 1, 281474976710657, 0, b"c1", b"o1"))
 
 
 def test_an_order_id_that_is_not_ours_finds_nothing(translator: Translator) -> None:
-    result = translator.cancel_order(Fields("11=c1|41=o1|37=NONE|55=ALPHA|54=1"), 5, 9)
+    result = translator.cancel_order(Fields("11=c1|41=o1|37=NONE|55=ALPHA|54=1"), 5)
     assert isinstance(result, tuple)
     assert result[1].order_id == 0
 
 
 def test_a_replace(translator: Translator) -> None:
     message = Fields("11=r1|41=o1|55=ALPHA|54=1|38=200|40=2|44=.5|59=0")
-    assert translator.replace_order(message, 5, 0) == (
+    assert translator.replace_order(message, 5) == (
         7,
-        ReplaceOrder(5, 1, 1, 2, 0, 5_000, 200, 0, 0, b"r1", b"o1", b""),
+        ReplaceOrder(5, 1, 1, 2, 0, 5_000, 200, 0, 9, b"r1", b"o1", b""),
     )
 
 
@@ -119,7 +121,7 @@ def test_a_replace(translator: Translator) -> None:
 def test_what_makes_no_sense_is_refused(translator: Translator, change: str, reason: RejectReason, text: str) -> None:
     message = Fields("11=o1|55=ALPHA|54=1|38=300|40=2|44=100.25")
     message.update(Fields(change))
-    refused = translator.new_order(message, 5, 0)
+    refused = translator.new_order(message, 5)
     assert isinstance(refused, Refused)
     assert refused.reason == reason
     assert text in refused.text
@@ -129,7 +131,7 @@ def test_what_makes_no_sense_is_refused(translator: Translator, change: str, rea
 def test_what_is_missing_is_named(translator: Translator, tag: int, text: str) -> None:
     message = Fields("11=o1|55=ALPHA|54=1|38=300|40=2|44=100.25")
     del message[tag]
-    refused = translator.new_order(message, 5, 0)
+    refused = translator.new_order(message, 5)
     assert isinstance(refused, Refused)
     assert text in refused.text
 
@@ -138,7 +140,7 @@ def test_what_is_missing_is_named(translator: Translator, tag: int, text: str) -
 
 
 def asked(text: str, translator: Translator) -> Conditions | None:
-    translated = translator.new_order(Fields(f"11=o1|55=ALPHA|54=1|38=300|{text}"), 5, 0)
+    translated = translator.new_order(Fields(f"11=o1|55=ALPHA|54=1|38=300|{text}"), 5)
     assert isinstance(translated, tuple)
     return translated[1].conditions
 
@@ -186,7 +188,7 @@ def test_conditions(translator: Translator, text: str, expected: Conditions | No
     ],
 )
 def test_an_expire_date_is_the_end_of_that_trading_day(zone: str, rolls_at: time, end: str) -> None:
-    translator = Translator({b"ALPHA": ALPHA}, TradingDays(ZoneInfo(zone), rolls_at))
+    translator = Translator({b"ALPHA": ALPHA}, EXPIRES_AT, TradingDays(ZoneInfo(zone), rolls_at))
     found = asked("40=2|44=1|59=6|432=20261122", translator)
     assert found is not None
     at = found.expire_at
@@ -200,22 +202,22 @@ def test_an_expire_date_is_the_end_of_that_trading_day(zone: str, rolls_at: time
     [("40=4|44=1|99=2", 4, 10_000), ("40=K", 75, 0), ("40=P|44=3", 80, 30_000), ("40=P", 80, 0)],
 )
 def test_types_that_may_have_a_limit(translator: Translator, text: str, ord_type: int, price: int) -> None:
-    translated = translator.new_order(Fields(f"11=o1|55=ALPHA|54=1|38=300|{text}"), 5, 0)
+    translated = translator.new_order(Fields(f"11=o1|55=ALPHA|54=1|38=300|{text}"), 5)
     assert isinstance(translated, tuple)
     assert (translated[1].ord_type, translated[1].price) == (ord_type, price)
 
 
 @pytest.mark.parametrize(("value", "code"), [("1", 1), ("2", 2), ("6", 6), ("7", 7), ("B", 66)])
 def test_times_in_force(translator: Translator, value: str, code: int) -> None:
-    translated = translator.new_order(Fields(f"11=o1|55=ALPHA|54=1|38=300|40=2|44=1|59={value}"), 5, 0)
+    translated = translator.new_order(Fields(f"11=o1|55=ALPHA|54=1|38=300|40=2|44=1|59={value}"), 5)
     assert isinstance(translated, tuple)
     assert translated[1].time_in_force == code
 
 
 def test_a_replace_has_conditions_too(translator: Translator) -> None:
     message = Fields("11=r1|41=o1|55=ALPHA|54=1|38=200|40=4|44=.5|99=1|59=1")
-    translated = translator.replace_order(message, 5, 0)
-    assert translated == (7, ReplaceOrder(5, 1, 1, 4, 1, 5_000, 200, 0, 0, b"r1", b"o1", b"", Conditions(10_000)))
+    translated = translator.replace_order(message, 5)
+    assert translated == (7, ReplaceOrder(5, 1, 1, 4, 1, 5_000, 200, 0, 9, b"r1", b"o1", b"", Conditions(10_000)))
 
 
 @given(
@@ -229,7 +231,7 @@ def test_a_replace_has_conditions_too(translator: Translator) -> None:
 )
 def test_whatever_an_order_asks_for_is_a_command_that_can_be_sent_or_refused(extra: dict[int, bytes]) -> None:
     message = Fields("11=o1|55=ALPHA|54=1|38=300|40=2|44=1") | extra
-    translated = Translator({b"ALPHA": ALPHA}).new_order(message, 5, 0)
+    translated = Translator({b"ALPHA": ALPHA}, EXPIRES_AT).new_order(message, 5)
     if isinstance(translated, tuple):
         assert decode(*encode(translated[1])) == translated[1]
 

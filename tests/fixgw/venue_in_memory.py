@@ -94,6 +94,8 @@ class Venue:
         self._now = NOW
         #: The steady clock of all processes.
         self.clock = SteadyClock(STEADY)
+        #: By shard_id, how far the clock of its primary's machine is ahead of all others (ns).
+        self.fast: dict[int, int] = {}
         self.cancel_on_disconnect = cancel_on_disconnect
         #: Symbols that the gateway knows and the shards do not.
         self.unlisted = unlisted
@@ -135,11 +137,13 @@ class Venue:
         for each in self.instruments:
             if each.shard_id == shard_id and each.symbol not in self.unlisted:
                 listed = DefineInstrument(each.instrument_id, each.symbol, each.tick_size, each.lot_size, 100)
-                primary.command(*encode(listed), self.stamp)
+                primary.command(*encode(listed), self.stamp(shard_id))
         for comp_id, broker in self.brokers.items():
             if comp_id in self.cancel_on_disconnect:
-                primary.command(*encode(DefineSession(broker.session_id, broker.session_id, SOURCE, 1)), self.stamp)
-        primary.command(*encode(StartDay(20261122, b"2611220001", NOW - 34_200 * SECOND)), self.stamp)
+                primary.command(
+                    *encode(DefineSession(broker.session_id, broker.session_id, SOURCE, 1)), self.stamp(shard_id)
+                )
+        primary.command(*encode(StartDay(20261122, b"2611220001", NOW - 34_200 * SECOND)), self.stamp(shard_id))
         self.flush_shard(shard_id)
 
     def seats(self) -> list[Seat]:
@@ -186,11 +190,10 @@ class Venue:
         self.clock.time += max(now - self._now, 0)
         self._now = now
 
-    @property
-    def stamp(self) -> int:
-        """What shards stamp commands with: the wall clock's time, but that they do not follow it where it is set
+    def stamp(self, shard_id: int) -> int:
+        """What the shard stamps commands with: the wall clock's time, but that it does not follow that where it is set
         (`recovery.clock`)."""
-        return NOW + self.clock.time - STEADY
+        return NOW + self.clock.time - STEADY + self.fast.get(shard_id, 0)
 
     def set_clock(self, step: int) -> None:
         """Somebody sets the wall clock ahead or back by so much (ns)."""
@@ -226,7 +229,7 @@ class Venue:
         machine = self.machines[shard_id] = Shard(shard_id)
         primary = Primary(shard_id, machine)
         replay(primary, self.shard_records[shard_id])
-        primary.lead(next_epoch(self.shard_records[shard_id]), self.stamp)
+        primary.lead(next_epoch(self.shard_records[shard_id]), self.stamp(shard_id))
         self.primaries[shard_id] = primary
         self.flush_shard(shard_id)
 
@@ -334,7 +337,7 @@ class Venue:
     def tick(self) -> None:
         """Every timer that is due."""
         for shard_id, primary in self.primaries.items():
-            primary.handle_deadline(self.stamp)
+            primary.handle_deadline(self.stamp(shard_id))
             self.flush_shard(shard_id)
         for shard_id, server in self.servers.items():
             server.handle_deadline(self.clock.time)
@@ -475,11 +478,11 @@ class Venue:
         incarnation = server.login.incarnation if server.login is not None else 0
         for event in server.receive_data(data, self.clock.time):
             if isinstance(event, Login):
-                last = primary.open_source(event.source_id, event.incarnation, self.stamp)
+                last = primary.open_source(event.source_id, event.incarnation, self.stamp(shard_id))
                 assert last is not None
                 server.accept(last, self.clock.time)
             else:
-                verdict = primary.submit(SOURCE, incarnation, *event, self.stamp)
+                verdict = primary.submit(SOURCE, incarnation, *event, self.stamp(shard_id))
                 assert verdict in (Verdict.TAKE, Verdict.DUPLICATE, Verdict.REPEATED), verdict
         if self.flush_shard(shard_id):
             self._send(self.down[shard_id], server.data_to_send())
