@@ -103,8 +103,8 @@ class Exchange:
             for _, data in batch.commands:
                 self.to_shard(data)
             self.router.shards[SHARD].link.receive_data(self.link.data_to_send(), NOW)
-            # The shard. A process writes these records to its journal here, before it tells that they are committed.
-            self.primary.records_to_write()
+            # The shard. A process writes these entries to its journal here, before it tells that they are committed.
+            self.primary.take_entries()
             self.primary.committed(self.primary.last_tx)
             # The stream: one multicast, read by gateways, publishers, retransmitters and backups alike.
             datagrams = self.primary.datagrams_to_send()

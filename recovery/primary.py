@@ -1,11 +1,11 @@
 """The primary of a shard: commands in, transactions out.
 
 It numbers and stamps each command once, applies it, and makes the messages of its transaction; it owns its epoch's
-outbox. It does no I/O: the host writes `records_to_write()` to the journal, tells `committed(tx)` when they are as safe
-as was asked for, and sends `datagrams_to_send()`.
+outbox. It does no I/O: the host writes what it `take_entries()` to the journal, tells `committed(tx)` when that is as
+safe as was asked for, and sends `datagrams_to_send()`.
 
 It is the primary's role of a replica (`recovery.replica`), which gives it what is applied already and an epoch that a
-majority has promised. Its records are `recovery.command_log`'s COMMAND.
+majority has promised. Its entries are `recovery.command_log`'s.
 
 The rules:
 
@@ -17,7 +17,7 @@ The rules:
 - A state machine that raises has a bug, and its state is anybody's guess: AssertionError, and the process must stop.
 """
 
-from recovery.command_log import COMMAND_RECORD, make_entry
+from recovery.command_log import make_entry
 from recovery.execution import Execution, StateMachine
 from recovery.outbox import Outbox
 from recovery.record import NOOP, OPEN_SOURCE, pack_command_header
@@ -162,7 +162,7 @@ class Primary:
         body: bytes,
         now: int,
     ) -> None:
-        """Number, stamp, apply; leaves the record and the messages to be taken."""
+        """Number, stamp, apply; leaves the entry and the messages to be taken."""
         sequencer, execution = self._sequencer, self.execution
         timestamp = max(now, execution.last_timestamp)
         tx = sequencer.next_tx
@@ -176,17 +176,13 @@ class Primary:
 
     # Output
 
-    def records_to_write(self) -> list[tuple[int, bytes]]:
-        """(kind, payload) for the journal, in order."""
-        return [(COMMAND_RECORD, entry) for entry in self.take_entries()]
-
     def take_entries(self) -> list[bytes]:
-        """What `records_to_write` is about, for who keeps a log of them."""
+        """For the log, in order: what was sequenced since the last call."""
         entries, self._entries = self._entries, []
         return entries
 
     def committed(self, tx: int) -> None:
-        """The records up to the transaction `tx` are as safe as they have to be."""
+        """The entries up to the transaction `tx` are as safe as they have to be."""
         execution = self.execution
         execution.commit(tx)
         self.outbox.commit(execution.commit_seq)

@@ -48,7 +48,7 @@ def stream() -> list[Batch]:
         for number, command in enumerate(commands[start : start + BATCH], start=start + 1):
             session_id = getattr(command, "participant_id", 0)
             primary.submit(1, 1, number, session_id, number, *encode(command), NOW + start)
-        primary.records_to_write()
+        primary.take_entries()
         primary.committed(primary.last_tx)
         datagrams = primary.datagrams_to_send()
         released = [message for each in datagrams for message in reader.receive_datagram(each, NOW + start)]

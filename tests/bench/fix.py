@@ -113,7 +113,7 @@ class Market:
                 self.link.accept(last, NOW)
             else:
                 self.primary.submit(1, self.incarnation, *event, NOW)
-        self.primary.records_to_write()
+        self.primary.take_entries()
         self.primary.committed(self.primary.last_tx)
         datagrams = self.primary.datagrams_to_send()
         return [message for each in datagrams for message in self.reader.receive_datagram(each, NOW)]

@@ -25,10 +25,10 @@ def make_readers(venue: Venue) -> None:
         venue.gateway.readers[shard_id] = Reader(shard_id, state.position, epoch=state.epoch, past=state.past)
 
 
-def lose_end(venue: Venue, records: int) -> None:
-    """The shard's machine dies with the last so many records; the shard begins its next epoch without them."""
+def lose_end(venue: Venue, entries: int) -> None:
+    """The shard's machine dies with the last so many entries; the shard begins its next epoch without them."""
     venue.kill_shard(SHARD)
-    del venue.shard_records[SHARD][-records:]
+    del venue.shard_entries[SHARD][-entries:]
     venue.settle()
     venue.start_shard(SHARD)
 

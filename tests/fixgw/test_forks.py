@@ -188,7 +188,7 @@ def test_brokers_are_told_which_reports_are_void_once_and_trade_on(venue: Venue)
     for comp_id in ("AMBER", "BIRCH"):
         venue.brokers[comp_id].take()
 
-    lose_end(venue, records=2)
+    lose_end(venue, entries=2)
     assert sorted(tell_fork(venue)) == sorted(before[1:] + after)
     [told] = heard_news(venue, "AMBER")
     assert [exec_id in told for exec_id in before] == [False, True, True]
@@ -228,7 +228,7 @@ def test_a_fork_between_two_lives_of_the_gateway_is_told_too(venue: Venue) -> No
     amber.order("a4", "buy", 5, "100")
     venue.settle()
     venue.kill_gateway()
-    lose_end(venue, records=2)
+    lose_end(venue, entries=2)
     venue.stream[SHARD].clear()
     venue.start_gateway()
     make_readers(venue)

@@ -196,7 +196,7 @@ class Truth:
     def __init__(self, venue: Venue, shard_id: int) -> None:
         shard = Shard(shard_id)
         primary = Primary(shard_id, shard)
-        replay(primary, venue.shard_records[shard_id])
+        replay(primary, venue.shard_entries[shard_id])
         self.shard_id = shard_id
         self.epoch = venue.primaries[shard_id].epoch
         self.digest = shard.digest()

@@ -118,7 +118,7 @@ class Venue:
         self.asked: deque[Inquiry] = deque()
         #: What each process has written down, in its life and its lives before.
         self.gateway_records: list[bytes] = []
-        self.shard_records: dict[int, list[tuple[int, bytes]]] = {shard_id: [] for shard_id in self.shard_ids}
+        self.shard_entries: dict[int, list[bytes]] = {shard_id: [] for shard_id in self.shard_ids}
         self.primaries: dict[int, Primary] = {}
         self.machines: dict[int, Shard] = {}
         self.servers: dict[int, LinkServer] = {}
@@ -228,8 +228,8 @@ class Venue:
     def start_shard(self, shard_id: int) -> None:
         machine = self.machines[shard_id] = Shard(shard_id)
         primary = Primary(shard_id, machine)
-        replay(primary, self.shard_records[shard_id])
-        primary.lead(next_epoch(self.shard_records[shard_id]), self.stamp(shard_id))
+        replay(primary, self.shard_entries[shard_id])
+        primary.lead(next_epoch(self.shard_entries[shard_id]), self.stamp(shard_id))
         self.primaries[shard_id] = primary
         self.flush_shard(shard_id)
 
@@ -493,12 +493,12 @@ class Venue:
     def flush_shard(self, shard_id: int) -> bool:
         """Write down and commit what the shard did; false if that is where it stopped."""
         primary = self.primaries[shard_id]
-        records = primary.records_to_write()
-        if records and self.shard_crash is Crash.UNWRITTEN:
+        entries = primary.take_entries()
+        if entries and self.shard_crash is Crash.UNWRITTEN:
             self.kill_shard(shard_id)
             return False
-        self.shard_records[shard_id] += records
-        if records and self.shard_crash is Crash.UNRELEASED:
+        self.shard_entries[shard_id] += entries
+        if entries and self.shard_crash is Crash.UNRELEASED:
             self.kill_shard(shard_id)
             return False
         primary.committed(primary.last_tx)

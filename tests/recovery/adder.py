@@ -54,23 +54,23 @@ class Adder:
         return False
 
 
-def replay(primary: Primary, journal: Iterable[tuple[int, bytes]]) -> None:
-    """Apply the COMMAND records of a journal; all of them are committed."""
-    for _, entry in journal:
+def replay(primary: Primary, journal: Iterable[bytes]) -> None:
+    """Apply the entries of a journal; all of them are committed."""
+    for entry in journal:
         _, kind, command = read_entry(entry)
         primary.execution.apply(kind, command)
         primary.execution.commit(entry_tx(entry))
 
 
-def next_epoch(journal: Sequence[tuple[int, bytes]]) -> int:
+def next_epoch(journal: Sequence[bytes]) -> int:
     """Above all that the entries are of."""
-    return entry_epoch(journal[-1][1]) + 1 if journal else 1
+    return entry_epoch(journal[-1]) + 1 if journal else 1
 
 
 class Shard:
-    """A started primary whose journal is a list, with the datagrams it has said."""
+    """A started primary whose journal is a list of entries, with the datagrams it has said."""
 
-    def __init__(self, shard_id: int = 1, journal: list[tuple[int, bytes]] | None = None, now: int = 0) -> None:
+    def __init__(self, shard_id: int = 1, journal: list[bytes] | None = None, now: int = 0) -> None:
         self.journal = journal if journal is not None else []
         self.primary = Primary(shard_id, Adder())
         replay(self.primary, self.journal)
@@ -85,7 +85,7 @@ class Shard:
         self.next_source_seq += 1
 
     def flush(self) -> None:
-        self.journal += self.primary.records_to_write()
+        self.journal += self.primary.take_entries()
 
     def say(self, commit: bool = True) -> list[bytes]:
         """End a batch: journal it, commit it (or hold that back), and give the datagrams."""

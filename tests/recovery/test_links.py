@@ -130,7 +130,7 @@ class SlowHost:
         return 0
 
     def flush(self) -> None:
-        self.primary.records_to_write()
+        self.primary.take_entries()
 
     def stall(self) -> None:
         while self.primary.uncommitted < MAX_UNCOMMITTED:
@@ -197,8 +197,8 @@ class CountingHost(SlowHost):
         self.batches: list[int] = []
 
     def flush(self) -> None:
-        if records := self.primary.records_to_write():
-            self.batches.append(len(records))
+        if entries := self.primary.take_entries():
+            self.batches.append(len(entries))
 
     async def watch(self) -> None:
         """What a task between two batches sees."""

@@ -1,7 +1,7 @@
 import pytest
 
 from recovery import packet, record
-from recovery.command_log import COMMAND_RECORD
+from recovery.command_log import entry_epoch, read_entry
 from recovery.primary import MAX_CONTINUATIONS, MAX_UNCOMMITTED, Primary
 from recovery.record import NOOP, OPEN_SOURCE, PACKET_HEADER_BYTES, CommandHeader, pack_command_header
 from recovery.sources import Verdict
@@ -20,19 +20,19 @@ def messages_in(datagrams: list[bytes]) -> list[record.Message]:
     return messages
 
 
-def test_a_command_becomes_a_transaction_and_a_record():
+def test_a_command_becomes_a_transaction_and_an_entry():
     shard = Shard()
     shard.say()
     assert shard.primary.submit(7, 1, 1, 41, 5, ADD, b"12", now=99) is Verdict.TAKE
-    ((kind, payload),) = shard.primary.records_to_write()
+    (entry,) = shard.primary.take_entries()
     shard.primary.committed(shard.primary.last_tx)
     command, total, echo = messages_in(shard.primary.datagrams_to_send())
     header = CommandHeader.unpack_from(command.body)
     assert header == CommandHeader(2, 99, 7, 1, 1, 41, 5)
     assert (command.kind, command.body[42:]) == (ADD, b"12")
     assert [total.body, echo.body] == [b"12", b"tx 2 from 7: 12"]
-    assert kind == COMMAND_RECORD
-    assert payload.endswith(bytes([ADD]) + pack_command_header(*header) + b"12")
+    _, kind, logged = read_entry(entry)
+    assert (kind, logged) == (ADD, pack_command_header(*header) + b"12")
 
 
 def test_the_first_datagrams_tell_where_the_epoch_began():
@@ -42,7 +42,7 @@ def test_the_first_datagrams_tell_where_the_epoch_began():
     assert header.flags == packet.HEARTBEAT
     assert packet.epoch_start_of(datagrams[-1]) == packet.EpochStart(0, 1, 0)
     assert [message.kind for message in messages_in(datagrams)] == [OPEN_SOURCE]
-    assert [kind for kind, _ in shard.journal] == [COMMAND_RECORD]
+    assert [entry_epoch(entry) for entry in shard.journal] == [1]
 
 
 def test_stamps_never_go_back():
@@ -126,9 +126,9 @@ def test_a_restart_in_the_middle_of_continuations_goes_on_with_them():
     before = Shard()
     before.primary.command(COUNTDOWN, b"5", 0)
     before.say()
-    records = before.journal[:-2]  # the last two steps never reached the disk
+    entries = before.journal[:-2]  # the last two steps never reached the disk
     primary = Primary(1, Adder())
-    replay(primary, records)
+    replay(primary, entries)
     primary.lead(2, 0)
     assert not primary.ready
     primary.work(0)

@@ -28,7 +28,7 @@ def test_what_is_restored_goes_on_as_if_nothing_had_happened(count):
     assert again.sources.tables() == execution.sources.tables()
     assert take(again, shard.primary.epoch) == snapshot
     shard.primary.submit(7, 1, shard.next_source_seq, 41, 5, ADD, b"12", 5000)
-    (*_, (_, entry)) = shard.primary.records_to_write()
+    *_, entry = shard.primary.take_entries()
     _, kind, command = read_entry(entry)
     messages = again.apply(kind, command)
     assert messages == execution.store.messages(snapshot.position.next_seq, 1 << 20)
