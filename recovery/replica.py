@@ -121,14 +121,17 @@ class Replica(Follower):
 
     def receive_datagrams(self, datagrams: list[bytes], now: int) -> bool:
         """All that has come at once, as `receive_datagram`; our own words, and acknowledgements that are overtaken by
-        the same replica's, are left out."""
+        the same replica's, are left out; not where something is garbled, which may be what has overtaken them."""
         if self.primary is not None:
             datagrams = [data for data in datagrams if not self.says(data)]
-        if len(datagrams) > 1:
-            datagrams = self._ack_reader.latest(datagrams)
-        something = False
-        for data in datagrams:
+        latest = self._ack_reader.latest(datagrams) if len(datagrams) > 1 else datagrams
+        garbled, something = self.garbled, False
+        for data in latest:
             something = self.receive_datagram(data, now) or something
+        if self.garbled != garbled:
+            for data in datagrams:
+                if data not in latest:
+                    something = self.receive_datagram(data, now) or something
         return something
 
     def says(self, data: bytes) -> bool:

@@ -33,6 +33,7 @@ from recovery.packet import (
     primary_of,
 )
 from recovery.replica import MAJORITY_TIMEOUT, STREAM, Replica, Role
+from recovery.settings import settings_of
 from recovery.view_change import CANVASS_TIMEOUT, FIRST_TRY, RESEND_INTERVAL, Phase
 from tests.recovery.adder import ADD, Adder
 
@@ -335,6 +336,21 @@ def test_an_acknowledgement_that_nobody_waited_for_is_counted_and_nothing_more()
     assert acknowledge(5, 1, 0)  # it is late, and given what it lacks
     assert [target for target, _ in replica.datagrams_to_send(2 * HEARTBEAT_INTERVAL)] == [5]
     assert replica.receive_datagram(make_control(1, Listening(5, 1)), 2 * HEARTBEAT_INTERVAL)
+
+
+@pytest.mark.parametrize("garbled", [0, 1, 2])
+def test_an_acknowledgement_counts_if_the_later_ones_that_came_with_it_are_garbled(garbled: int):
+    primary = Primary()
+    replica = primary.replica
+    assert replica.primary is not None
+    for _ in range(3):
+        replica.primary.command(ADD, b"1", 0)
+    replica.records_to_write()
+    replica.synced(replica.stable.written, 0)
+    heard = [make_control(1, Ack(2, 1, tx), settings_of("quorum", "disk")) for tx in (1, 2, 3)]
+    heard[3 - garbled :] = [data[:-1] + bytes([data[-1] ^ 4]) for data in heard[3 - garbled :]]
+    assert replica.receive_datagrams(heard, MILLI)
+    assert [replica.commit_tx, replica.garbled] == [3 - garbled, garbled]
 
 
 def test_a_primary_on_a_busy_machine_is_not_the_less_deaf():
