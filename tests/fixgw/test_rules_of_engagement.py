@@ -323,7 +323,7 @@ for sent in SENT.values():
     sent |= {327: "D M P", 531: "0 1 7", 532: "0 1", 552: "1", 749: "0 1 8 99", 750: "1 2"}
 SENT[V42] |= {326: "2 3 5 17 18 20"}
 SENT[V44] |= {326: "2 3 5 17 18 20 21 22"}
-NAMES_42 = {32: "LastShares", 33: "LinesOfText", 211: "PegDifference"}
+NAMES_42 = {32: "LastShares", 33: "LinesOfText", 211: "PegDifference", 389: "DiscretionOffset"}
 TYPES_42 = {"SEQNUM": "INT", "LENGTH": "INT", "NUMINGROUP": "INT", "FLOAT": "PRICEOFFSET"}
 
 #: What the venue has of later versions and of its own: fields, messages, and values with their names.
@@ -508,7 +508,7 @@ def judged(version: str, messages: list[FixMessage]) -> subprocess.CompletedProc
 @needs_quickfix
 @VERSIONS
 def test_quickfix_reads_every_message_by_them(version: str) -> None:
-    messages = [*heard(version), *_rejections(version)]
+    messages = [*heard(version), *_rejections(version), *_defaults(version)]
     good = [message for message in messages if message.msg_type != UNSUPPORTED and b"38=ten" not in message.raw]
     assert len(good) > 25
     result = judged(version, good)
@@ -517,7 +517,7 @@ def test_quickfix_reads_every_message_by_them(version: str) -> None:
 
 @needs_quickfix
 @VERSIONS
-@pytest.mark.parametrize("wrong", ["35=D|34=2|11=a|388=1|", "35=1|34=2|", "35=R|34=2|131=a|", "35=8|34=2|150=Z|"])
+@pytest.mark.parametrize("wrong", ["35=D|34=2|11=a|847=1|", "35=1|34=2|", "35=R|34=2|131=a|", "35=8|34=2|150=Z|"])
 def test_quickfix_finds_by_them_what_is_not_supported(version: str, wrong: str) -> None:
     msg_type, number, rest = wrong.split("|", 2)
     header = f"{msg_type}|{number}|49=FIXGW|52=20261122-09:30:00.000|56=AMBER|"
@@ -532,3 +532,15 @@ def _rejections(version: str) -> list[FixMessage]:
     for number, odd in enumerate(("54=5|40=2|59=0", "54=1|40=7|59=0", "54=1|40=2|59=5")):
         stage.send("D", f"11=o{number}|21=1|55=ALPHA|60=NOW|38=10|44=10.00|{odd}|")
     return [message for message in stage.heard if message.msg_type == values.EXECUTION_REPORT]
+
+
+def _defaults(version: str) -> list[FixMessage]:
+    """An order and its replacement that ask by every field that there is for what they are anyway; they are taken."""
+    stage = Stage(version).log_on()
+    terms = "21=1|55=ALPHA|54=1|60=NOW|38=10|40=2|44=10.00|168=NOW|210=10|388=0|389=0|"
+    terms += "423=2|835=0|836=0|840=1|" if version == V44 else ""
+    stage.send("D", f"11=o1|{terms}")
+    stage.send("G", f"11=o2|41=o1|{terms}")
+    *_, placed, new, replace, replaced = stage.heard
+    assert [message.fields[tags.ExecType] for message in (new, replaced)] == [b"0", b"5"]
+    return [placed, replace]
