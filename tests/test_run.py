@@ -174,9 +174,44 @@ def test_the_quicker_build_of_the_same_python_is_taken(
     monkeypatch.setattr(steps.run, "seconds", {str(other): of_the_other, sys.executable: 1.0}.__getitem__)
     if not usable:
         steps.failing.add("-c")  # it has no ensurepip
-    assert steps.run.quickest_python() == (str(other) if taken else sys.executable)
+    assert steps.run.quickest_python(sys.executable) == (str(other) if taken else sys.executable)
     steps.environment().ensure()
     assert steps.done == [f"{other.name} venv" if taken else "python venv", "python install"]
+
+
+@pytest.mark.parametrize(("of_the_other", "is_told"), [(0.7, True), (0.95, False)])
+def test_of_an_environment_with_a_slower_python_it_is_said_at_each_start_and_measured_once(
+    steps: Steps,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    of_the_other: float,
+    is_told: bool,
+) -> None:
+    """It was made before the distribution's was there, or by hand."""
+    environment = steps.environment()
+    environment.ensure()
+    capsys.readouterr()
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    other = steps.root / name
+    shutil.copy(sys.executable, other)
+    monkeypatch.setattr(steps.run, "DISTRIBUTIONS", str(steps.root / "python{version}"))
+    measured = []
+
+    def seconds(python: str) -> float:
+        measured.append(python)
+        return of_the_other if python == str(other) else 1.0
+
+    monkeypatch.setattr(steps.run, "seconds", seconds)
+    environment.ensure()
+    assert capsys.readouterr().err == "", "it has a Python of another version"
+    (environment.directory / "lib" / name).mkdir(parents=True)
+    for _ in range(2):
+        environment.ensure()
+        told = capsys.readouterr().err.splitlines()
+        assert [line.split(" is quicker")[0] for line in told] == ([f"run: {other}"] if is_told else [])
+    assert measured.count(str(other)) == steps.run.SPEED_TRIES
+    assert environment.is_ready()
+    assert steps.done == WHOLE
 
 
 def test_how_quick_a_python_is_is_measured(run: ModuleType, tmp_path: Path) -> None:
