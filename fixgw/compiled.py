@@ -49,6 +49,7 @@ MODULES: Final = (
     "matching/amend.py",
     "matching/auction.py",
     "matching/book.py",
+    "matching/cl_ord_ids.py",
     "matching/conditions.py",
     "matching/constructors.py",
     "matching/engine.py",

@@ -91,7 +91,6 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         session = state.session(session_id, participant_id)
     participant = session.participant
     participant.seq = seq = participant.seq + 1
-    cl_ord_ids = session.cl_ord_ids
     orders = session.orders
     order = orders.get(orig_cl_ord_id)
     instrument = state.instruments.by_id.get(instrument_id)
@@ -100,9 +99,9 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         or instrument is None
         or order.level.side is not (instrument.book.bids if side == BUY else instrument.book.asks)
         or (side != BUY and side != SELL)
-        or cl_ord_id in cl_ord_ids
         or not state.day
         or (expires_at and expires_at < timestamp)
+        or not session.cl_ord_ids.add(cl_ord_id, order.order_id)
     ):
         named: Named | None = _named(state, session, orig_cl_ord_id, order_id) if order is None else order
         reason = _fault(state, session, named, instrument_id, side, cl_ord_id, expires_at, timestamp)
@@ -113,13 +112,13 @@ def cancel_order(state: State, command: CancelOrder, timestamp: int, session_id:
         instrument = state.instruments.by_id[instrument_id]
         orders = order.session.orders
         orig_cl_ord_id = order.cl_ord_id
+        session.cl_ord_ids.add(cl_ord_id, order.order_id)
     leave(order)
     terms, closed_id = order.terms, order.order_id
     cum_qty, cum_notional = order.cum_qty, order.cum_notional
     if cum_qty:
         state.remember(closed_id, closed_order(terms, CANCELED, cum_qty, cum_notional))
     del orders[orig_cl_ord_id]
-    cl_ord_ids[cl_ord_id] = closed_id
     if instrument.pegs.bids.best is not None:
         stir(state, instrument, 0, 0)
     leaves_qty = order.displayed_qty + order.hidden_qty
@@ -144,7 +143,7 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         or instrument is None
         or order.level.side is not (instrument.book.bids if side == BUY else instrument.book.asks)
         or (side != BUY and side != SELL)
-        or cl_ord_id in session.cl_ord_ids
+        or session.cl_ord_ids.get(cl_ord_id) is not None
         or not state.day
         or (expires_at and expires_at < timestamp)
     ):
@@ -187,10 +186,10 @@ def replace_order(state: State, command: ReplaceOrder, timestamp: int, session_i
         account, conditions,
     )  # fmt: skip
     del order.session.orders[old_cl_ord_id]
-    order.session.cl_ord_ids[old_cl_ord_id] = -id_
+    session.cl_ord_ids.add(cl_ord_id, id_)
     state.remember(id_, terms)
     if price == old_price and more_qty <= 0 and (conditions is old_conditions or _wants_the_same(order.terms, terms)):
-        events.append(_reduced(order, session, terms, id_, cl_ord_id, -more_qty, seq))
+        events.append(_reduced(order, session, terms, cl_ord_id, -more_qty, seq))
     else:
         _requeue(state, events, instrument, order, session, terms, price, more_qty, seq, timestamp)
     return events
@@ -210,7 +209,7 @@ def _wants_the_same(old: OrderTerms, new: OrderTerms) -> bool:
 
 
 def _reduced(
-    order: Order, session: Session, terms: OrderTerms, order_id: Boxed, cl_ord_id: bytes, canceled_qty: int, seq: int
+    order: Order, session: Session, terms: OrderTerms, cl_ord_id: bytes, canceled_qty: int, seq: int
 ) -> OrderReduced:
     """The order stays where it is and takes its new terms. The public learns of what was displayed."""
     orig_cl_ord_id = order.cl_ord_id
@@ -227,7 +226,6 @@ def _reduced(
     order.cl_ord_id = cl_ord_id
     order.session = session
     session.orders[cl_ord_id] = order
-    session.cl_ord_ids[cl_ord_id] = order_id
     leaves_qty = order.displayed_qty + order.hidden_qty
     return order_reduced(
         terms, orig_cl_ord_id, order.order_ref, canceled_qty, seq, order.cum_qty, leaves_qty, order.cum_notional
@@ -259,7 +257,6 @@ def _requeue(
     if whole and not (instrument.phase == CONTINUOUS and would_trade(instrument, side, price)):
         rank = price if side.sign > 0 else -price
         order_id, cl_ord_id = terms.order_id, terms.cl_ord_id
-        session.cl_ord_ids[cl_ord_id] = order_id
         order_ref = rest(
             state, session, side, rank, price, terms, order_id, cl_ord_id, leaves_qty, cum_qty, cum_notional
         )
@@ -286,7 +283,8 @@ def _named(state: State, session: Session, cl_ord_id: bytes, order_id: int) -> N
     it may be that of an order of the same participant's other session."""
     named = session.cl_ord_ids.get(cl_ord_id)
     if named is not None:
-        return -named if named < 0 else state.outcome(named)
+        became = state.outcome(named)
+        return named if isinstance(became, Order) else became  # it rests under another name
     order = state.order(order_id)
     return order if order is not None and order.session.participant is session.participant else None
 
@@ -310,7 +308,7 @@ def _fault(
         return RejectReason.TOO_LATE
     if not state.day:
         return RejectReason.MARKET_CLOSED
-    if cl_ord_id in session.cl_ord_ids:
+    if session.cl_ord_ids.get(cl_ord_id) is not None:
         return RejectReason.DUPLICATE_CL_ORD_ID
     terms = order.terms
     if instrument_id != terms.instrument_id or side != terms.side:

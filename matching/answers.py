@@ -138,7 +138,7 @@ def _order_by_cl_ord_id(state: State, query: OrderByClOrdId) -> OrderStatus | No
     if order is not None:
         return _told(order)
     named = session.cl_ord_ids.get(query.cl_ord_id)
-    return None if named is None else _order(state, abs(named))
+    return None if named is None else _order(state, named)
 
 
 def _order_by_id(state: State, order_id: int) -> OrderFound | QueryRefused:

@@ -85,7 +85,7 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         or quantity % instrument.lot_size
         or session.blocked
         or (expires_at and expires_at < timestamp)
-        or session.cl_ord_ids.setdefault(cl_ord_id, order_id) != order_id  # which uses it, if it is new
+        or not session.cl_ord_ids.add(cl_ord_id, order_id)
     ):
         return _enter_with_care(state, command, timestamp, session_id)
     participant = session.participant
@@ -111,7 +111,6 @@ def enter_order(state: State, command: NewOrder, timestamp: int, session_id: int
         return [order_accepted(terms, seq), settle(state, session, own, terms, quantity, 0, 0)]
     events: list[Event] = [order_accepted(terms, seq)]
     if own.opposite.hidden or instrument.banded or participant.avoided_group:
-        del session.cl_ord_ids[cl_ord_id]  # it stands there again when the order rests or is gone
         come_in(state, events, instrument, Sweep(session, terms, price, quantity, 0, 0), 0, timestamp)
     else:
         trade(state, events, instrument, session, own, -rank, terms, quantity, timestamp)
@@ -131,6 +130,7 @@ def _enter_with_care(state: State, command: NewOrder, timestamp: int, session_id
     state.last_order_id += 1
     terms = _terms(command, session_id, state.last_order_id)
     state.accepted.append(terms)
+    session.cl_ord_ids.add(terms.cl_ord_id, terms.order_id)
     events: list[Event] = [OrderAccepted(terms, seq)]
     instrument.look()
     if instrument.phase != CONTINUOUS or not _is_plain(terms) or not instrument.pegs.is_empty():
@@ -147,7 +147,6 @@ def _enter_with_care(state: State, command: NewOrder, timestamp: int, session_id
         sweep = Sweep(session, terms, terms.price, terms.order_qty, 0, 0)
         come_in(state, events, instrument, sweep, 0, timestamp)
         return events
-    session.cl_ord_ids[terms.cl_ord_id] = terms.order_id
     if not meets or (terms.time_in_force == FOK and not opposite.can_fill(terms.order_qty, rank)):
         events.append(settle(state, session, own, terms, terms.order_qty, 0, 0))
     else:
@@ -192,7 +191,7 @@ def _fault(state: State, session: Session, instrument: Instrument | None, comman
         return reason
     if session.blocked:
         return RejectReason.ENTRY_BLOCKED
-    if command.cl_ord_id in session.cl_ord_ids:
+    if session.cl_ord_ids.get(command.cl_ord_id) is not None:
         return RejectReason.DUPLICATE_CL_ORD_ID
     if command.side != BUY and command.side != SELL:
         return RejectReason.UNSUPPORTED_SIDE

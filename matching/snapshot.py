@@ -4,7 +4,7 @@
 
 The same state gives the same bytes, on every replica and in an engine that was itself restored, so the CRC-32C of the
 body is the state's digest. Everything stands in an order that the state defines: books in price-time priority, tables
-by their id, ClOrdIDs in the order in which they came, trades by match number. Long tables are written
+by their id, ClOrdIDs as a session keeps them, trades by match number. Long tables are written
 by columns: a million rows are a few lists then, and a list of integers costs a third of a list of tuples. An
 `OrderTerms` stands in one column however many orders and trades refer to it by its place there, so a restored engine
 shares them as the first one did; those of the resting orders come first, in the order of the books.
@@ -50,7 +50,7 @@ from matching.state import (
 from matching.trade import place
 
 MAGIC: Final = b"FIXGWENG"
-VERSION: Final = 5
+VERSION: Final = 6
 
 _T = TypeVar("_T")
 
@@ -61,7 +61,7 @@ _HEADER: Final = Layout(">8sHHI")
 _Queue = tuple[list[int], list[int], list[int], list[int], list[int], list[int], list[int], list[int]]
 #: Columns: places of terms, OrdStatus, cum_qty, cum_notional.
 _Closed = tuple[list[int], bytes, list[int], list[int]]
-#: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that was replaced.
+#: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that lives under another.
 _Entries = tuple[list[bytes], list[int]]
 #: Columns: match_number, timestamp, price, quantity, places of both terms, 1 of an auction and 2 busted.
 _Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int], bytes]
@@ -199,21 +199,26 @@ class _Table(Generic[_T]):
 
 
 class _Outcomes:
-    """The closed orders that any ClOrdID names, each once."""
+    """What ClOrdIDs name that do not rest under these: the closed orders, each once."""
 
     def __init__(self, state: State) -> None:
         self.orders: list[ClosedOrder] = []
         self._state = state
-        self._places: dict[int, int] = {}
+        self._numbers: dict[int, int] = {}
+        self._between = {sweep.terms.order_id for sweep in state.sweeps()}
 
-    def place(self, order_id: int) -> int:
-        """Where it stands; at the end when it is new."""
-        place = self._places.setdefault(order_id, len(self.orders))
-        if place == len(self.orders):
-            closed = self._state.outcome(order_id)
-            assert isinstance(closed, ClosedOrder), "a ClOrdID names an order that rests under it, or is closed"
-            self.orders.append(closed)
-        return place
+    def number(self, order_id: int) -> int:
+        """Where a closed order stands, counted from 1; the id itself of one that rests or has more to trade."""
+        number = self._numbers.get(order_id, 0)
+        if not number:
+            became = None if order_id in self._between else self._state.outcome(order_id)
+            if isinstance(became, ClosedOrder):
+                self.orders.append(became)
+                number = len(self.orders)
+            else:
+                number = order_id
+            self._numbers[order_id] = number
+        return number
 
 
 def _body(state: State) -> _Body:
@@ -296,13 +301,11 @@ def _lengths(orders: list[Order], levels: list[PriceLevel]) -> list[int]:
 
 
 def _entries(session: Session, closed: _Outcomes) -> _Entries:
-    return (
-        list(session.cl_ord_ids),
-        [
-            -order_id if order_id < 0 else 0 if cl_ord_id in session.orders else 1 + closed.place(order_id)
-            for cl_ord_id, order_id in session.cl_ord_ids.items()
-        ],
-    )
+    names, numbers = [], []
+    for cl_ord_id, order_id in session.cl_ord_ids.items():
+        names.append(cl_ord_id)
+        numbers.append(0 if cl_ord_id in session.orders else closed.number(order_id))
+    return names, numbers
 
 
 def _closed(orders: list[ClosedOrder], table: _Table[OrderTerms]) -> _Closed:
@@ -373,13 +376,15 @@ def _state(body: _Body, state: State) -> State:
         participant.avoid(group or -participant_id, self_match)
     state.blocks = set(body.blocks)
     closed = [ClosedOrder(terms[place], *figures) for place, *figures in zip(*body.closed, strict=True)]
-    for session_id, participant_id, entries in body.sessions:
-        state.sessions[session_id] = _session(state, session_id, participant_id, entries, closed)
-    for session_id, participant_id, entries in body.former:
-        state.former[session_id, participant_id] = _session(state, session_id, participant_id, entries, closed)
+    for session_id, participant_id, _ in body.sessions:
+        state.sessions[session_id] = _session(state, session_id, participant_id)
+    for session_id, participant_id, _ in body.former:
+        state.former[session_id, participant_id] = _session(state, session_id, participant_id)
     resting = iter(terms)
     for written in body.instruments:
         _restore_instrument(state, written, resting)
+    for session_id, participant_id, entries in body.sessions + body.former:
+        _name(state.participants[participant_id].sessions[session_id], entries, closed)
     for number, at, price, quantity, ours, theirs, flags in zip(*body.trades, strict=True):
         sides = terms[ours], terms[theirs]
         _record(state, Trade(number, at, price, quantity, *sides, auction=bool(flags & 1), busted=bool(flags & 2)))
@@ -398,18 +403,22 @@ def _state(body: _Body, state: State) -> State:
     return state
 
 
-def _session(
-    state: State, session_id: int, participant_id: int, entries: _Entries, closed: list[ClosedOrder]
-) -> Session:
-    """A session with its ClOrdIDs in their places; those that live get their orders when these come to rest."""
+def _session(state: State, session_id: int, participant_id: int) -> Session:
     participant = state.participants[participant_id]
     session = participant.sessions[session_id] = Session(participant_id, participant)
     session.blocked = state.is_blocked(session_id, participant_id)
-    session.cl_ord_ids = {
-        cl_ord_id: 0 if number == 0 else -number if shard_of(number) else closed[number - 1].terms.order_id
-        for cl_ord_id, number in zip(*entries, strict=True)
-    }
     return session
+
+
+def _name(session: Session, entries: _Entries, closed: list[ClosedOrder]) -> None:
+    """Give a session, whose orders rest, its ClOrdIDs."""
+    for cl_ord_id, number in zip(*entries, strict=True):
+        if not number:
+            order_id = session.orders[cl_ord_id].order_id
+        else:
+            order_id = number if shard_of(number) else closed[number - 1].terms.order_id
+        if not session.cl_ord_ids.add(cl_ord_id, order_id):
+            raise LookupError(f"{cl_ord_id!r} names two orders")
 
 
 def _recall(state: State, body: _Body, closed: list[ClosedOrder]) -> None:
@@ -459,10 +468,7 @@ def _fill(state: State, side: BookSide, terms: Iterator[OrderTerms], queue: _Que
             if each is None or figures is None:
                 raise LookupError("more orders rest than have terms or figures")
             owner = _owner(state, each)
-            named = each.cl_ord_id in owner.cl_ord_ids
             place(owner, side, rank, price, each, *figures)
-            if not named:  # a day has begun in which this order is yet to be carried over
-                del owner.cl_ord_ids[each.cl_ord_id]
     if next(orders, None) is not None:
         raise LookupError("more orders have figures than rest")
 

@@ -6,7 +6,9 @@ the same state whatever their hash seeds are.
 
 A `Session` is a FIX session's memory: what rests, by the ClOrdID it has now, and every ClOrdID of the day with the id
 of its order. The first of these tables is small and asked for by every request, the second is as large as the day was
-long, and all that most commands do with it is to see that a ClOrdID is new. A session belongs to one participant, the
+long, and all that most commands do with it is to see that a ClOrdID is new: see `cl_ord_ids`. A ClOrdID stays there
+from when its order was accepted, whatever becomes of that; who looks for the order finds out what it is called now. A
+session belongs to one participant, the
 gateway sees to that; should one ever come with another participant, it is another session, and the first one's is kept
 among the `former`.
 
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING, Final
 
 from sortedcontainers import SortedDict
 
+from matching.cl_ord_ids import ClOrdIds
 from matching.events import OrderTerms
 from matching.ids import first_id
 from matching.instruments import Instruments
@@ -105,9 +108,8 @@ class Session:
         self.participant: Participant = participant
         #: ClOrdID → what rests under it.
         self.orders: dict[bytes, Order] = {}
-        #: ClOrdID → the id of the order that it names, or was to cancel; negative: a replace gave the order another.
-        #: In the order in which they were first used.
-        self.cl_ord_ids: dict[bytes, Boxed] = {}
+        #: Every ClOrdID of the day, with the id of the order that it names or named, or was to cancel.
+        self.cl_ord_ids = ClOrdIds()
 
 
 class Sweep:
@@ -372,7 +374,13 @@ class State:
         self.max_events: int = max_events
         #: What was forgotten and is not yet freed: no state, nothing depends on it.
         self.garbage: list[
-            dict[bytes, Boxed] | SortedDict[int, Entry] | list[Entry] | list[Trade] | list[tuple[int, int]]
+            dict[bytes, Boxed]
+            | SortedDict[int, Entry]
+            | list[bytes]
+            | list[Boxed]
+            | list[Entry]
+            | list[Trade]
+            | list[tuple[int, int]]
         ] = []
 
     def session(self, session_id: int, participant_id: int) -> Session:
@@ -482,7 +490,7 @@ class State:
         self.carried[terms.order_id] = terms
         if terms.conditions is not None and terms.conditions.expire_at:
             self.remember_expiry(terms)
-        order.session.cl_ord_ids[terms.cl_ord_id] = terms.order_id
+        order.session.cl_ord_ids.add(terms.cl_ord_id, terms.order_id)
 
     def remind(self, kind: int, at: int, number: int) -> None:
         """Something is to be done at a time, with the instrument or the order of this number."""
@@ -500,8 +508,8 @@ class State:
         self.garbage.append(self.carried)
         self.carried = SortedDict()
         for _, session in self.all_sessions():
-            self.garbage.append(session.cl_ord_ids)
-            session.cl_ord_ids = {}
+            self.garbage += session.cl_ord_ids.heaps()
+            session.cl_ord_ids = ClOrdIds()
         for participant in self.participants.values():
             self.garbage.append(participant.trades)
             participant.trades = []

@@ -84,7 +84,6 @@ def _triggered(order: Order, events: list[Event]) -> Sweep:
     session, terms = order.session, order.terms
     participant = session.participant
     del session.orders[terms.cl_ord_id]
-    del session.cl_ord_ids[terms.cl_ord_id]  # it stands there again when it rests or is gone
     participant.seq += 1
     leaves_qty = order.hidden_qty
     events.append(OrderTriggered(terms, participant.seq, order.cum_qty, leaves_qty, order.cum_notional))

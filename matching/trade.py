@@ -98,7 +98,6 @@ def trade(
             break
     state.last_match_number, participant.seq = match_number, seq
     if leaves_qty and level is not None and level.rank >= lowest:
-        del session.cl_ord_ids[terms.cl_ord_id]  # it stands there again when the order rests or is gone
         state.work.insert(0, Sweep(session, terms, terms.price, leaves_qty, cum_qty, cum_notional, first_price, price))
         return
     instrument.last_price = price
@@ -139,7 +138,7 @@ def settle(
         reason = IMMEDIATE_OR_CANCEL
     else:
         reason = MARKET_REMAINDER
-    conclude(state, session, terms, CANCELED, cum_qty, cum_notional)
+    conclude(state, terms, CANCELED, cum_qty, cum_notional)
     session.participant.seq = seq = session.participant.seq + 1
     return order_canceled(terms, cl_ord_id, 0, leaves_qty, reason, seq, cum_qty, cum_notional)
 
@@ -202,7 +201,7 @@ def place(
     """Let an order stand last in any queue, with any part of it in view."""
     order = Order()
     order.terms = terms
-    order.order_id = order_id = terms.order_id
+    order.order_id = terms.order_id
     order.cl_ord_id = cl_ord_id = terms.cl_ord_id
     order.session = session
     order.order_ref = order_ref
@@ -211,7 +210,6 @@ def place(
     order.cum_qty = cum_qty
     order.cum_notional = cum_notional
     session.orders[cl_ord_id] = order
-    session.cl_ord_ids[cl_ord_id] = order_id
     join(order, side, rank, price)
     return order
 
@@ -305,15 +303,13 @@ def cancel_rest(state: State, sweep: Sweep, reason: int) -> OrderCanceled:
 
 def end(state: State, sweep: Sweep, status: int) -> None:
     """Keep of an incoming order only what became of it."""
-    conclude(state, sweep.session, sweep.terms, status, sweep.cum_qty, sweep.cum_notional)
+    conclude(state, sweep.terms, status, sweep.cum_qty, sweep.cum_notional)
 
 
-def conclude(state: State, session: Session, terms: OrderTerms, status: int, cum_qty: int, cum_notional: int) -> None:
+def conclude(state: State, terms: OrderTerms, status: int, cum_qty: int, cum_notional: int) -> None:
     """Keep of an order that does not rest only what became of it."""
-    order_id = terms.order_id
-    session.cl_ord_ids[terms.cl_ord_id] = order_id
     if cum_qty or status != CANCELED:
-        state.remember(order_id, closed_order(terms, status, cum_qty, cum_notional))
+        state.remember(terms.order_id, closed_order(terms, status, cum_qty, cum_notional))
 
 
 def fill(state: State, order: Order, traded: Trade) -> None:

@@ -23,9 +23,9 @@ PURE = {
         view_change
     """,
     "matching": """
-        admission advance amend answers auction book bust circuit codes commands conditions constructors day engine
-        entry events expiry ids incoming instruments ledger mass_cancel operations order outcomes pegs phases protection
-        queries renewal selfmatch sessions shard snapshot state stops trade uncross walk wire words
+        admission advance amend answers auction book bust circuit cl_ord_ids codes commands conditions constructors day
+        engine entry events expiry ids incoming instruments ledger mass_cancel operations order outcomes pegs phases
+        protection queries renewal selfmatch sessions shard snapshot state stops trade uncross walk wire words
     """,
     "marketdata": """
         book capture feed gaps itch moldudp64 receiver requests translate

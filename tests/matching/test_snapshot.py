@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching import book, instruments, mass_cancel, order, outcomes, state
+from matching import book, cl_ord_ids, instruments, mass_cancel, order, outcomes, state
+from matching.cl_ord_ids import ClOrdIds
 from matching.commands import (
     CancelOrder,
     CancelSession,
@@ -215,7 +216,7 @@ def test_who_looks_at_few_orders_at_a_time_goes_on_where_it_stood(monkeypatch: p
 
 def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> None:
     """A new field fails here: let `snapshot` write and read it (or make it anew), then name it here."""
-    modules = (state, outcomes, order, book, instruments)
+    modules = (state, outcomes, order, book, instruments, cl_ord_ids)
     classes = {
         cls
         for module in modules
@@ -228,6 +229,7 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         "BookSide": "best far hidden levels near opposite pages sign",
         "Cancellation": "after asked_by canceled cl_ord_id instrument_id participant_id reason session_ids side",
         "Cascade": "highest instrument_id lowest",
+        "ClOrdIds": "others rows",
         "ClosedOrder": "terms status cum_qty cum_notional",
         "Expiry": "ids next_order_id until",
         "Instrument": "banded book calm collar definition elected ends_at extension indicates_at last_price lot_size "
@@ -242,6 +244,7 @@ def test_each_field_of_the_state_is_one_that_the_snapshot_is_known_to_hold() -> 
         "Participant": "avoided_group self_match self_match_group seq sessions trades",
         "PriceLevel": "first hidden key last price quantity rank side",
         "Renewal": "ids next_order_id",
+        "Row": "highest names order_ids",
         "Session": "blocked cl_ord_ids orders participant participant_id",
         "State": "accepted blocks carried day definitions due former garbage instruments last_day last_match_number "
         "last_order_id last_order_ref levels market_is_open max_events participants schedule sessions work",
@@ -285,7 +288,7 @@ def test_trades_and_closed_orders_are_in_the_digest() -> None:
     for trader in engine._state.participants.values():
         trader.trades.pop()
     digests.add(engine.digest())
-    engine._state.sessions[20].cl_ord_ids.popitem()
+    engine._state.sessions[20].cl_ord_ids = ClOrdIds()
     digests.add(engine.digest())
     assert len(digests) == 3
 
