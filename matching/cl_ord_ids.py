@@ -55,10 +55,12 @@ class ClOrdIds:
             row.names.append(name)
             row.order_ids.append(order_id)
             return True
-        if row.names[_bisect_left(row.names, name)] == name or name in self.others:
+        if row.names[_bisect_left(row.names, name)] == name:
             return False
-        self.others[name] = order_id
-        return True
+        others = self.others
+        before = len(others)
+        others.setdefault(name, order_id)
+        return len(others) > before
 
     def get(self, name: bytes) -> Boxed | None:
         """The id of the order that a name stands for; None: the name is new."""

@@ -50,7 +50,7 @@ class Order:
     #: Whose ClOrdIDs it stands in.
     session: Session
     #: The ITCH order reference number under which the feed knows it; 0: nothing of it is displayed.
-    order_ref: Boxed
+    order_ref: int
     #: What the public sees of it, and what comes into view when that is used up. Off the book all of it is hidden.
     displayed_qty: int
     hidden_qty: int
