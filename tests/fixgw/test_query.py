@@ -71,6 +71,7 @@ class Exchange:
         self.config = config.load(venue.file)
         self._nursery = nursery
         self._scopes: dict[tuple[str, int], trio.CancelScope] = {}
+        self._ended: dict[tuple[str, int], trio.Event] = {}
 
     async def start(self) -> None:
         key = link_key(self.config.venue.link_key_file)
@@ -79,15 +80,21 @@ class Exchange:
                 listeners = await trio.open_tcp_listeners(member.control.port, host=member.control.host)
                 service = Service(PlayedReplica(shard.id, number), key)
                 scope = self._scopes[shard.name, number] = trio.CancelScope()
-                self._nursery.start_soon(self._run, service, listeners, scope)
+                ended = self._ended[shard.name, number] = trio.Event()
+                self._nursery.start_soon(self._run, service, listeners, scope, ended)
 
-    async def _run(self, service: Service, listeners: list[trio.SocketListener], scope: trio.CancelScope) -> None:
+    async def _run(
+        self, service: Service, listeners: list[trio.SocketListener], scope: trio.CancelScope, ended: trio.Event
+    ) -> None:
         with scope:
             await service.run(listeners)
+        ended.set()
 
-    def stop(self, shard: str, *numbers: int) -> None:
+    async def stop(self, shard: str, *numbers: int) -> None:
+        """End some, and see that nobody listens there any more."""
         for number in numbers:
             self._scopes[shard, number].cancel()
+            await self._ended[shard, number].wait()
 
     async def query(self, *arguments: str) -> int:
         return await trio.to_thread.run_sync(partial(cli.main, ["query", str(self.file), *arguments]))
@@ -170,11 +177,11 @@ async def test_digest_of_one_shard(exchange: Exchange, capsys: Output) -> None:
 
 
 async def test_one_replica_of_each_is_not_missed_and_two_are(exchange: Exchange, capsys: Output) -> None:
-    exchange.stop("s1", 1)
-    exchange.stop("s2", 3)
+    await exchange.stop("s1", 1)
+    await exchange.stop("s2", 3)
     assert await exchange.query("digest") == 0
     capsys.readouterr()
-    exchange.stop("s2", 2)
+    await exchange.stop("s2", 2)
     assert await exchange.query("digest", "--timeout", "0.3") == 1
     told = capsys.readouterr()
     assert told.out == ""  # not a part of the answer either
@@ -187,7 +194,7 @@ async def test_an_exchange_that_does_not_run_is_told_in_one_line_for_each_shard(
     exchange: Exchange, capsys: Output
 ) -> None:
     for shard in ("s1", "s2"):
-        exchange.stop(shard, 1, 2, 3)
+        await exchange.stop(shard, 1, 2, 3)
     assert await exchange.query("digest", "--timeout", "60") == 1
     assert capsys.readouterr() == (
         "",
@@ -199,7 +206,7 @@ async def test_an_exchange_that_does_not_run_is_told_in_one_line_for_each_shard(
 async def test_positions_tell_why_there_is_no_quorum(exchange: Exchange, capsys: Output) -> None:
     assert await exchange.query("position", "--shard", "s1") == 0
     capsys.readouterr()
-    exchange.stop("s1", 2, 3)
+    await exchange.stop("s1", 2, 3)
     assert await exchange.query("position", "--shard", "s1") == 1
     assert capsys.readouterr().out == (
         "shard  replica  role                epoch  complete  safe_tx  commit_tx\n"
@@ -211,7 +218,7 @@ async def test_positions_tell_why_there_is_no_quorum(exchange: Exchange, capsys:
         "shard s1 has no quorum: 1 of 3 replicas can vote\n"
         "s1 as of transaction 812\n"
     )
-    exchange.stop("s1", 1)
+    await exchange.stop("s1", 1)
     assert await exchange.query("position", "--shard", "s1") == 1
     assert capsys.readouterr().out.endswith("\n\nshard s1 has no quorum: 0 of 3 replicas can vote\n")
 
