@@ -9,7 +9,7 @@ it grows. What comes out of order stands in such a table nevertheless: random Cl
     rows      by length: the names that came in ascending order, and their orders beside them
     others    the names that were lower than one of their length before them
 
-A name is in one place only, and where it is depends on the order in which names came alone.
+A name is in one place only, and which that is depends on nothing but the order in which names came.
 """
 
 from bisect import bisect_left

@@ -38,8 +38,8 @@ class ClosedOrder(Struct, gc=False):
 
 
 #: An order of the day, as it is remembered under its id: its latest terms, or what became of it. Where it neither rests
-#: nor is about to trade, terms alone say that it was canceled before it traded, as most are; the one trade of an order
-#: that was filled at once says all about it.
+#: nor is about to trade, terms alone say that it was canceled before it traded, as most are; of an order that a single
+#: trade filled, that trade says all.
 Entry = OrderTerms | ClosedOrder | Trade
 
 

@@ -61,7 +61,8 @@ _HEADER: Final = Layout(">8sHHI")
 _Queue = tuple[list[int], list[int], list[int], list[int], list[int], list[int], list[int], list[int]]
 #: Columns: places of terms, OrdStatus, cum_qty, cum_notional.
 _Closed = tuple[list[int], bytes, list[int], list[int]]
-#: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that lives under another.
+#: Columns: ClOrdID; 0, or the place of a closed order counted from 1, or the id of one that
+#: lives under another or has more to trade.
 _Entries = tuple[list[bytes], list[int]]
 #: Columns: match_number, timestamp, price, quantity, places of both terms, 1 of an auction and 2 busted.
 _Trades = tuple[list[int], list[int], list[int], list[int], list[int], list[int], bytes]

@@ -8,16 +8,15 @@ A `Session` is a FIX session's memory: what rests, by the ClOrdID it has now, an
 of its order. The first of these tables is small and asked for by every request, the second is as large as the day was
 long, and all that most commands do with it is to see that a ClOrdID is new: see `cl_ord_ids`. A ClOrdID stays there
 from when its order was accepted, whatever becomes of that; who looks for the order finds out what it is called now. A
-session belongs to one participant, the
-gateway sees to that; should one ever come with another participant, it is another session, and the first one's is kept
-among the `former`.
+session belongs to one participant, the gateway sees to that; should one ever come with another participant, it is
+another session, and the first one's is kept among the `former`.
 
 Order ids count up, so a list of the day's orders finds each by its id: its latest terms or, when it is closed, the
-`ClosedOrder` that tells what became of it. An order that was canceled before it traded needs none, its terms say all;
-most orders end so. Each trade is remembered with the `Participant`s of its sides. All this is what a broker asks about
-after the events have gone by; it is kept after the day's end, for late questions and late cancels, and forgotten when
-the next day starts. Then what still lives is carried over: one order at a time gets its ClOrdID and its place among the
-`carried` again.
+`ClosedOrder` that tells what became of it. Most closed orders need none: of one that was canceled before it traded its
+terms say all, of one that a single trade filled that trade does. Each trade is remembered with the `Participant`s of
+its sides. All this is what a broker asks about after the events have gone by; it is kept after the day's end, for late
+questions and late cancels, and forgotten when the next day starts. Then what still lives is carried over: one order at
+a time gets its ClOrdID and its place among the `carried` again.
 
 A million orders are not forgotten in one moment: to free them takes more than a second, in which a shard would seem
 dead. They become garbage, which no snapshot holds, and each command after it frees a few.

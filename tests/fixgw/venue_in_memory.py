@@ -1,8 +1,8 @@
 """A whole exchange in one thread, without its feed: brokers, one gateway, shards, and what is under way between them.
 
 It does by hand what the shells do, in the same order: take a batch, write its record, let it out. So a test can stop
-the world between any two of these, drop a process with everything it had in memory, and start it again from the records
-it had written. Nothing moves by itself: `step` carries one piece of what is under way, `settle` carries all of it.
+the world between any two of these, drop a process with everything it had in memory, and start it again from what it
+had written. Nothing moves by itself: `step` carries one piece of what is under way, `settle` carries all of it.
 """
 
 from collections import deque

@@ -2,8 +2,18 @@
 
 import pytest
 
-from matching.codes import OrdStatus, RejectReason
-from matching.commands import BustTrade, CancelOrder, Command, EndDay, NewOrder, ReplaceOrder, StartDay
+from matching.codes import OrdStatus, Phase, RejectReason
+from matching.commands import (
+    BustTrade,
+    CancelOrder,
+    Command,
+    Conditions,
+    EndDay,
+    NewOrder,
+    ReplaceOrder,
+    SetPhase,
+    StartDay,
+)
 from matching.engine import Engine
 from matching.events import CancelRejected, OrderCanceled, OrderExecuted
 from matching.queries import OpenOrders, OrderByClOrdId, OrderById, OrderFound, OrdersFound
@@ -34,9 +44,14 @@ def known(engine: Engine, session_id: int, name: str) -> OrdStatus | None:
     return None if found.order is None else OrdStatus(found.order.ord_status)
 
 
-def same_when_restored(engine: Engine) -> None:
+def restored(engine: Engine) -> Engine:
     other = Engine(1)
     other.restore(engine.snapshot())
+    return other
+
+
+def same_when_restored(engine: Engine) -> None:
+    other = restored(engine)
     assert graph(other._state) == graph(engine._state)
     assert other.snapshot() == engine.snapshot()
 
@@ -116,6 +131,29 @@ def test_an_order_filled_by_one_trade_after_another_was_busted_is_told_by_the_on
     say(engine, BustTrade(executed.match_number))
     order(engine, "rest", SELL, 5, who=2)
     assert known(engine, 10, "bid") == OrdStatus.FILLED
+    same_when_restored(engine)
+
+
+@pytest.mark.parametrize("auction", [True, False])
+def test_an_order_that_several_trades_filled_is_told_with_all_of_them(auction: bool) -> None:
+    """A reserve that one order takes part by part, or an order that meets two in an auction."""
+    engine = opened()
+    conditions = None
+    if auction:
+        say(engine, SetPhase(1, int(Phase.REOPENING_AUCTION), b""))
+    else:
+        conditions = Conditions(0, 2, 0, 0, 0, 0, 0)
+    say(engine, NewOrder(1, 1, BUY, LIMIT, DAY, PRICE, 5, 0, b"bid", b"", conditions), 10)
+    for name, quantity in (("ask", 2), ("rest", 3)) if auction else (("ask", 5),):
+        order(engine, name, SELL, quantity, who=2)
+    if auction:
+        say(engine, SetPhase(1, int(Phase.CONTINUOUS), b""))
+    for each in (engine, restored(engine)):
+        found = each.answer(OrderById(ORDER_ID))
+        assert isinstance(found, OrderFound)
+        assert found.order is not None
+        assert (found.order.ord_status, found.order.cum_qty) == (OrdStatus.FILLED, 5)
+        assert found.order.cum_notional == 5 * PRICE
     same_when_restored(engine)
 
 
