@@ -34,7 +34,7 @@ from matching.commands import (
 from matching.engine import Engine
 from matching.events import Event
 from matching.shard import Shard
-from matching.snapshot import _FIGURES, _WORKS, VERSION
+from matching.snapshot import _FIGURES, _WORKS, VERSION, _body
 from tests.matching.graph import fields, graph
 from tests.matching.strategies import SECOND, likely_command
 from tests.matching.test_shard import play, random_calls
@@ -280,6 +280,17 @@ def test_a_state_that_lost_a_field_is_seen_to_differ(field: str) -> None:
     assert graph(other._state) != graph(engine._state)
     if field not in ("accepted", "carried", "last_order_id", "participants"):  # without which others cannot be written
         assert other.digest() != engine.digest()
+
+
+def test_an_order_that_has_more_to_trade_is_not_written_as_a_closed_one() -> None:
+    """Its name stands among the ClOrdIDs all the same, with its id."""
+    engine = full()
+    sweep(engine)
+    [work] = engine._state.sweeps()
+    body = _body(engine._state)
+    assert work.terms.order_id not in [body.terms[place].order_id for place in body.closed[0]]
+    names, numbers = next(entries for session_id, _, entries in body.sessions if session_id == 20)
+    assert numbers[names.index(b"c")] == work.terms.order_id
 
 
 def test_trades_and_closed_orders_are_in_the_digest() -> None:
